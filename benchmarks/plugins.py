@@ -1,0 +1,74 @@
+"""One file is one plugin: found by scanning the folder, imported when asked for, named in the error when absent."""
+
+import ast
+import dataclasses
+import importlib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+Kind = Literal["methods", "datasets", "protocols"]
+BASES: Mapping[Kind, str] = {"methods": "Method", "datasets": "Dataset", "protocols": "Protocol"}
+
+
+class PluginError(Exception):
+    """One line for the user: what, the value, the remedy."""
+
+
+def names(kind: Kind) -> tuple[str, ...]:
+    """Every plugin of a kind by its name on the command line; nothing is imported."""
+    return tuple(sorted(_files(kind)))
+
+
+def describe(kind: Kind, name: str) -> str:
+    """The first line of the plugin's docstring, read without importing it."""
+    tree = ast.parse(_files(kind)[resolve(kind, name)].read_text())
+    return (ast.get_docstring(tree) or "").partition("\n")[0]
+
+
+def resolve(kind: Kind, name: str) -> str:
+    """The plugin's name, or an error that says what there is to choose from."""
+    canonical = name.strip().lower().replace("_", "-")
+    if canonical not in names(kind):
+        raise PluginError(f"no {kind[:-1]} is called {name!r}; choose from {', '.join(names(kind)) or 'none yet'}")
+    return canonical
+
+
+def load(kind: Kind, name: str) -> Any:
+    """The class that the plugin's file defines."""
+    file = _files(kind)[resolve(kind, name)]
+    module = importlib.import_module(f"{kind}.{file.stem}")
+    return getattr(module, _plugin_class(file, BASES[kind]) or "")
+
+
+def build(kind: Kind, spec: str, settings: Mapping[str, Mapping[str, object]] | None = None) -> Any:
+    """A protocol from `name` or `name:field=value,field=value`; `settings` are a corpus' own, by name."""
+    name, _, arguments = spec.partition(":")
+    plugin = load(kind, name)
+    fields = {field.name: field for field in dataclasses.fields(plugin)}
+    given: dict[str, object] = dict((settings or {}).get(resolve(kind, name), {})) if not arguments else {}
+    for argument in filter(None, arguments.split(",")):
+        key, _, text = argument.partition("=")
+        if key not in fields:
+            raise PluginError(f"{name} has no {key!r}; choose from {', '.join(fields) or 'nothing: it takes no settings'}")
+        try:
+            given[key] = ast.literal_eval(text) if not isinstance(fields[key].default, str) else text
+        except (ValueError, SyntaxError):
+            raise PluginError(f"{name}:{key} must be a number, but got {text!r}") from None
+    return plugin(**given)
+
+
+def _files(kind: Kind) -> dict[str, Path]:
+    package = importlib.import_module(kind)
+    found = (file for folder in package.__path__ for file in sorted(Path(folder).glob("*.py")))
+    return {file.stem.replace("_", "-"): file for file in found if _plugin_class(file, BASES[kind])}
+
+
+@cache
+def _plugin_class(file: Path, base: str) -> str | None:
+    """The class of the file that inherits from `base` by name, read without importing."""
+    for node in ast.parse(file.read_text()).body:
+        if isinstance(node, ast.ClassDef) and any(isinstance(b, ast.Name) and b.id == base for b in node.bases):
+            return node.name
+    return None

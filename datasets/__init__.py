@@ -1,0 +1,1 @@
+"""What a corpus is: its files, subjects and labels. Nothing of methods."""

@@ -1,0 +1,310 @@
+"""The contract of a corpus: clips of people, what one may know of them, and what one may not.
+
+A corpus is one file beside this one: a subclass of `Dataset` that says how to read the facts of a clip from the
+path of its file (`read`), and which paths there are (`plan`, from which the stand-in corpus is rendered too).
+Everything else is alike for every corpus: walking the folder here, joining what is found into clips in `scan.py`,
+the check in `check.py`.
+"""
+
+import hashlib
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from datasets.check import Report
+
+AVEF_TABLE_2: Mapping[str, Mapping[str, str]] = {
+    "arousal": {
+        "disgust": "low", "sadness": "low",
+        "anger": "high", "happiness": "high", "fear": "high", "surprise": "high",
+    },
+    "valence": {
+        "anger": "negative", "fear": "negative", "disgust": "negative", "sadness": "negative",
+        "happiness": "positive", "surprise": "positive",
+    },
+}  # fmt: skip
+TASKS = ("emotion", *AVEF_TABLE_2)
+MANIFEST = "standin.json"
+JUNK = re.compile(r"\..+|thumbs\.db|desktop\.ini|__macosx|standin\.json", re.IGNORECASE)
+SOUND_ONLY = frozenset({".wav", ".flac", ".mp3"})
+SIX_EMOTIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise")
+
+
+class DatasetError(Exception):
+    """One line for the user: what, the value, the remedy."""
+
+
+@dataclass(frozen=True)
+class Track:
+    """The sound or the picture of a clip: a file, or a part of one."""
+
+    file: Path
+    start: float = 0.0
+    end: float | None = None
+    side: Literal["whole", "left", "right"] = "whole"
+
+
+@dataclass(frozen=True)
+class Media:
+    """All that a method may see of a clip. File names name emotions, so the id is a digest and the files are private."""
+
+    clip_id: str
+    has: frozenset[str]
+    _tracks: Mapping[str, Track] = field(repr=False, compare=False)
+
+    def audio(self, rate: int) -> "npt.NDArray[np.float32]":
+        """Mono sound at `rate` samples a second; sample 0 is the first instant of the clip."""
+        from datasets.media import read_audio
+
+        return read_audio(self._track("audio"), rate)
+
+    def frames(self, per_second: float | None = None) -> "Iterator[npt.NDArray[np.uint8]]":
+        """RGB pictures [height, width, 3], decoded one at a time; as stored, or `per_second` of them."""
+        from datasets.media import read_frames
+
+        return read_frames(self._track("video"), per_second)
+
+    def mocap(self) -> "npt.NDArray[np.float32]":
+        """Motion capture [frames, values]; gaps are NaN."""
+        from datasets.media import read_mocap
+
+        return read_mocap(self._track("mocap"))
+
+    def _track(self, kind: str) -> Track:
+        if kind not in self._tracks:
+            raise DatasetError(f"clip {self.clip_id} has no {kind}, only {', '.join(sorted(self.has)) or 'its name'}")
+        return self._tracks[kind]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One labelled clip. Clips of one `recording` share their sound or picture and never stand on two sides."""
+
+    media: Media
+    name: str
+    subject: str | None
+    label: str
+    session: str | None = None
+    sentence: str | None = None
+    split: str | None = None
+    recording: str | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What one file, or one row of an annotation, says of the clip that it belongs to.
+
+    Entries of one name become one clip: RAVDESS releases the same performance with and without picture.
+    `kinds` ranks what the file offers; the lowest rank gives the sound, and likewise the picture.
+    """
+
+    name: str
+    subject: str | None
+    label: str | None
+    session: str | None = None
+    sentence: str | None = None
+    split: str | None = None
+    kinds: Mapping[str, int] = field(default_factory=dict)  # empty: by the file's suffix
+    tracks: Mapping[str, Track] = field(default_factory=dict)
+    left_out: str = ""  # why this is no clip of the benchmark ("a song, not speech"); it is counted
+    contradiction: str = ""  # what its sources disagree on
+
+
+Kind = Literal["missing", "unreadable", "duplicated", "unexpected", "contradictory", "altered", "note"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One line of the check. A note is a known quirk, settled by a stated rule; any other kind is a fault."""
+
+    kind: Kind
+    name: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.name}: {self.what}"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Everything found under a corpus' root: nothing is dropped without standing in one of these."""
+
+    clips: tuple[Clip, ...]
+    problems: tuple[Problem, ...]
+    left_out: Mapping[str, tuple[str, ...]]
+    excluded: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What the whole corpus holds; pairs are the lowest and highest number in circulation."""
+
+    clips: tuple[int, int]
+    subjects: tuple[int, int] = (0, 0)  # (0, 0): the corpus has no person ids
+    labels: Mapping[str, int] = field(default_factory=dict)
+    left_out: int = 0  # further clips that are in circulation but in no class of the benchmark
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """How the corpus was recorded, as its papers say; its stand-in is rendered so."""
+
+    rate: int
+    width: int = 0
+    height: int = 0
+    frames_per_second: float = 0.0
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Part of a stand-in's file: who shows which emotion, when, and on which side of the picture."""
+
+    entry: Entry
+    person: str
+    seconds: float
+    start: float = 0.0
+    side: Literal["whole", "left", "right"] = "whole"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A media file that the corpus' layout calls for."""
+
+    path: str
+    scenes: tuple[Scene, ...]
+    channels: int = 1
+    silent: bool = False
+
+
+class Dataset(ABC):
+    """One corpus in one folder."""
+
+    title: ClassVar[str]
+    labels: ClassVar[tuple[str, ...]]
+    licence: ClassVar[str]
+    citation: ClassVar[str]
+    how_to_get: ClassVar[str]
+    layout: ClassVar[str]  # where the files lie below the corpus' folder, in one line
+    expected: ClassVar[Expected]
+    recorded: ClassVar[Recorded]
+    default_protocol: ClassVar[str]
+    protocol_settings: ClassVar[Mapping[str, Mapping[str, object]]] = {}  # by protocol, what this corpus sets
+    exact_plan: ClassVar[bool] = False  # whether plan(full=True) names exactly the files of the real corpus
+    suffixes: ClassVar[frozenset[str]] = frozenset({".mp4", ".avi", ".flv", ".mov", ".mkv"})
+    companions: ClassVar[str] = r"(readme|licen[cs]e)[^/]*"  # files that are neither media nor faults
+
+    def __init__(self, root: Path, exclude: Iterable[str] = ()) -> None:
+        self.root = root
+        self.exclude = frozenset(exclude)
+
+    @property
+    def name(self) -> str:
+        return type(self).__module__.rpartition(".")[2].replace("_", "-")
+
+    @abstractmethod
+    def read(self, path: PurePosixPath) -> Entry | None:
+        """The facts of a clip from its path below the root, or from its bare name; None: not a clip of this corpus."""
+
+    @abstractmethod
+    def plan(self, full: bool) -> Iterator[Planned]:
+        """The media files of the layout: all of the real corpus, or a small set with its every quirk."""
+
+    def planned(self, path: str, full: bool, person: str = "", **facts: object) -> Planned:
+        """A file of one scene, with the facts that its path tells (and `facts` that only an annotation tells)."""
+        entry = self.read(PurePosixPath(path))
+        assert entry is not None, path
+        entry = replace(entry, **facts)  # type: ignore[arg-type]
+        return Planned(path, (Scene(entry, person or entry.subject or entry.name, duration(entry.name, full)),))
+
+    def annotations(self, planned: Iterable[Planned]) -> Iterator[tuple[str, bytes]]:
+        """Path and content of the files beside the media that a stand-in needs; most corpora have none."""
+        del planned
+        return iter(())
+
+    def entries(self) -> Iterator[Entry | Problem]:
+        """What each file says. A corpus whose facts stand in an annotation overrides this."""
+        for path in self.files:
+            entry = self.read(path) if path.suffix.lower() in self.suffixes else None
+            if entry:
+                yield self.tracked(entry, path)
+            elif not re.fullmatch(self.companions, path.name, re.IGNORECASE):
+                yield Problem("unexpected", str(path), f"does not fit the layout {self.layout}")
+
+    def tracked(self, entry: Entry, path: PurePosixPath) -> Entry:
+        kinds = entry.kinds or offered(path)
+        return replace(entry, kinds=kinds, tracks={kind: Track(self.root / path) for kind in kinds})
+
+    @cached_property
+    def files(self) -> tuple[PurePosixPath, ...]:
+        """Every file below the root, sorted, without the droppings of desktop systems."""
+        if not self.root.is_dir():
+            raise DatasetError(f"{self.title} is not at {self.root}; {self.how_to_get}; layout: {self.layout}")
+        found = (p.relative_to(self.root) for p in self.root.rglob("*") if p.is_file())
+        kept = (p for p in found if not any(JUNK.fullmatch(part) for part in p.parts))
+        return tuple(sorted(PurePosixPath(p.as_posix()) for p in kept))
+
+    @property
+    def standin(self) -> bool:
+        """Whether this copy was rendered by us: then no result on it says anything about the real corpus."""
+        return (self.root / MANIFEST).is_file()
+
+    def scan(self, task: str = "emotion") -> Listing:
+        """Everything found, from names and annotations alone."""
+        from datasets.scan import scan
+
+        return scan(self, task)
+
+    def index(self, task: str = "emotion") -> list[Clip]:
+        """The labelled clips. A contradiction stops here unless the file is excluded by name."""
+        listing = self.scan(task)
+        faults = [problem for problem in listing.problems if problem.kind == "contradictory"]
+        if faults:
+            more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+            raise DatasetError(f"{faults[0]}{more}; mend the file or exclude it by name with --exclude FILE")
+        return list(listing.clips)
+
+    def check(self, processes: int = 1, advance: Callable[[int, int], None] = lambda done, total: None) -> "Report":
+        """Is this copy complete and readable? Decodes every clip, telling `advance` how many of how many are done."""
+        from datasets.check import check
+
+        return check(self, processes, advance)
+
+
+def file_digest(file: Path) -> str:
+    """SHA-256 of the content."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def offered(path: PurePosixPath) -> Mapping[str, int]:
+    """What a file of that suffix holds, where the corpus does not say."""
+    return {"audio": 0} if path.suffix.lower() in SOUND_ONLY else {"audio": 0, "video": 0}
+
+
+def duration(name: str, full: bool) -> float:
+    """How long the stand-in of a clip lasts, in seconds: varied, but always the same for a name."""
+    share = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=4).digest()) / 2**32
+    return round(2.4 + 1.6 * share if full else 1.4 + 0.6 * share, 2)
+
+
+def tie(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Each name's representative, where names tied by a pair, or by a chain of pairs, share the smallest one."""
+    parent: dict[str, str] = {}
+
+    def root(name: str) -> str:
+        while parent.setdefault(name, name) != name:
+            name = parent[name]
+        return name
+
+    for left, right in pairs:
+        low, high = sorted((root(left), root(right)))
+        parent[high] = low
+    return {name: root(name) for name in parent}

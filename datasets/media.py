@@ -1,0 +1,199 @@
+"""Decoding with PyAV: any container, sample rate, channel count, frame rate and rotation; lazily, one file at a time."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.audio.frame import AudioFrame
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.video.frame import VideoFrame
+
+from datasets.base import DatasetError, Track
+
+Sound = npt.NDArray[np.float32]
+Picture = npt.NDArray[np.uint8]
+PROBE_RATE = 16_000
+
+
+def read_audio(track: Track, rate: int) -> Sound:
+    """Mono sound, the mean of the channels; silence fills what the sound lacks at the front of the picture."""
+    if rate < 1:
+        raise DatasetError(f"rate must be at least 1 sample a second, but got {rate}")
+    with _opened(track.file, "audio") as container:
+        stream = container.streams.audio[0]
+        _seek(container, track)
+        resampler = av.AudioResampler(format="fltp", rate=rate)
+        parts: list[Sound] = []
+        first: float | None = None
+        for frame in container.decode(stream):
+            if first is None:
+                first = _seconds(frame, container)
+            if track.end is not None and _seconds(frame, container) >= track.end:
+                break
+            frame.pts = None  # the resampler would stop at a gap in the time stamps
+            parts.extend(_mono(resampled) for resampled in resampler.resample(frame))
+        if first is None:
+            raise DatasetError(f"{track.file} has an audio track without a single sample; get the file again")
+        parts.extend(_mono(resampled) for resampled in resampler.resample(None))
+    return _cut(np.concatenate(parts), first, track, rate)
+
+
+def _mono(frame: AudioFrame) -> Sound:
+    samples: Sound = frame.to_ndarray().mean(axis=0, dtype=np.float32)
+    return samples
+
+
+def _cut(sound: Sound, first: float, track: Track, rate: int) -> Sound:
+    """From track.start to track.end, where sound[0] belongs to the instant `first`."""
+    offset = round((first - track.start) * rate)
+    sound = np.pad(sound, (offset, 0)) if offset > 0 else sound[-offset:]
+    return sound if track.end is None else sound[: round((track.end - track.start) * rate)]
+
+
+def read_frames(track: Track, per_second: float | None) -> Iterator[Picture]:
+    """As stored, or resampled by time stamps: at each instant the picture that is on the screen then."""
+    if per_second is not None and per_second <= 0:
+        raise DatasetError(f"per_second must be above 0, but got {per_second}")
+    with _opened(track.file, "video") as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        _seek(container, track)
+        shown = _between(container.decode(stream), container, track)
+        if per_second is None:
+            yield from (_picture(frame, track) for _, frame in shown)
+            return
+        interval = float(1 / (stream.average_rate or stream.guessed_rate or 25))
+        yield from _at_instants(shown, track, per_second, interval)
+
+
+def _between(
+    frames: Iterator[VideoFrame], container: InputContainer, track: Track
+) -> Iterator[tuple[float, VideoFrame]]:
+    """Frames with their instants, from the one on the screen at track.start to the last before track.end."""
+    before: tuple[float, VideoFrame] | None = None
+    for frame in frames:
+        instant = _seconds(frame, container)
+        if track.end is not None and instant >= track.end:
+            break
+        if instant <= track.start:
+            before = (instant, frame)
+            continue
+        if before:
+            yield before
+            before = None
+        yield instant, frame
+    if before:
+        yield before
+
+
+def _at_instants(
+    shown: Iterator[tuple[float, VideoFrame]], track: Track, per_second: float, interval: float
+) -> Iterator[Picture]:
+    count = 0
+    current: Picture | None = None
+    end = track.start
+    for instant, frame in chain(shown, [(None, None)]):
+        until = end if instant is None else instant
+        while current is not None and track.start + count / per_second < until - 1e-6:
+            yield current
+            count += 1
+        if frame is not None and instant is not None:
+            current = _picture(frame, track)
+            end = max(instant, track.start) + interval if track.end is None else track.end
+
+
+def _picture(frame: VideoFrame, track: Track) -> Picture:
+    picture: Picture = frame.to_ndarray(format="rgb24")
+    if frame.rotation:
+        picture = np.rot90(picture, k=round(frame.rotation / 90))
+    half = picture.shape[1] // 2
+    columns = {"whole": slice(None), "left": slice(half), "right": slice(half, None)}[track.side]
+    return np.ascontiguousarray(picture[:, columns])
+
+
+def _seconds(frame: AudioFrame | VideoFrame, container: InputContainer) -> float:
+    """The frame's instant, counted from the first instant of the file."""
+    start = (container.start_time or 0) / av.time_base
+    return 0.0 if frame.time is None else frame.time - start
+
+
+def _seek(container: InputContainer, track: Track) -> None:
+    if track.start > 1:
+        container.seek(int((track.start - 1) * av.time_base) + (container.start_time or 0))
+
+
+@contextmanager
+def _opened(file: Path, kind: str) -> Iterator[InputContainer]:
+    try:
+        with av.open(file) as container:
+            if not getattr(container.streams, kind):
+                there = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+                raise DatasetError(f"{file} has no {kind} track, only {there}")
+            yield container
+    except (FFmpegError, OSError) as error:
+        raise DatasetError(f"{file} cannot be decoded ({error.strerror or error}); get the file again") from error
+
+
+def read_mocap(track: Track) -> npt.NDArray[np.float32]:
+    """IEMOCAP's text: two header lines, then frame, time and the markers' coordinates, gaps as NaN."""
+    try:
+        values = np.loadtxt(track.file, skiprows=2, ndmin=2, dtype=np.float32)
+    except (ValueError, OSError) as error:
+        raise DatasetError(f"{track.file} is not motion capture text ({error}); get the file again") from error
+    return values[:, 2:]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a complete decoding of a track found."""
+
+    seconds: float
+    digest: str  # of the decoded sound; "" for picture and for silence
+
+
+def probe(track: Track, kind: str) -> Probe:
+    """Decode all of a track; DatasetError says what is wrong with it."""
+    if kind == "mocap":
+        return Probe(len(read_mocap(track)), "")
+    if kind == "video":
+        return Probe(_watch(track), "")
+    sound = read_audio(track, PROBE_RATE)
+    _complete(track, "audio", len(sound) / PROBE_RATE)
+    heard = np.abs(sound).max(initial=0) > 1e-4
+    return Probe(len(sound) / PROBE_RATE, hashlib.sha256(sound.round(4).tobytes()).hexdigest() if heard else "")
+
+
+def _watch(track: Track) -> float:
+    """The seconds of picture, each frame decoded but none converted."""
+    last = -1.0
+    with _opened(track.file, "video") as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        _seek(container, track)
+        for instant, frame in _between(container.decode(stream), container, track):
+            if frame.is_corrupt:
+                raise DatasetError(f"{track.file} is damaged {instant:.1f} seconds in; get the file again")
+            last = instant
+        interval = float(1 / (stream.average_rate or stream.guessed_rate or 25))
+    if last < 0:
+        raise DatasetError(f"{track.file} has no picture in its video track; get the file again")
+    seconds = last + interval - track.start
+    _complete(track, "video", seconds)
+    return seconds
+
+
+def _complete(track: Track, kind: str, seconds: float) -> None:
+    """A file cut short still opens if its header stands in front: compare with the duration that it declares."""
+    with _opened(track.file, kind) as container:
+        stream = getattr(container.streams, kind)[0]
+        whole = stream.duration * stream.time_base if stream.duration else (container.duration or 0) / av.time_base
+    declared = float(whole) - track.start if track.end is None else track.end - track.start
+    if seconds < 0.95 * declared - 0.1:
+        raise DatasetError(f"{track.file} ends after {seconds:.1f} of {declared:.1f} seconds; get the file again")

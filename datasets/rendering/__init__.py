@@ -1,0 +1,1 @@
+"""Drawing and sounding the stand-in corpora."""

@@ -1,0 +1,1 @@
+"""Who may see what: subjects and folds. Nothing of files or models."""

@@ -1,0 +1,1 @@
+"""What it all means: tables of finished results. Never a model."""
