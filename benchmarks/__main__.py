@@ -1,0 +1,175 @@
+"""The command line: parse, call, print. Nothing heavy is imported before a command needs it."""
+
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmarks import console
+
+app = typer.Typer(
+    name="python -m benchmarks",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Published audio-visual emotion-recognition methods under the same, subject-independent rules.",
+)
+
+
+class Kind(StrEnum):
+    """What there is to list."""
+
+    methods = "methods"
+    datasets = "datasets"
+    protocols = "protocols"
+
+
+class New(StrEnum):
+    """What there is to start."""
+
+    method = "method"
+    dataset = "dataset"
+    protocol = "protocol"
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print a JSON document instead.")]
+DataRoot = Annotated[
+    Path | None, typer.Option(help="Folder of the corpora, one folder each; default $BENCH_DATA, else ./data.")
+]
+DatasetName = Annotated[str, typer.Option("--dataset", help="Name of a corpus; see: list datasets.")]
+
+
+@app.command("list")
+def list_(kind: Kind, json: Json = False) -> None:
+    """What there is: methods, datasets or protocols."""
+    from benchmarks.listing import ROWS
+
+    rows = ROWS[kind.value]()
+    if json:
+        console.write_json(rows)
+    elif rows:
+        console.table([{key: row[key] for key in row if key not in ("citation", "how_to_get", "layout")} for row in rows])
+    else:
+        console.out.print(f"no {kind.value} yet; python -m benchmarks new {kind.value[:-1]} NAME starts one")
+
+
+@app.command()
+def check(
+    dataset: DatasetName,
+    data_root: DataRoot = None,
+    exclude: Annotated[Path | None, typer.Option(help="File of clip or file names to leave out, one a line.")] = None,
+    sheet: Annotated[Path | None, typer.Option(help="Also draw faces and voices of each emotion into this PNG.")] = None,
+    full: Annotated[bool, typer.Option(help="If a stand-in is to be rendered: with the real counts.")] = False,
+    json: Json = False,
+) -> None:
+    """Is my copy of a corpus complete and readable? Exit code 1 if not."""
+    from benchmarks.corpora import located, standin
+
+    names = _excluded(exclude)
+    corpus = located(dataset, data_root, names)
+    if corpus is None:
+        with console.progress(f"rendering a stand-in of {dataset}") as advance:
+            corpus = standin(dataset, None, full, 0, advance, names)
+    with console.progress(f"decoding {dataset}") as advance:
+        report = corpus.check(os.cpu_count() or 1, advance)
+    if sheet:
+        from benchmarks.sheet import draw
+
+        draw(report.listing.clips, sheet, corpus.title, corpus.standin)
+    if json:
+        console.write_json(console.report_json(report, corpus))
+    else:
+        console.show_report(report, corpus)
+    raise typer.Exit(1 if report.faults else 0)
+
+
+def _excluded(file: Path | None) -> frozenset[str]:
+    if file is None:
+        return frozenset()
+    from datasets.base import DatasetError
+
+    if not file.is_file():
+        raise DatasetError(f"there is no file {file} of names to exclude")
+    lines = (line.partition("#")[0].strip() for line in file.read_text(encoding="utf-8-sig").splitlines())
+    return frozenset(filter(None, lines))
+
+
+@app.command()
+def audit(
+    folds: Annotated[Path, typer.Argument(help="CSV with the header clip,fold,role (train, validation or test).")],
+    dataset: Annotated[str, typer.Option(help="The corpus; default: the one whose naming fits.")] = "",
+    data_root: DataRoot = None,
+    json: Json = False,
+) -> None:
+    """Is somebody's split honest? Exit code 1 if it leaks."""
+    from benchmarks.audits import infer, read_folds, splits
+    from benchmarks.corpora import located
+    from benchmarks.plugins import load, resolve
+    from protocols.audit import audit as judge_all
+
+    rows = read_folds(folds)
+    name = resolve("datasets", dataset) if dataset else infer(rows)
+    from benchmarks.corpora import data_root as configured
+
+    root = configured(data_root)
+    corpus = located(name, data_root) if root and (data_root or (root / name).is_dir()) else None
+    on_disk = {clip.name.casefold(): clip for clip in corpus.scan().clips} if corpus else {}
+    verdict = judge_all(splits(rows, corpus or load("datasets", name)(Path()), on_disk))
+    by = "name and content" if corpus else "name alone: identical media were not looked for"
+    if json:
+        console.write_json(console.verdict_json(verdict, name, by))
+    else:
+        console.show_verdict(verdict, name, by)
+    raise typer.Exit(0 if verdict.honest else 1)
+
+
+@app.command()
+def new(kind: New, name: str) -> None:
+    """A working plugin file to start from."""
+    from benchmarks.new import write
+
+    path = write(kind.value, name)
+    console.out.print(f"{path} is there and works; CONTRIBUTING.md says how to go on", markup=False)
+
+
+@app.command()
+def standin(
+    dataset: DatasetName,
+    out: Annotated[Path, typer.Option(help="Folder to render into; it can then serve as --data-root.")],
+    full: Annotated[bool, typer.Option(help="With the real counts and picture sizes.")] = False,
+    seed: Annotated[int, typer.Option(help="Other people, voices and moods.")] = 0,
+) -> None:
+    """Render a synthetic stand-in of a corpus in its exact layout."""
+    from benchmarks.corpora import standin as render
+
+    with console.progress(f"rendering a stand-in of {dataset}") as advance:
+        corpus = render(dataset, out, full, seed, advance, frozenset())
+    console.out.print(f"STAND-IN of {corpus.title} at {corpus.root}", markup=False)
+
+
+def main() -> int:
+    """Exit code 0: done; 1: the answer is no; 2: the request cannot be carried out, with one line that says why."""
+    from typer._click.exceptions import ClickException
+
+    from benchmarks.plugins import PluginError
+    from datasets.base import DatasetError
+    from protocols.base import ProtocolError
+
+    try:
+        return app(standalone_mode=False) or 0
+    except ClickException as error:
+        console.fail(error.format_message())
+    except (DatasetError, PluginError, ProtocolError) as error:
+        console.fail(error)
+    except KeyboardInterrupt:
+        console.fail("interrupted")
+        return 130
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

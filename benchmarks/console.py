@@ -1,0 +1,128 @@
+"""What the user sees: tables, verdicts, progress; JSON for programs."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from datasets.base import Dataset
+    from datasets.check import Report
+    from protocols.audit import Verdict
+
+SHOWN = 12
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+STANDIN = "STAND-IN: rendered, not recorded. Nothing here says anything about the real {}."
+
+
+def write_json(value: object) -> None:
+    """One JSON document on standard output, and nothing else."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def fail(message: object) -> None:
+    """One line on standard error."""
+    err.print(f"error: {message}", style="red", markup=False)
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error for long work."""
+    from rich.progress import Progress
+
+    with Progress(console=err, transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def table(rows: Sequence[Mapping[str, object]]) -> None:
+    """Rows under their keys."""
+    shown = Table(*(key.replace("_", " ") for key in rows[0]), box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        shown.add_row(*(str(value) for value in row.values()))
+    out.print(shown)
+
+
+def report_json(report: "Report", dataset: "Dataset") -> dict[str, Any]:
+    """The check as a document."""
+    clips = report.listing.clips
+    kinds: dict[str, list[dict[str, str]]] = {}
+    for problem in report.problems:
+        kinds.setdefault(problem.kind, []).append({"name": problem.name, "what": problem.what})
+    return {
+        "dataset": report.dataset,
+        "title": dataset.title,
+        "root": str(report.root),
+        "standin": report.standin,
+        "complete_and_readable": not report.faults,
+        "clips": len(clips),
+        "expected_clips": list(report.expected),
+        "with_sound": report.has("audio"),
+        "with_picture": report.has("video"),
+        "with_mocap": report.has("mocap"),
+        "seconds_of_sound": round(report.seconds, 1),
+        "subjects": sorted({clip.subject for clip in clips if clip.subject}),
+        "labels": report.tasks,
+        "left_out": {reason: len(names) for reason, names in report.listing.left_out.items()},
+        "excluded": list(report.listing.excluded),
+        "problems": kinds,
+    }
+
+
+def show_report(report: "Report", dataset: "Dataset") -> None:
+    """The check for a reader."""
+    told = report_json(report, dataset)
+    low, high = report.expected
+    if report.standin:
+        out.print(STANDIN.format(dataset.title), style="bold yellow")
+    out.print(f"[bold]{dataset.title}[/bold] at {report.root}")
+    of = f"{low}" if low == high else f"{low} to {high}"
+    minutes = report.seconds / 60
+    out.print(
+        f"{told['clips']} of {of} clips; {told['with_sound']} with sound ({minutes:.1f} minutes), "
+        f"{told['with_picture']} with picture, {told['with_mocap']} with motion capture; "
+        f"{len(told['subjects'])} subjects"
+    )
+    for task, counts in report.tasks.items():
+        out.print(f"{task}: " + ", ".join(f"{label} {count}" for label, count in sorted(counts.items())))
+    for reason, count in told["left_out"].items():
+        out.print(f"left out: {count} clips ({reason})")
+    if report.listing.excluded:
+        out.print(f"excluded as asked: {', '.join(report.listing.excluded)}")
+    for kind in told["problems"]:
+        some = [problem for problem in report.problems if problem.kind == kind]
+        for problem in some[:SHOWN]:
+            out.print(str(problem), style="dim" if kind == "note" else "red", markup=False)
+        if len(some) > SHOWN:
+            out.print(f"{kind}: and {len(some) - SHOWN} more (--json names all)")
+    verdict = "complete and readable" if not report.faults else f"{len(report.faults)} faults"
+    out.print(verdict, style="bold red" if report.faults else "bold green")
+
+
+def verdict_json(verdict: "Verdict", dataset: str, by: str) -> dict[str, Any]:
+    """The audit as a document."""
+    return {
+        "dataset": dataset,
+        "known_by": by,
+        "independence": verdict.independence,
+        "honest": verdict.honest,
+        "findings": [
+            {"fold": f.fold, "severity": f.severity, "what": f.what, "who": list(f.who)} for f in verdict.findings
+        ],
+    }
+
+
+def show_verdict(verdict: "Verdict", dataset: str, by: str) -> None:
+    """The audit for a reader."""
+    styles = {"leak": "red", "doubt": "yellow", "note": "dim"}
+    for finding in verdict.findings:
+        out.print(str(finding), style=styles[finding.severity], markup=False)
+    leaks = sum(finding.severity == "leak" for finding in verdict.findings)
+    told = {"violated": f"LEAKS: {leaks} found", "unknown": "no leak found, but independence is unknown"}
+    line = told.get(verdict.independence, "honest: no test subject or recording is on another side")
+    out.print(f"{line} ({dataset}, clips known by {by})", style="bold red" if leaks else "bold green")

@@ -1,0 +1,53 @@
+"""Where a corpus lies: the user's folder, or a stand-in rendered once."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.plugins import load, resolve
+from datasets.base import Dataset, DatasetError
+from datasets.standin import VERSION, render
+
+CACHE = "BENCH_CACHE"
+DATA = "BENCH_DATA"
+Advance = Callable[[int, int], None]
+
+
+def data_root(given: Path | None) -> Path | None:
+    """The parent folder of all corpora: as asked for, else $BENCH_DATA, else ./data; None: nothing is configured."""
+    if given or DATA in os.environ:
+        return given or Path(os.environ[DATA])
+    return Path("data") if Path("data").is_dir() else None
+
+
+def cache() -> Path:
+    """The folder of everything that can be made again."""
+    return Path(os.environ.get(CACHE, ".benchmarks"))
+
+
+def located(name: str, given: Path | None, exclude: frozenset[str] = frozenset()) -> Dataset | None:
+    """The corpus in the data root; None where nothing is configured. A configured root must hold it."""
+    kind = load("datasets", name)
+    root = data_root(given)
+    if root is None:
+        return None
+    folder = root / resolve("datasets", name)
+    if not folder.is_dir():
+        found: Dataset = kind(folder)
+        raise DatasetError(f"{found.title} is not at {folder}; {found.how_to_get}; layout there: {found.layout}")
+    corpus: Dataset = kind(folder, exclude)
+    return corpus
+
+
+def standin(name: str, out: Path | None, full: bool, seed: int, advance: Advance, exclude: frozenset[str]) -> Dataset:
+    """The stand-in of a corpus, rendered on first use. Below `out` it can serve as a data root."""
+    canonical = resolve("datasets", name)
+    size = "full" if full else "small"
+    folder = out / canonical if out else cache() / "standins" / f"{canonical}-{size}-v{VERSION}-seed{seed}"
+    corpus: Dataset = load("datasets", name)(folder, exclude)
+    # the package `datasets` calls a corpus by its file; a stand-in's folder name plays no part in what is rendered
+    if folder.exists() and not corpus.standin:
+        raise DatasetError(f"{folder} holds something else; choose another folder with --out")
+    if not folder.exists():
+        render(corpus, full, seed, advance=advance)
+    return corpus
