@@ -52,7 +52,9 @@ def list_(kind: Kind, json: Json = False) -> None:
     if json:
         console.write_json(rows)
     elif rows:
-        console.table([{key: row[key] for key in row if key not in ("citation", "how_to_get", "layout")} for row in rows])
+        console.table(
+            [{key: row[key] for key in row if key not in ("citation", "how_to_get", "layout")} for row in rows]
+        )
     else:
         console.out.print(f"no {kind.value} yet; python -m benchmarks new {kind.value[:-1]} NAME starts one")
 
@@ -62,7 +64,9 @@ def check(
     dataset: DatasetName,
     data_root: DataRoot = None,
     exclude: Annotated[Path | None, typer.Option(help="File of clip or file names to leave out, one a line.")] = None,
-    sheet: Annotated[Path | None, typer.Option(help="Also draw faces and voices of each emotion into this PNG.")] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(help="Also draw faces and voices of each emotion into this PNG.")
+    ] = None,
     full: Annotated[bool, typer.Option(help="If a stand-in is to be rendered: with the real counts.")] = False,
     json: Json = False,
 ) -> None:

@@ -51,7 +51,9 @@ def build(kind: Kind, spec: str, settings: Mapping[str, Mapping[str, object]] | 
     for argument in filter(None, arguments.split(",")):
         key, _, text = argument.partition("=")
         if key not in fields:
-            raise PluginError(f"{name} has no {key!r}; choose from {', '.join(fields) or 'nothing: it takes no settings'}")
+            raise PluginError(
+                f"{name} has no {key!r}; choose from {', '.join(fields) or 'nothing: it takes no settings'}"
+            )
         try:
             given[key] = ast.literal_eval(text) if not isinstance(fields[key].default, str) else text
         except (ValueError, SyntaxError):

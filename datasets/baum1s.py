@@ -30,7 +30,9 @@ class Baum1s(Dataset):
     title = "BAUM-1s"
     labels = SIX_EMOTIONS
     licence = "research only, by agreement"
-    citation = "Zhalehpour, Onder, Akhtar & Erdem, IEEE Trans. Affective Computing 8(3), 2017, doi:10.1109/TAFFC.2016.2553038"
+    citation = (
+        "Zhalehpour, Onder, Akhtar & Erdem, IEEE Trans. Affective Computing 8(3), 2017, doi:10.1109/TAFFC.2016.2553038"
+    )
     how_to_get = "ask the authors (archive.ics.uci.edu lists them; baum1.bahcesehir.edu.tr) and sign the agreement"
     layout = "BAUM1s_MP4 - All/s001/S001_015.mp4 beside Annotations_BAUM1s.xlsx"
     expected = Expected(clips=(521, 521), subjects=(31, 31), left_out=701)
@@ -67,7 +69,9 @@ class Baum1s(Dataset):
         """Each clip's rows in the annotation, as (text, code)."""
         tables = [path for path in self.files if TABLE.fullmatch(path.name)]
         if not tables:
-            raise DatasetError(f"{self.root} holds no Annotations_BAUM1s.xlsx (or .csv); put it beside the clips' folder")
+            raise DatasetError(
+                f"{self.root} holds no Annotations_BAUM1s.xlsx (or .csv); put it beside the clips' folder"
+            )
         rows = _cells(self.root / tables[0])
         columns: dict[str, int] = {}
         clips: dict[str, list[tuple[str, str]]] = {}
@@ -78,7 +82,9 @@ class Baum1s(Dataset):
                 told = (row[columns["emotion"]].lower(), row[columns["code"]].removesuffix(".0"))
                 clips.setdefault(name[0].upper(), []).append(told)
         if not clips:
-            raise DatasetError(f"{tables[0]} has no rows under a header with clip, emotion and code; restore the original")
+            raise DatasetError(
+                f"{tables[0]} has no rows under a header with clip, emotion and code; restore the original"
+            )
         return iter(clips.items())
 
     def plan(self, full: bool) -> Iterator[Planned]:
@@ -116,7 +122,9 @@ def _labelled(entry: Entry, rows: Sequence[tuple[str, str]]) -> Iterator[Entry |
         yield replace(entry, label=label or SIX_EMOTIONS[0], contradiction=entry.contradiction or what)
         return
     if (text := rows[0][0]) and label not in text and text[:4] not in str(label):
-        yield Problem("note", entry.name, f"its text says {text}, its code {codes[0]} says {label}: the code is trusted")
+        yield Problem(
+            "note", entry.name, f"its text says {text}, its code {codes[0]} says {label}: the code is trusted"
+        )
     yield replace(entry, label=label)
 
 

@@ -9,10 +9,10 @@ the one who wears the markers is taken to be on the left (told by one source onl
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from itertools import groupby, product
+from itertools import product
 from pathlib import PurePosixPath
 
-from datasets.base import Dataset, DatasetError, Entry, Expected, Planned, Problem, Recorded, Scene, Track, duration
+from datasets.base import Dataset, DatasetError, Entry, Expected, Planned, Problem, Recorded, Scene, Track
 
 EMOTIONS = {
     "ang": "anger",
@@ -78,7 +78,9 @@ class Iemocap(Dataset):
                 wav = files.get((session / f"sentences/wav/{inside}.wav").as_posix().casefold())
                 entry = self.read(PurePosixPath(name))
                 if not wav or not entry:
-                    what = "does not fit the layout" if wav else f"stands in {evaluation}, but there is no such wav file"
+                    what = (
+                        "does not fit the layout" if wav else f"stands in {evaluation}, but there is no such wav file"
+                    )
                     yield Problem("missing", f"{session.name}/sentences/wav/{inside}.wav", what)
                     continue
                 annotated.add(wav)

@@ -5,7 +5,20 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from datasets.base import AVEF_TABLE_2, TASKS, Clip, Dataset, DatasetError, Entry, Listing, Media, Problem, Track, file_digest, tie
+from datasets.base import (
+    AVEF_TABLE_2,
+    TASKS,
+    Clip,
+    Dataset,
+    DatasetError,
+    Entry,
+    Listing,
+    Media,
+    Problem,
+    Track,
+    file_digest,
+    tie,
+)
 
 FACTS = ("subject", "label", "session", "sentence", "split")
 

@@ -45,7 +45,9 @@ def render(
     try:
         with ProcessPoolExecutor(processes or os.cpu_count(), mp_context=get_context("spawn")) as pool:
             by_person = sorted(plans, key=lambda plan: (plan.scenes[0].person, plan.path))
-            for done, _ in enumerate(pool.map(partial(write, folder=unfinished, studio=studio), by_person, chunksize=4)):
+            for done, _ in enumerate(
+                pool.map(partial(write, folder=unfinished, studio=studio), by_person, chunksize=4)
+            ):
                 advance(done + 1, len(plans))
         for path, content in dataset.annotations(plans):
             (unfinished / path).parent.mkdir(parents=True, exist_ok=True)
