@@ -1,16 +1,14 @@
 """Where a corpus lies: the user's folder, or a stand-in rendered once."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.plugins import load, resolve
-from datasets.base import Dataset, DatasetError
+from datasets.base import Advance, Dataset, DatasetError
 from datasets.standin import VERSION, render
 
 CACHE = "BENCH_CACHE"
 DATA = "BENCH_DATA"
-Advance = Callable[[int, int], None]
 
 
 def data_root(given: Path | None) -> Path | None:
@@ -45,7 +43,6 @@ def standin(name: str, out: Path | None, full: bool, seed: int, advance: Advance
     size = "full" if full else "small"
     folder = out / canonical if out else cache() / "standins" / f"{canonical}-{size}-v{VERSION}-seed{seed}"
     corpus: Dataset = load("datasets", name)(folder, exclude)
-    # the package `datasets` calls a corpus by its file; a stand-in's folder name plays no part in what is rendered
     if folder.exists() and not corpus.standin:
         raise DatasetError(f"{folder} holds something else; choose another folder with --out")
     if not folder.exists():

@@ -38,6 +38,9 @@ SOUND_ONLY = frozenset({".wav", ".flac", ".mp3"})
 SIX_EMOTIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise")
 
 
+Advance = Callable[[int, int], None]  # told how many of how many are done
+
+
 class DatasetError(Exception):
     """One line for the user: what, the value, the remedy."""
 
@@ -54,7 +57,7 @@ class Track:
 
 @dataclass(frozen=True)
 class Media:
-    """All that a method may see of a clip. File names name emotions, so the id is a digest and the files are private."""
+    """All that a method may see of a clip. File names name emotions: the id is a digest and the files are private."""
 
     clip_id: str
     has: frozenset[str]
@@ -271,8 +274,8 @@ class Dataset(ABC):
             raise DatasetError(f"{faults[0]}{more}; mend the file or exclude it by name with --exclude FILE")
         return list(listing.clips)
 
-    def check(self, processes: int = 1, advance: Callable[[int, int], None] = lambda done, total: None) -> "Report":
-        """Is this copy complete and readable? Decodes every clip, telling `advance` how many of how many are done."""
+    def check(self, processes: int = 1, advance: Advance | None = None) -> "Report":
+        """Is this copy complete and readable? Decodes every clip."""
         from datasets.check import check
 
         return check(self, processes, advance)

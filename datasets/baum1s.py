@@ -33,7 +33,7 @@ class Baum1s(Dataset):
     citation = (
         "Zhalehpour, Onder, Akhtar & Erdem, IEEE Trans. Affective Computing 8(3), 2017, doi:10.1109/TAFFC.2016.2553038"
     )
-    how_to_get = "ask the authors (archive.ics.uci.edu lists them; baum1.bahcesehir.edu.tr) and sign the agreement"
+    how_to_get = "ask the authors of the paper for BAUM-1 and sign their agreement"
     layout = "BAUM1s_MP4 - All/s001/S001_015.mp4 beside Annotations_BAUM1s.xlsx"
     expected = Expected(clips=(521, 521), subjects=(31, 31), left_out=701)
     recorded = Recorded(rate=48_000, width=854, height=480, frames_per_second=30)
@@ -116,12 +116,12 @@ class Baum1s(Dataset):
 def _labelled(entry: Entry, rows: Sequence[tuple[str, str]]) -> Iterator[Entry | Problem]:
     codes = sorted({code for _, code in rows})
     known = codes[0].isdigit() and 1 <= int(codes[0]) <= len(STATES)
-    label = STATES[int(codes[0]) - 1] if known else None
+    label = STATES[int(codes[0]) - 1] if known else SIX_EMOTIONS[0]
     if len(codes) > 1 or not known:
         what = f"the annotation gives it the emotion code {' and '.join(codes)}; 1 to {len(STATES)}, once, is right"
-        yield replace(entry, label=label or SIX_EMOTIONS[0], contradiction=entry.contradiction or what)
+        yield replace(entry, label=label, contradiction=entry.contradiction or what)
         return
-    if (text := rows[0][0]) and label not in text and text[:4] not in str(label):
+    if (text := rows[0][0]) and label not in text and text[:4] not in label:
         yield Problem(
             "note", entry.name, f"its text says {text}, its code {codes[0]} says {label}: the code is trusted"
         )

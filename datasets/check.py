@@ -2,13 +2,13 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
-from datasets.base import MANIFEST, TASKS, Clip, Dataset, DatasetError, Listing, Problem, file_digest
+from datasets.base import MANIFEST, TASKS, Advance, Clip, Dataset, DatasetError, Listing, Problem, file_digest
 from datasets.media import Probe, probe
 
 Decoded = Mapping[str, Probe | str]  # by kind of track; a text says why it cannot be decoded
@@ -37,14 +37,15 @@ class Report:
         return sum(kind in clip.media.has for clip in self.listing.clips)
 
 
-def check(dataset: Dataset, processes: int, advance: Callable[[int, int], None]) -> Report:
+def check(dataset: Dataset, processes: int, advance: Advance | None = None) -> Report:
     """Decode every clip, then compare with what should be there."""
     listing = dataset.scan()
     problems = list(listing.problems)
     decoded: list[Decoded] = []
     for found in _decode_all(listing.clips, processes):
         decoded.append(found)
-        advance(len(decoded), len(listing.clips))
+        if advance:
+            advance(len(decoded), len(listing.clips))
     for clip, found in zip(listing.clips, decoded, strict=True):
         problems += [Problem("unreadable", clip.name, text) for text in found.values() if isinstance(text, str)]
     problems += _by_ear(listing.clips, decoded)

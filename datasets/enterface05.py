@@ -24,9 +24,9 @@ class Enterface05(Dataset):
 
     title = "eNTERFACE'05"
     labels = SIX_EMOTIONS
-    licence = "free for research"
+    licence = "for research; no licence text is shipped"
     citation = "Martin, Kotsia, Macq & Pitas, ICDEW 2006, doi:10.1109/ICDEW.2006.145"
-    how_to_get = "download enterface_database from enterface.net/enterface05 (project 2)"
+    how_to_get = "download the emotion database of project 2 at enterface.net/enterface05"
     layout = "enterface database/subject 1/anger/sentence 1/s1_an_1.avi"
     expected = Expected(clips=(1287, 1293), subjects=(43, 44))
     recorded = Recorded(rate=48_000, width=720, height=576, frames_per_second=25)

@@ -105,7 +105,7 @@ class Iemocap(Dataset):
             folder = f"Session{session}"
             scenes: list[Scene] = []
             at = 0.5
-            for number, (turn, code, speaker) in enumerate(product(turns, codes, "FM")):
+            for number, (_, code, speaker) in enumerate(product(turns, codes, "FM")):
                 name = f"{dialogue}_{speaker}{number:03d}"
                 wav = self.planned(f"{folder}/sentences/wav/{dialogue}/{name}.wav", full, label=EMOTIONS[code])
                 yield wav

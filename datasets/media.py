@@ -1,4 +1,4 @@
-"""Decoding with PyAV: any container, sample rate, channel count, frame rate and rotation; lazily, one file at a time."""
+"""Decoding with PyAV: any container, sample rate, channel count, frame rate and rotation, one frame at a time."""
 
 import hashlib
 from collections.abc import Iterator
@@ -110,7 +110,7 @@ def _at_instants(
 
 
 def _picture(frame: VideoFrame, track: Track) -> Picture:
-    picture: Picture = frame.to_ndarray(format="rgb24")
+    picture: Picture = np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
     if frame.rotation:
         picture = np.rot90(picture, k=round(frame.rotation / 90))
     half = picture.shape[1] // 2

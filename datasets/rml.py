@@ -21,9 +21,9 @@ class Rml(Dataset):
 
     title = "RML"
     labels = SIX_EMOTIONS
-    licence = "free for research on request"
+    licence = "for research, on request"
     citation = "Wang & Guan, IEEE Trans. Multimedia 10(5), 2008, doi:10.1109/TMM.2008.927665"
-    how_to_get = "ask the Ryerson Multimedia Research Laboratory (rml.ryerson.ca/rml-emotion-database.html)"
+    how_to_get = "ask the Ryerson Multimedia Research Laboratory for the RML emotion database"
     layout = "rml-1/s1/[english/]an1.avi (s1 to s5), rml-2/s6/an1.avi (s6 to s8)"
     expected = Expected(clips=(720, 720), subjects=(8, 8))
     recorded = Recorded(rate=22_050, width=720, height=480, frames_per_second=30)

@@ -99,23 +99,10 @@ def clip_id(dataset: Dataset, name: str) -> str:
 
 
 def _tie_identical(clips: Sequence[Clip], problems: list[Problem]) -> Iterator[Clip]:
-    """The same bytes under two names become one recording, so that no split can part them.
-
-    Only files of equal size can be identical, so that few files, if any, are read.
-    """
-    by_size: dict[int, list[tuple[Clip, Track]]] = defaultdict(list)
-    for clip in clips:
-        for track in clip.media._tracks.values():
-            if track.start == 0 and track.end is None:
-                by_size[track.file.stat().st_size].append((clip, track))
-    owners: dict[str, dict[str, Clip]] = defaultdict(dict)
-    for same_size in by_size.values():
-        if len({clip.name for clip, _ in same_size}) > 1:
-            for clip, track in same_size:
-                owners[file_digest(track.file)].setdefault(clip.name, clip)
+    """The same bytes under two names become one recording, so that no split can part them."""
     pairs: list[tuple[str, str]] = []
-    for same in owners.values():
-        first, *others = sorted(same.values(), key=lambda clip: clip.name)
+    for same in _identical(clips):
+        first, *others = same
         for other in others:
             pairs.append((first.recording or first.name, other.recording or other.name))
             kind, what = "duplicated", f"the same content as {first.name}"
@@ -126,6 +113,21 @@ def _tie_identical(clips: Sequence[Clip], problems: list[Problem]) -> Iterator[C
     for clip in clips:
         recording = clip.recording or clip.name
         yield replace(clip, recording=representative.get(recording, recording))
+
+
+def _identical(clips: Sequence[Clip]) -> Iterator[list[Clip]]:
+    """Clips that share a whole file's content, by name. Only files of equal size can, so few files, if any, are read."""
+    by_size: dict[int, list[tuple[Clip, Track]]] = defaultdict(list)
+    for clip in clips:
+        for track in clip.media._tracks.values():
+            if track.start == 0 and track.end is None:
+                by_size[track.file.stat().st_size].append((clip, track))
+    for same_size in by_size.values():
+        owners: dict[str, dict[str, Clip]] = defaultdict(dict)
+        if len({clip.name for clip, _ in same_size}) > 1:
+            for clip, track in same_size:
+                owners[file_digest(track.file)][clip.name] = clip
+        yield from (sorted(same.values(), key=lambda clip: clip.name) for same in owners.values())
 
 
 def _told(clip: Clip) -> str:

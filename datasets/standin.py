@@ -7,14 +7,13 @@ reads it repeats the mark.
 import json
 import os
 import shutil
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-from datasets.base import MANIFEST, Dataset, Planned, Recorded, file_digest
+from datasets.base import MANIFEST, Advance, Dataset, Planned, Recorded, file_digest
 from datasets.rendering.film import Studio, write
 
 VERSION = 1  # raised when anything that a stand-in shows changes
@@ -34,7 +33,7 @@ def render(
     full: bool = False,
     seed: int = 0,
     processes: int | None = None,
-    advance: Callable[[int, int], None] = lambda done, total: None,
+    advance: Advance | None = None,
 ) -> None:
     """Render into the dataset's root, which appears only when everything in it is complete."""
     plans = list(dataset.plan(full))
@@ -48,7 +47,8 @@ def render(
             for done, _ in enumerate(
                 pool.map(partial(write, folder=unfinished, studio=studio), by_person, chunksize=4)
             ):
-                advance(done + 1, len(plans))
+                if advance:
+                    advance(done + 1, len(plans))
         for path, content in dataset.annotations(plans):
             (unfinished / path).parent.mkdir(parents=True, exist_ok=True)
             (unfinished / path).write_bytes(content)

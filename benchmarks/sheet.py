@@ -1,0 +1,54 @@
+"""A contact sheet of a corpus: faces at three moments of each emotion, and one voice of each as a spectrogram."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from datasets.base import Clip
+
+MOMENTS = (0.25, 0.5, 0.75)  # of the clip
+RATE = 16_000
+
+
+def draw(clips: Sequence[Clip], file: Path, title: str, standin: bool) -> None:
+    """One row an emotion; where there are several people, each row shows another."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    labels = sorted({clip.label for clip in clips})
+    figure, grid = pyplot.subplots(len(labels), 4, figsize=(11, 1.9 * len(labels)), squeeze=False)
+    figure.suptitle(f"{title}{' (STAND-IN: rendered, not recorded)' if standin else ''}")
+    for row, label in enumerate(labels):
+        clip = _example([clip for clip in clips if clip.label == label], row)
+        for cell in grid[row]:
+            cell.set_xticks([])
+            cell.set_yticks([])
+        grid[row][0].set_ylabel(label)
+        for cell, picture in zip(grid[row], _pictures(clip), strict=False):
+            cell.imshow(picture)
+        if "audio" in clip.media.has:
+            sound = clip.media.audio(RATE)
+            grid[row][3].specgram(sound + 1e-6, NFFT=512, noverlap=352, Fs=RATE, vmin=-130)
+            grid[row][3].set_title(f"{clip.name}: 0 to 8 kHz, {len(sound) / RATE:.1f} s", fontsize=7)
+    figure.tight_layout()
+    figure.savefig(file, dpi=100)
+    pyplot.close(figure)
+
+
+def _example(clips: Sequence[Clip], row: int) -> Clip:
+    """A clip with picture if there is one, of another person from row to row."""
+    seen = [clip for clip in clips if "video" in clip.media.has] or list(clips)
+    people = sorted({str(clip.subject or clip.name) for clip in seen})
+    person = people[row % len(people)]
+    return next(clip for clip in seen if str(clip.subject or clip.name) == person)
+
+
+def _pictures(clip: Clip) -> list[npt.NDArray[np.uint8]]:
+    if "video" not in clip.media.has:
+        return []
+    frames = list(clip.media.frames(10))
+    return [frames[int(moment * len(frames))] for moment in MOMENTS]
