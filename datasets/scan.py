@@ -116,7 +116,7 @@ def _tie_identical(clips: Sequence[Clip], problems: list[Problem]) -> Iterator[C
 
 
 def _identical(clips: Sequence[Clip]) -> Iterator[list[Clip]]:
-    """Clips that share a whole file's content, by name. Only files of equal size can, so few files, if any, are read."""
+    """Clips that share a whole file, by name. Only files of equal size can, so few are read, if any."""
     by_size: dict[int, list[tuple[Clip, Track]]] = defaultdict(list)
     for clip in clips:
         for track in clip.media._tracks.values():

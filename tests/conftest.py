@@ -1,0 +1,68 @@
+"""Stand-ins for all tests: every person and emotion of the layout once, rendered once a session."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.plugins import load, names
+from datasets.base import Dataset, Planned
+from datasets.standin import render
+
+CORPORA = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in names("datasets")]
+REAL = os.environ.get("BENCH_REAL_RAVDESS", "")
+
+
+def tiny(name: str, root: Path) -> Dataset:
+    """The corpus, with a plan that keeps one clip of each person and emotion (of IEMOCAP, one dialogue)."""
+    kind = load("datasets", name)
+
+    def plan(self: Any, full: bool) -> Iterator[Planned]:
+        kept: dict[tuple[str, str | None], str] = {}
+        for planned in kind.plan(self, full):
+            scene = planned.scenes[0]
+            first = kept.setdefault((scene.person, scene.entry.label), scene.entry.name)
+            if "Ses01F" in planned.path if name == "iemocap" else first == scene.entry.name:
+                yield planned
+
+    corpus: Dataset = type(kind.__name__, (kind,), {"__module__": kind.__module__, "plan": plan})(root)
+    return corpus
+
+
+@pytest.fixture(scope="session")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Dataset]:
+    """A tiny stand-in of a corpus, for reading only."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "standins"
+
+    def get(name: str) -> Dataset:
+        corpus = tiny(name, shared / name)
+        if not corpus.standin:
+            render(corpus, processes=2)
+        return corpus
+
+    return get
+
+
+@pytest.fixture
+def copied(rendered: Callable[[str], Dataset], tmp_path: Path) -> Callable[[str], Dataset]:
+    """A copy to damage, without the manifest: only what would tell the fault in a real corpus may tell it."""
+
+    def get(name: str) -> Dataset:
+        shutil.copytree(rendered(name).root, tmp_path / name)
+        (tmp_path / name / "standin.json").unlink()
+        return tiny(name, tmp_path / name)
+
+    return get
+
+
+@pytest.fixture
+def real_ravdess() -> Dataset:
+    """Real recordings of 18 of the 24 actors."""
+    if not REAL:
+        pytest.skip("BENCH_REAL_RAVDESS names no folder with real recordings of RAVDESS")
+    corpus: Dataset = load("datasets", "ravdess")(Path(REAL) / "ravdess")
+    return corpus
