@@ -138,8 +138,12 @@ def _cells(table: Path) -> Iterator[list[str]]:
         return
     from openpyxl import load_workbook
 
-    for values in load_workbook(table, read_only=True, data_only=True).active.iter_rows(values_only=True):
-        yield ["" if value is None else str(value).strip() for value in values]
+    book = load_workbook(table, read_only=True, data_only=True)
+    try:
+        for values in book.active.iter_rows(values_only=True):
+            yield ["" if value is None else str(value).strip() for value in values]
+    finally:
+        book.close()
 
 
 def _columns(row: Sequence[str]) -> dict[str, int]:
