@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 import pytest
-from conftest import CORPORA, tiny
 
 from benchmarks.plugins import build, load
 from datasets.base import Dataset, DatasetError
 from datasets.rendering.film import Studio, write
 from datasets.standin import recorded_as
+from tests.conftest import CORPORA, tiny
 
 Corpus = Callable[[str], Dataset]
 

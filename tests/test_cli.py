@@ -1,0 +1,197 @@
+"""The command line as a user meets it: output, exit codes, one-line errors."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import datasets
+import methods
+import protocols
+from benchmarks import plugins
+from benchmarks.__main__ import main
+from benchmarks.new import write
+from datasets.base import Dataset
+from tests.conftest import REAL
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., tuple[int, str, str]]:
+    """Calls the command line in an empty folder; exit code, output, errors."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("BENCH_DATA", raising=False)
+    monkeypatch.setenv("COLUMNS", "400")
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["benchmarks", *map(str, arguments)])
+        code = main()
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["list", "datasets"], ["list", "protocols"], ["list", "methods"]])
+def test_light_commands_import_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys; sys.argv = ['benchmarks', *sys.argv[1:]]\n"
+        "from benchmarks.__main__ import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'mlflow', 'librosa', 'sklearn', 'scipy', 'av', 'matplotlib', 'pandas'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("kind", ["datasets", "protocols", "methods"])
+def test_list_as_json(kind: str, run: Run) -> None:
+    code, out, _ = run("list", kind, "--json")
+    assert code == 0
+    assert [row["name"] for row in json.loads(out)] == list(plugins.names(kind))  # type: ignore[arg-type]
+
+
+@pytest.mark.xdist_group("rml")
+def test_check_says_standin_and_fails_on_a_fault(run: Run, rendered: Callable[[str], Dataset], tmp_path: Path) -> None:
+    root = rendered("rml").root.parent
+    code, out, _ = run("check", "--dataset", "rml", "--data-root", root, "--json", "--sheet", tmp_path / "sheet.png")
+    told = json.loads(out)
+    assert code == 0
+    assert told["standin"] is True
+    assert told["complete_and_readable"] is True
+    assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
+    code, out, _ = run("check", "--dataset", "rml", "--data-root", root)
+    assert "STAND-IN" in out
+    names = tmp_path / "exclude.txt"
+    names.write_text("s1/an1  # noisy\n")
+    _, out, _ = run("check", "--dataset", "rml", "--data-root", root, "--exclude", names, "--json")
+    assert json.loads(out)["excluded"] == ["s1/an1"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["check", "--dataset", "nothing"], "baum1s"),
+        (["check", "--dataset", "rml", "--data-root", "nowhere"], "RML"),
+        (["check", "--dataset", "rml", "--exclude", "nothing.txt"], "nothing.txt"),
+        (["list", "everything"], "datasets"),
+        (["audit", "nothing.csv"], "nothing.csv"),
+        (["new", "dataset", "rml"], "already"),
+        (["new", "dataset", "1 b"], "letters"),
+        (["frobnicate"], "frobnicate"),
+    ],
+)
+def test_a_wrong_call_is_one_line_and_exit_code_2(arguments: list[str], told: str, run: Run) -> None:
+    code, out, err = run(*arguments)
+    assert code == 2
+    assert out == ""
+    assert told in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def actors(leak: str = "") -> Iterator[tuple[str, str, str]]:
+    """One fold over 24 actors, a thousand clips; `leak` says what is wrong with it."""
+    corpus = plugins.load("datasets", "ravdess")(Path())
+    names = [plan.scenes[0].entry.name for plan in corpus.plan(True)]
+    for name in names[:1000]:
+        role = "test" if name.endswith(("-01", "-02")) else "validation" if name.endswith("-03") else "train"
+        if leak == "one clip" and name == "01-05-01-01-01-01":
+            role = "train"
+        if leak == "validation" and role == "test":
+            yield "03-" + name, "1", "validation"
+        if leak == "releases" and name == "01-05-01-01-01-02":
+            yield "01-" + name, "1", "train"
+        if not (leak == "validation" and role == "validation"):
+            yield "03-" + name, "1", role
+
+
+@pytest.mark.parametrize(
+    ("leak", "told"),
+    [
+        ("", None),
+        ("one clip", "person of test in training: 01"),
+        ("releases", "03-01-05-01-01-01-02 and 01-01-05-01-01-01-02"),
+        ("validation", "validation equals test"),
+    ],
+)
+def test_audit_names_who_leaks(leak: str, told: str | None, run: Run, tmp_path: Path) -> None:
+    with (tmp_path / "folds.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows([("clip", "fold", "role"), *actors(leak)])
+    code, out, _ = run("audit", "folds.csv")
+    assert code == (1 if leak else 0)
+    assert (told or "honest") in out
+    code, out, _ = run("audit", "folds.csv", "--dataset", "ravdess", "--json")
+    assert json.loads(out)["honest"] is (not leak)
+
+
+@pytest.mark.skipif(not REAL, reason="BENCH_REAL_RAVDESS names no folder with real recordings of RAVDESS")
+def test_audit_finds_identical_files_where_the_corpus_is_on_disk(run: Run, tmp_path: Path) -> None:
+    rows = "clip,fold,role\n03-01-03-01-02-01-07,1,train\n03-01-03-01-02-02-07,1,test\n03-01-03-01-02-02-08,1,train\n"
+    (tmp_path / "folds.csv").write_text(rows)
+    code, out, _ = run("audit", "folds.csv", "--data-root", REAL, "--json")
+    assert code == 1
+    assert any("recording" in finding["what"] for finding in json.loads(out)["findings"])
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("clip,fold\na,1\n", "role"),
+        ("clip,fold,role\n03-01-05-01-01-01-01,1,exam\n", "line 2"),
+        ("clip,fold,role\nwhatever,1,test\n", "whatever"),
+        ("clip,fold,role\n", "no rows"),
+    ],
+)
+def test_broken_fold_files_are_one_line(text: str, told: str, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "folds.csv").write_text(text)
+    code, _, err = run("audit", "folds.csv")
+    assert code == 2
+    assert told in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_foreign_datasets_package_is_refused(tmp_path: Path) -> None:
+    foreign = tmp_path / "datasets"
+    foreign.mkdir()
+    (foreign / "__init__.py").touch()
+    (tmp_path / "benchmarks").symlink_to(ROOT / "benchmarks")
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "list", "datasets"],
+        cwd=elsewhere,
+        env={**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert str(foreign) in done.stderr
+
+
+@pytest.mark.parametrize(("kind", "package"), [("dataset", datasets), ("protocol", protocols), ("method", methods)])
+def test_new_plugin_works(kind: str, package: object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    paths = package.__path__  # type: ignore[attr-defined]
+    monkeypatch.setattr(package, "__path__", [str(tmp_path), *paths])
+    file = write(kind, f"started-{kind}")
+    assert file.parent == tmp_path
+    plugin = plugins.load(f"{kind}s", f"started-{kind}")  # type: ignore[arg-type]
+    assert plugin.__name__ == f"Started{kind.title()}"
+    checked = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--config", ROOT / "pyproject.toml", file], capture_output=True
+    )
+    assert checked.returncode == 0, checked.stdout.decode()
