@@ -9,8 +9,8 @@ def _refuse_foreign_datasets() -> None:
     """`datasets` is also the name of a well-known library: run only against the folder beside this one."""
     spec = importlib.util.find_spec("datasets")
     found = Path(spec.origin).parent if spec and spec.origin else None
-    ours = Path(__file__).parent.with_name("datasets")
-    if found and found.resolve() == ours.resolve():
+    ours = Path(__file__).resolve().parent.with_name("datasets")
+    if found and found.resolve() == ours:
         return
     message = (
         f"benchmarks needs its own package datasets at {ours}, but Python finds {found or 'none'}: "

@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -16,7 +17,7 @@ def sound_file(file: Path, samples: np.ndarray, rate: int) -> Path:
     layout = {1: "mono", 2: "stereo"}[len(samples)]
     with av.open(file, "w") as container:
         codec = "flac" if file.suffix == ".flac" else "pcm_s16le"
-        stream = container.add_stream(codec, rate=rate, layout=layout)
+        stream: Any = container.add_stream(codec, rate=rate, layout=layout)
         interleaved = (samples.T * 32767).round().astype(np.int16).reshape(1, -1)
         frame = av.AudioFrame.from_ndarray(interleaved, format="s16", layout=layout)
         frame.rate = rate
@@ -81,9 +82,9 @@ def test_part_and_side_of_a_picture(tmp_path: Path) -> None:
 def test_missing_tracks_are_said(tmp_path: Path) -> None:
     wav = sound_file(tmp_path / "sound.wav", np.zeros((1, 1600)), 16_000)
     mp4 = film(tmp_path / "film.mp4", [50] * 5, [i / 25 for i in range(5)])
-    with pytest.raises(DatasetError, match="sound.wav has no video track, only audio"):
+    with pytest.raises(DatasetError, match=r"sound\.wav has no video track, only audio"):
         next(read_frames(Track(wav), None))
-    with pytest.raises(DatasetError, match="film.mp4 has no audio track, only video"):
+    with pytest.raises(DatasetError, match=r"film\.mp4 has no audio track, only video"):
         read_audio(Track(mp4), 16_000)
     with pytest.raises(DatasetError, match="has no mocap, only audio"):
         Media("ab12", frozenset({"audio"}), {"audio": Track(wav)}).mocap()
