@@ -42,7 +42,9 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
 
 def table(rows: Sequence[Mapping[str, object]]) -> None:
     """Rows under their keys."""
-    shown = Table(*(key.replace("_", " ") for key in rows[0]), box=None, pad_edge=False, header_style="bold")
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for key in rows[0]:
+        shown.add_column(key.replace("_", " "), overflow="fold", no_wrap=key == "name")
     for row in rows:
         shown.add_row(*(str(value) for value in row.values()))
     out.print(shown)

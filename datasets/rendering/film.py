@@ -24,11 +24,8 @@ CODECS: Mapping[str, tuple[str, str]] = {  # picture, sound
     ".flv": ("flv", "mp3"),
     ".wav": ("", "pcm_s16le"),
 }
-OPTIONS: Mapping[str, dict[str, str]] = {
-    "libx264": {"preset": "ultrafast", "crf": "20", "threads": "1"},
-    "mpeg4": {"qscale": "3", "threads": "1"},
-    "flv": {"qscale": "3", "threads": "1"},
-}
+OPTIONS = {"preset": "ultrafast", "crf": "20", "threads": "1"}  # the older codecs ignore the first two
+BITS_PER_PIXEL = 0.5  # for the older codecs
 FLV_RATE = 44_100  # MP3 in FLV knows no 16 or 48 kHz
 MOCAP_RATE = 120
 STILL = Expression(0.0, 0.0, 0.0, 0.0, 0.0)
@@ -81,8 +78,10 @@ def write(plan: Planned, folder: Path, studio: Studio) -> None:
     with av.open(file, "w") as container:
         if picture_codec:
             per_second = Fraction(studio.recorded.frames_per_second).limit_denominator(1001)
-            video: Any = container.add_stream(picture_codec, rate=per_second, options=OPTIONS[picture_codec])
+            video: Any = container.add_stream(picture_codec, rate=per_second, options=OPTIONS)
             video.width, video.height, video.pix_fmt = studio.recorded.width, studio.recorded.height, "yuv420p"
+            if picture_codec != "libx264":
+                video.bit_rate = int(BITS_PER_PIXEL * video.width * video.height * per_second)
         audio: Any = container.add_stream(sound_codec, rate=rate, layout="stereo" if plan.channels == 2 else "mono")
         if picture_codec:
             for index, picture in enumerate(_pictures(plan, studio, len(sound) / rate)):
