@@ -7,7 +7,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import datasets
@@ -16,8 +18,11 @@ import protocols
 from benchmarks import plugins
 from benchmarks.__main__ import main
 from benchmarks.new import write
-from datasets.base import Dataset
+from datasets.base import Clip, Dataset, Media, Track
+from datasets.standin import render
+from methods.base import Examples, RunContext
 from tests.conftest import REAL
+from tests.test_media import sound_file
 
 ROOT = Path(__file__).parents[1]
 
@@ -195,3 +200,50 @@ def test_new_plugin_works(kind: str, package: object, monkeypatch: pytest.Monkey
         [sys.executable, "-m", "ruff", "check", "--config", ROOT / "pyproject.toml", file], capture_output=True
     )
     assert checked.returncode == 0, checked.stdout.decode()
+    WORKS[kind](plugin, tmp_path)
+
+
+def dataset_works(plugin: Any, folder: Path) -> None:
+    corpus = plugin(folder / "corpus")
+    render(corpus, processes=1)
+    assert corpus.check().faults == ()
+    assert len(corpus.index()) == 48
+
+
+def protocol_works(plugin: Any, folder: Path) -> None:
+    clips = [
+        Clip(Media(f"{n:x}", frozenset(), {}), f"clip {n}", f"person {n % 6}", "anger" if n % 2 else "fear")
+        for n in range(24)
+    ]
+    folds = list(plugin().folds(clips))
+    assert len(folds) == 3
+    assert {fold.independence for fold in folds} == {"verified"}
+
+
+def method_works(plugin: Any, folder: Path) -> None:
+    """A loud tone and quiet noise are told apart, alike before and after saving."""
+    generator = np.random.default_rng(0)
+    media = []
+    for number in range(12):
+        noise, tone = generator.uniform(-0.05, 0.05, (1, 16_000)), 0.9 * np.sin(np.arange(16_000) / 20)[None]
+        file = sound_file(folder / f"{number}.wav", tone + noise if number % 2 else noise, 16_000)
+        media.append(Media(str(number), frozenset({"audio"}), {"audio": Track(file)}))
+    method = plugin(modality="audio")
+    inputs = [method.preparation()(one) for one in media]
+    labels = tuple("anger" if number % 2 else "sadness" for number in range(12))
+    classes = ("anger", "sadness", "surprise")
+    method.fit(Examples(inputs[:8], classes, labels[:8]), None, RunContext())
+    answers = method.predict_proba(Examples(inputs[8:], classes))
+    assert [classes[column] for column in answers.argmax(axis=1)] == list(labels[8:])
+    assert answers.sum(axis=1) == pytest.approx(1)
+    method.save(folder)
+    again = plugin(modality="audio")
+    again.load(folder)
+    assert np.array_equal(again.predict_proba(Examples(inputs[8:], classes)), answers)
+
+
+WORKS: dict[str, Callable[[Any, Path], None]] = {
+    "dataset": dataset_works,
+    "protocol": protocol_works,
+    "method": method_works,
+}
