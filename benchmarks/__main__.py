@@ -80,14 +80,15 @@ def check(
             corpus = standin(dataset, None, full, 0, advance, names)
     with console.progress(f"decoding {dataset}") as advance:
         report = corpus.check(os.cpu_count() or 1, advance)
-    if sheet:
-        from benchmarks.sheet import draw
-
-        draw(report.listing.clips, sheet, corpus.title, corpus.standin)
     if json:
         console.write_json(console.report_json(report, corpus))
     else:
         console.show_report(report, corpus)
+    if sheet:
+        from benchmarks.sheet import draw
+
+        broken = {problem.name for problem in report.of("unreadable")}
+        draw([clip for clip in report.listing.clips if clip.name not in broken], sheet, corpus.title, corpus.standin)
     raise typer.Exit(1 if report.faults else 0)
 
 

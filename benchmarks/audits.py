@@ -21,7 +21,8 @@ def read_folds(file: Path) -> list[Row]:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{file} cannot be read as UTF-8 text ({error}); give a CSV file") from None
-    reader = csv.DictReader(text.splitlines())
+    lines = text.splitlines()
+    reader = csv.DictReader([line.replace(" ", "").lower() for line in lines[:1]] + lines[1:])
     if missing := {"clip", "fold", "role"} - set(reader.fieldnames or ()):
         raise DatasetError(f"{file} lacks the column {sorted(missing)[0]}; its header must hold clip,fold,role")
     rows: list[Row] = []
@@ -64,11 +65,12 @@ def splits(rows: Sequence[Row], dataset: Dataset, on_disk: Mapping[str, Clip]) -
 def _clip(written: str, dataset: Dataset, on_disk: Mapping[str, Clip]) -> Clip | None:
     entry = dataset.read(PurePosixPath(written))
     if entry is None:
-        return None
+        same_stem = [clip for name, clip in on_disk.items() if name.rpartition("/")[2] == written.casefold()]
+        return replace(same_stem[0], name=written) if len(same_stem) == 1 else None
     known = on_disk.get(entry.name.casefold())
     if known:
         return replace(known, name=written)
-    nowhere = Media(clip_id(dataset, entry.name), frozenset(), {})
+    nowhere = Media(clip_id(dataset.name, entry.name), frozenset(), {})
     return Clip(
         nowhere, written, entry.subject, entry.label or "", entry.session, entry.sentence, entry.split, entry.name
     )

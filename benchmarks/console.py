@@ -97,7 +97,7 @@ def show_report(report: "Report", dataset: "Dataset") -> None:
     if report.listing.excluded:
         out.print(f"excluded as asked: {', '.join(report.listing.excluded)}")
     for kind in told["problems"]:
-        some = [problem for problem in report.problems if problem.kind == kind]
+        some = report.of(kind)
         for problem in some[:SHOWN]:
             out.print(str(problem), style="dim" if kind == "note" else "red", markup=False)
         if len(some) > SHOWN:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from benchmarks.plugins import load, resolve
 from datasets.base import Advance, Dataset, DatasetError
-from datasets.standin import VERSION, render
+from datasets.standin import VERSION, manifest, render
 
 CACHE = "BENCH_CACHE"
 DATA = "BENCH_DATA"
@@ -45,6 +45,9 @@ def standin(name: str, out: Path | None, full: bool, seed: int, advance: Advance
     corpus: Dataset = load("datasets", name)(folder, exclude)
     if folder.exists() and not corpus.standin:
         raise DatasetError(f"{folder} holds something else; choose another folder with --out")
+    if folder.exists() and (made := manifest(corpus)) != (VERSION, seed, full):
+        told = f"version {made[0]}, seed {made[1]}{', full' if made[2] else ''}"
+        raise DatasetError(f"{folder} holds another stand-in ({told}); delete it or choose another folder with --out")
     if not folder.exists():
         render(corpus, full, seed, advance=advance)
     return corpus

@@ -28,7 +28,7 @@ def oracle(corpus: str, full: bool = False, seed: int = 0) -> dict[str, dict[str
         for scene in plan.scenes:
             entry = scene.entry
             if entry.label in dataset.labels and not entry.left_out:
-                media = Media(clip_id(dataset, entry.name), frozenset(), {})
+                media = Media(clip_id(dataset.name, entry.name), frozenset(), {})
                 clips[entry.name] = Clip(media, entry.name, scene.person, str(entry.label))
                 factors[media.clip_id] = draw(corpus, seed, scene.person, entry.label, entry.name)
     return {

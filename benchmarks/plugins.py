@@ -70,7 +70,11 @@ def _files(kind: Kind) -> dict[str, Path]:
 @cache
 def _plugin_class(file: Path, base: str) -> str | None:
     """The class of the file that inherits from `base` by name, read without importing."""
-    for node in ast.parse(file.read_text()).body:
+    try:
+        tree = ast.parse(file.read_text())
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise PluginError(f"{file} is no Python that can be read ({error}); mend it or move it away") from None
+    for node in tree.body:
         if isinstance(node, ast.ClassDef) and any(isinstance(b, ast.Name) and b.id == base for b in node.bases):
             return node.name
     return None

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from datasets.base import Clip
+from datasets.base import Clip, DatasetError
 
 MOMENTS = (0.25, 0.5, 0.75)  # of the clip
 RATE = 16_000
@@ -19,6 +19,8 @@ def draw(clips: Sequence[Clip], file: Path, title: str, standin: bool) -> None:
     matplotlib.use("agg")
     from matplotlib import pyplot
 
+    if not clips:
+        raise DatasetError(f"{title} has no readable clip here, so there is nothing to draw")
     labels = sorted({clip.label for clip in clips})
     figure, grid = pyplot.subplots(len(labels), 4, figsize=(11, 1.9 * len(labels)), squeeze=False)
     figure.suptitle(f"{title}{' (STAND-IN: rendered, not recorded)' if standin else ''}")

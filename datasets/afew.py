@@ -47,7 +47,7 @@ class Afew(Dataset):
         if not splits or not path.stem.isdigit():
             return None
         label = LABELS.get(path.parts[-2].lower()) if len(path.parts) > 1 else None
-        if splits[0] != "test" and label is None:
+        if splits[0] != "test" and label is None and path.suffix:  # a bare name tells no class
             return None
         return Entry(
             name=f"{splits[0]}/{path.stem}",

@@ -7,9 +7,11 @@ the check in `check.py`.
 """
 
 import hashlib
+import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -45,6 +47,14 @@ class DatasetError(Exception):
     """One line for the user: what, the value, the remedy."""
 
 
+class MediaError(DatasetError):
+    """What is wrong with a media file."""
+
+    def __init__(self, file: Path, what: str) -> None:
+        super().__init__(f"{file} {what}")
+        self.what = what
+
+
 @dataclass(frozen=True)
 class Track:
     """The sound or the picture of a clip: a file, or a part of one."""
@@ -67,19 +77,30 @@ class Media:
         """Mono sound at `rate` samples a second; sample 0 is the first instant of the clip."""
         from datasets.media import read_audio
 
-        return read_audio(self._track("audio"), rate)
+        with self._anonymous():
+            return read_audio(self._track("audio"), rate)
 
     def frames(self, per_second: float | None = None) -> "Iterator[npt.NDArray[np.uint8]]":
         """RGB pictures [height, width, 3], decoded one at a time; as stored, or `per_second` of them."""
         from datasets.media import read_frames
 
-        return read_frames(self._track("video"), per_second)
+        with self._anonymous():
+            yield from read_frames(self._track("video"), per_second)
 
     def mocap(self) -> "npt.NDArray[np.float32]":
         """Motion capture [frames, values]; gaps are NaN."""
         from datasets.media import read_mocap
 
-        return read_mocap(self._track("mocap"))
+        with self._anonymous():
+            return read_mocap(self._track("mocap"))
+
+    @contextmanager
+    def _anonymous(self) -> Iterator[None]:
+        """Errors name the clip by its digest; the path would tell its emotion. `check` names the file."""
+        try:
+            yield
+        except MediaError as error:
+            raise DatasetError(f"clip {self.clip_id} {error.what}") from None
 
     def _track(self, kind: str) -> Track:
         if kind not in self._tracks:
@@ -142,7 +163,7 @@ class Listing:
 
     clips: tuple[Clip, ...]
     problems: tuple[Problem, ...]
-    left_out: Mapping[str, tuple[str, ...]]
+    left_out: Mapping[str, tuple[Clip, ...]]  # by reason
     excluded: tuple[str, ...]
 
 
@@ -250,9 +271,10 @@ class Dataset(ABC):
         """Every file below the root, sorted, without the droppings of desktop systems."""
         if not self.root.is_dir():
             raise DatasetError(f"{self.title} is not at {self.root}; {self.how_to_get}; layout: {self.layout}")
-        found = (p.relative_to(self.root) for p in self.root.rglob("*") if p.is_file())
+        walk = os.walk(self.root, followlinks=True)
+        found = (Path(folder, file).relative_to(self.root) for folder, _, files in walk for file in files)
         kept = (p for p in found if not any(JUNK.fullmatch(part) for part in p.parts))
-        return tuple(sorted(PurePosixPath(p.as_posix()) for p in kept))
+        return tuple(sorted(PurePosixPath(p.as_posix()) for p in kept if (self.root / p).is_file()))
 
     @property
     def standin(self) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path, PurePosixPath
+from zipfile import BadZipFile
 
 from datasets.base import SIX_EMOTIONS, Dataset, DatasetError, Entry, Expected, Planned, Problem, Recorded
 
@@ -72,15 +73,15 @@ class Baum1s(Dataset):
             raise DatasetError(
                 f"{self.root} holds no Annotations_BAUM1s.xlsx (or .csv); put it beside the clips' folder"
             )
-        rows = _cells(self.root / tables[0])
         columns: dict[str, int] = {}
         clips: dict[str, list[tuple[str, str]]] = {}
-        for row in rows:
+        for row in _cells(self.root / tables[-1]):  # of an original and its export, the original
             if not columns:
                 columns = _columns(row)
-            elif name := NAME.fullmatch(row[columns["clip"]].removesuffix(".mp4")):
-                told = (row[columns["emotion"]].lower(), row[columns["code"]].removesuffix(".0"))
-                clips.setdefault(name[0].upper(), []).append(told)
+            elif any(row):
+                clip, text, code = (row[columns[key]] if columns[key] < len(row) else "" for key in columns)
+                name = PurePosixPath(clip).stem if clip.lower().endswith((".mp4", ".avi")) else clip
+                clips.setdefault(name.upper(), []).append((text.lower(), code.removesuffix(".0")))
         if not clips:
             raise DatasetError(
                 f"{tables[0]} has no rows under a header with clip, emotion and code; restore the original"
@@ -138,7 +139,12 @@ def _cells(table: Path) -> Iterator[list[str]]:
         return
     from openpyxl import load_workbook
 
-    book = load_workbook(table, read_only=True, data_only=True)
+    try:
+        book = load_workbook(table, read_only=True, data_only=True)
+    except (BadZipFile, KeyError, ValueError) as error:
+        raise DatasetError(
+            f"{table} is no Excel workbook ({error}); restore the original or export it to .csv"
+        ) from None
     try:
         for values in book.active.iter_rows(values_only=True):
             yield ["" if value is None else str(value).strip() for value in values]

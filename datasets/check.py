@@ -5,10 +5,22 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 
-from datasets.base import MANIFEST, TASKS, Advance, Clip, Dataset, DatasetError, Listing, Problem, file_digest
+from datasets.base import (
+    AVEF_TABLE_2,
+    MANIFEST,
+    TASKS,
+    Advance,
+    Clip,
+    Dataset,
+    DatasetError,
+    Listing,
+    Problem,
+    file_digest,
+)
 from datasets.media import Probe, probe
 
 Decoded = Mapping[str, Probe | str]  # by kind of track; a text says why it cannot be decoded
@@ -32,6 +44,10 @@ class Report:
         """What keeps this copy from being complete and readable: everything but notes."""
         return tuple(problem for problem in self.problems if problem.kind != "note")
 
+    def of(self, kind: str) -> tuple[Problem, ...]:
+        """The problems of one kind."""
+        return tuple(problem for problem in self.problems if problem.kind == kind)
+
     def has(self, kind: str) -> int:
         """How many clips come with sound ("audio"), picture ("video") or markers ("mocap")."""
         return sum(kind in clip.media.has for clip in self.listing.clips)
@@ -42,25 +58,31 @@ def check(dataset: Dataset, processes: int, advance: Advance | None = None) -> R
     listing = dataset.scan()
     problems = list(listing.problems)
     decoded: list[Decoded] = []
-    for found in _decode_all(listing.clips, processes):
+    everything = (*listing.clips, *chain.from_iterable(listing.left_out.values()))
+    for found in _decode_all(everything, processes):
         decoded.append(found)
         if advance:
-            advance(len(decoded), len(listing.clips))
-    for clip, found in zip(listing.clips, decoded, strict=True):
+            advance(len(decoded), len(everything))
+    for clip, found in zip(everything, decoded, strict=True):
         problems += [Problem("unreadable", clip.name, text) for text in found.values() if isinstance(text, str)]
-    problems += _by_ear(listing.clips, decoded)
+    problems += _by_ear(everything, decoded)
     problems += _against_manifest(dataset) if dataset.standin else _against_counts(dataset, listing)
-    sounds = (found["audio"] for found in decoded if "audio" in found)
+    sounds = (found["audio"] for found in decoded[: len(listing.clips)] if "audio" in found)
     return Report(
         dataset=dataset.name,
         root=dataset.root,
         standin=dataset.standin,
         listing=listing,
-        tasks={task: dict(Counter(clip.label for clip in dataset.scan(task).clips)) for task in TASKS},
+        tasks={task: _counts(listing, AVEF_TABLE_2.get(task)) for task in TASKS},
         expected=_manifest_clips(dataset) if dataset.standin else dataset.expected.clips,
         seconds=sum(sound.seconds for sound in sounds if isinstance(sound, Probe)),
         problems=tuple(problems),
     )
+
+
+def _counts(listing: Listing, scheme: Mapping[str, str] | None) -> dict[str, int]:
+    labels = (clip.label if scheme is None else scheme.get(clip.label) for clip in listing.clips)
+    return dict(Counter(label for label in labels if label))
 
 
 def _decode_all(clips: Sequence[Clip], processes: int) -> Iterator[Decoded]:
@@ -97,8 +119,8 @@ def _by_ear(clips: Sequence[Clip], decoded: Sequence[Decoded]) -> Iterator[Probl
 def _against_counts(dataset: Dataset, listing: Listing) -> Iterator[Problem]:
     """What the whole corpus has and this copy lacks, by name where the names are known, else by number."""
     expected, clips = dataset.expected, listing.clips
-    everything = [clip.name for clip in clips] + [name for names in listing.left_out.values() for name in names]
-    there = {*everything, *listing.excluded}
+    left_out = sum(map(len, listing.left_out.values()))
+    there = {*(clip.name for clip in clips), *listing.excluded}
     if dataset.exact_plan:
         yield from _absent_names(dataset, there)
     elif len(clips) + len(listing.excluded) < expected.clips[0]:
@@ -112,7 +134,7 @@ def _against_counts(dataset: Dataset, listing: Listing) -> Iterator[Problem]:
     for label, count in expected.labels.items():
         if not dataset.exact_plan and counts[label] < count:
             yield Problem("missing", dataset.name, f"{counts[label]} of {count} clips of {label} are there")
-    if (left_out := len(everything) - len(clips)) < expected.left_out:
+    if left_out < expected.left_out:
         what = f"{left_out} of {expected.left_out} clips outside the benchmark's classes are there"
         yield Problem("note", dataset.name, what)
 

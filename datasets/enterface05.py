@@ -36,7 +36,7 @@ class Enterface05(Dataset):
         folders = path.parts[:-1]
         subjects = [str(int(found[1])) for part in folders if (found := SUBJECT.fullmatch(part))]
         emotions = [part.lower() for part in folders if part.lower() in SIX_EMOTIONS]
-        sentences = [found[1] for part in folders if (found := SENTENCE.fullmatch(part))]
+        sentences = [str(int(found[1])) for part in folders if (found := SENTENCE.fullmatch(part))]
         told = NAME.fullmatch(path.stem)
         named = (str(int(told[1])), CODES[told[2].lower()], told[3]) if told else (None, None, None)
         placed = tuple(found[-1] if found else None for found in (subjects, emotions, sentences))

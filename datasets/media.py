@@ -15,7 +15,7 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.frame import VideoFrame
 
-from datasets.base import DatasetError, Track
+from datasets.base import DatasetError, MediaError, Track
 
 Sound = npt.NDArray[np.float32]
 Picture = npt.NDArray[np.uint8]
@@ -40,7 +40,7 @@ def read_audio(track: Track, rate: int) -> Sound:
             frame.pts = None  # the resampler would stop at a gap in the time stamps
             parts.extend(_mono(resampled) for resampled in resampler.resample(frame))
         if first is None:
-            raise DatasetError(f"{track.file} has an audio track without a single sample; get the file again")
+            raise MediaError(track.file, "has an audio track without a single sample; get the file again")
         parts.extend(_mono(resampled) for resampled in resampler.resample(None))
     return _cut(np.concatenate(parts), first, track, rate)
 
@@ -135,10 +135,10 @@ def _opened(file: Path, kind: str) -> Iterator[InputContainer]:
         with av.open(file) as container:
             if not getattr(container.streams, kind):
                 there = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
-                raise DatasetError(f"{file} has no {kind} track, only {there}")
+                raise MediaError(file, f"has no {kind} track, only {there}")
             yield container
     except (FFmpegError, OSError) as error:
-        raise DatasetError(f"{file} cannot be decoded ({error.strerror or error}); get the file again") from error
+        raise MediaError(file, f"cannot be decoded ({error.strerror or error}); get the file again") from error
 
 
 def read_mocap(track: Track) -> npt.NDArray[np.float32]:
@@ -146,7 +146,7 @@ def read_mocap(track: Track) -> npt.NDArray[np.float32]:
     try:
         values = np.loadtxt(track.file, skiprows=2, ndmin=2, dtype=np.float32)
     except (ValueError, OSError) as error:
-        raise DatasetError(f"{track.file} is not motion capture text ({error}); get the file again") from error
+        raise MediaError(track.file, f"is not motion capture text ({error}); get the file again") from error
     return values[:, 2:]
 
 
@@ -179,11 +179,11 @@ def _watch(track: Track) -> float:
         _seek(container, track)
         for instant, frame in _between(container.decode(stream), container, track):
             if frame.is_corrupt:
-                raise DatasetError(f"{track.file} is damaged {instant:.1f} seconds in; get the file again")
+                raise MediaError(track.file, f"is damaged {instant:.1f} seconds in; get the file again")
             last = instant
         interval = float(1 / (stream.average_rate or stream.guessed_rate or 25))
     if last < 0:
-        raise DatasetError(f"{track.file} has no picture in its video track; get the file again")
+        raise MediaError(track.file, "has no picture in its video track; get the file again")
     seconds = last + interval - track.start
     _complete(track, "video", seconds)
     return seconds
@@ -196,4 +196,4 @@ def _complete(track: Track, kind: str, seconds: float) -> None:
         whole = stream.duration * stream.time_base if stream.duration else (container.duration or 0) / av.time_base
     declared = float(whole) - track.start if track.end is None else track.end - track.start
     if seconds < 0.95 * declared - 0.1:
-        raise DatasetError(f"{track.file} ends after {seconds:.1f} of {declared:.1f} seconds; get the file again")
+        raise MediaError(track.file, f"ends after {seconds:.1f} of {declared:.1f} seconds; get the file again")

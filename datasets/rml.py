@@ -13,6 +13,7 @@ from datasets.base import SIX_EMOTIONS, Dataset, Entry, Expected, Planned, Recor
 
 SUBJECT = re.compile(r"s(\d)", re.IGNORECASE)
 NAME = re.compile(r"(an|di|fe|ha|sa|su)\w*?(\d+)", re.IGNORECASE)
+PART = re.compile(r"rml.*", re.IGNORECASE)
 CODES = {emotion[:2]: emotion for emotion in SIX_EMOTIONS}
 
 
@@ -35,7 +36,8 @@ class Rml(Dataset):
         if not (name and at):
             return None
         subject = path.parts[at[-1]].lower()
-        languages = path.parts[at[-1] + 1 : -1]
+        around = (*path.parts[: at[-1]], *path.parts[at[-1] + 1 : -1])
+        languages = [part for part in around if not PART.fullmatch(part)]
         return Entry(
             name="/".join((subject, *languages, path.stem)).lower(), subject=subject, label=CODES[name[1].lower()]
         )

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from datasets.base import (
@@ -28,31 +28,49 @@ def scan(dataset: Dataset, task: str) -> Listing:
     if task not in TASKS:
         raise DatasetError(f"unknown task {task!r}; choose from {', '.join(TASKS)}")
     problems: list[Problem] = []
-    left_out: dict[str, list[str]] = defaultdict(list)
-    excluded: dict[str, set[str]] = {}
-    groups: dict[str, list[Entry]] = defaultdict(list)
-    for found in dataset.entries():
-        if names := _names(dataset, found) & dataset.exclude:
-            excluded[found.name] = names
-        elif isinstance(found, Problem):
-            problems.append(found)
-        elif found.left_out:
-            left_out[found.left_out].append(found.name)
-        elif found.label not in dataset.labels:
-            left_out[f"labelled {found.label}, no class of this benchmark"].append(found.name)
+    groups, excluded = _grouped(dataset, problems)
+    clips: list[Clip] = []
+    left_out: dict[str, list[Clip]] = defaultdict(list)
+    for group in groups:
+        clip = _join(dataset, group, problems)
+        if reason := _reason(dataset, group, task):
+            left_out[reason].append(clip)
         else:
-            groups[found.name.casefold()].append(found)
-    if unknown := dataset.exclude.difference(*excluded.values()):
-        raise DatasetError(f"{sorted(unknown)[0]!r} is to be excluded, but {dataset.root} holds no such clip or file")
-    joined = [_join(dataset, group, problems) for group in groups.values()]
-    tied = _tie_identical(joined, problems)
-    clips = sorted(_relabelled(tied, task, left_out), key=lambda clip: clip.name)
+            clips.append(clip if task == "emotion" else replace(clip, label=AVEF_TABLE_2[task][clip.label]))
     return Listing(
-        clips=tuple(clips),
+        clips=tuple(sorted(_tie_identical(clips, problems), key=lambda clip: clip.name)),
         problems=tuple(problems),
-        left_out={reason: tuple(names) for reason, names in sorted(left_out.items())},
+        left_out={reason: tuple(some) for reason, some in sorted(left_out.items())},
         excluded=tuple(sorted(excluded)),
     )
+
+
+def _grouped(dataset: Dataset, problems: list[Problem]) -> tuple[Collection[Sequence[Entry]], set[str]]:
+    """Entries by the clip that they belong to, and what the user excludes, as he names it."""
+    groups: dict[str, list[Entry]] = defaultdict(list)
+    excluded: set[str] = set()
+    for found in dataset.entries():
+        if names := _names(dataset, found) & dataset.exclude:
+            excluded |= names
+        elif isinstance(found, Problem):
+            problems.append(found)
+        else:
+            groups[found.name.casefold()].append(found)
+    if unknown := dataset.exclude - excluded:
+        raise DatasetError(f"{min(unknown)!r} is to be excluded, but {dataset.root} holds no such clip or file")
+    return groups.values(), excluded
+
+
+def _reason(dataset: Dataset, group: Sequence[Entry], task: str) -> str:
+    """Why a clip stays outside the benchmark; empty for a clip of it."""
+    label = group[0].label
+    if group[0].left_out:
+        return group[0].left_out
+    if label not in dataset.labels:
+        return f"labelled {label}, no class of this benchmark"
+    if task != "emotion" and label not in AVEF_TABLE_2[task]:
+        return f"{label} has no {task} in AVEF's Table 2"
+    return ""
 
 
 def _names(dataset: Dataset, found: Entry | Problem) -> set[str]:
@@ -65,7 +83,7 @@ def _names(dataset: Dataset, found: Entry | Problem) -> set[str]:
 
 def _join(dataset: Dataset, group: Sequence[Entry], problems: list[Problem]) -> Clip:
     """One clip from all releases of one recording: the best sound, the best picture, and one set of facts."""
-    first = min(group, key=lambda entry: entry.name)
+    first = group[0]
     tracks: dict[str, Track] = {}
     for kind in sorted({kind for entry in group for kind in entry.tracks}):
         offers = sorted((e for e in group if kind in e.tracks), key=lambda e: (e.kinds[kind], str(e.tracks[kind].file)))
@@ -80,12 +98,11 @@ def _join(dataset: Dataset, group: Sequence[Entry], problems: list[Problem]) -> 
         if len(values) > 1:
             problems.append(Problem("contradictory", first.name, f"its files disagree on {fact}: {', '.join(values)}"))
     problems.extend(Problem("contradictory", e.name, e.contradiction) for e in group if e.contradiction)
-    assert first.label is not None
     return Clip(
-        media=Media(clip_id(dataset, first.name), frozenset(tracks), tracks),
+        media=Media(clip_id(dataset.name, first.name, *_sizes(tracks)), frozenset(tracks), tracks),
         name=first.name,
         subject=first.subject,
-        label=first.label,
+        label=first.label or "",
         session=first.session,
         sentence=first.sentence,
         split=first.split,
@@ -93,9 +110,13 @@ def _join(dataset: Dataset, group: Sequence[Entry], problems: list[Problem]) -> 
     )
 
 
-def clip_id(dataset: Dataset, name: str) -> str:
-    """A name that tells nothing: file names name emotions."""
-    return hashlib.blake2b(f"{dataset.name}/{name}".encode(), digest_size=8).hexdigest()
+def clip_id(*facts: object) -> str:
+    """A name that tells nothing: file names name emotions. Sizes are in it, so that names cannot be tried through."""
+    return hashlib.blake2b("/".join(map(str, facts)).encode(), digest_size=8).hexdigest()
+
+
+def _sizes(tracks: Mapping[str, Track]) -> list[object]:
+    return [(kind, track.file.stat().st_size, track.start) for kind, track in sorted(tracks.items())]
 
 
 def _tie_identical(clips: Sequence[Clip], problems: list[Problem]) -> Iterator[Clip]:
@@ -125,22 +146,11 @@ def _identical(clips: Sequence[Clip]) -> Iterator[list[Clip]]:
     for same_size in by_size.values():
         owners: dict[str, dict[str, Clip]] = defaultdict(dict)
         if len({clip.name for clip, _ in same_size}) > 1:
+            digests = {file: file_digest(file) for file in {track.file for _, track in same_size}}
             for clip, track in same_size:
-                owners[file_digest(track.file)][clip.name] = clip
+                owners[digests[track.file]][clip.name] = clip
         yield from (sorted(same.values(), key=lambda clip: clip.name) for same in owners.values())
 
 
 def _told(clip: Clip) -> str:
     return f"{clip.label} of subject {clip.subject}"
-
-
-def _relabelled(clips: Iterable[Clip], task: str, left_out: dict[str, list[str]]) -> Iterator[Clip]:
-    """The clips under the label scheme of the task; those that it does not cover are left out by name."""
-    if task == "emotion":
-        yield from clips
-        return
-    for clip in clips:
-        if label := AVEF_TABLE_2[task].get(clip.label):
-            yield replace(clip, label=label)
-        else:
-            left_out[f"{clip.label} has no {task} in AVEF's Table 2"].append(clip.name)

@@ -28,6 +28,12 @@ def recorded_as(dataset: Dataset, full: bool) -> Recorded:
     return replace(real, width=round(real.width * SMALL_HEIGHT / real.height / 4) * 4, height=SMALL_HEIGHT)
 
 
+def manifest(dataset: Dataset) -> tuple[int, int, bool]:
+    """Version, seed and size of a stand-in that is there."""
+    made = json.loads((dataset.root / MANIFEST).read_text())
+    return made["version"], made["seed"], made["full"]
+
+
 def render(
     dataset: Dataset,
     full: bool = False,

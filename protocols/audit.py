@@ -13,7 +13,7 @@ from protocols.identity import Unit, aliases, spelled, value
 
 Independence = Literal["verified", "unknown", "violated"]
 Severity = Literal["leak", "doubt", "note"]  # a doubt leaves independence unknown; a note leaves it alone
-NAMED = 5
+NAMED = 5  # in a line of text; the finding itself names all
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ class Finding:
     who: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{self.fold}: {self.severity}: {self.what}: {', '.join(self.who)}"
+        more = f" and {len(self.who) - NAMED} more" if len(self.who) > NAMED else ""
+        return f"{self.fold}: {self.severity}: {self.what}: {', '.join(self.who[:NAMED])}{more}"
 
 
 @dataclass(frozen=True)
@@ -155,5 +156,4 @@ def _shared(unit: Unit, test: Sequence[Clip], clips: Sequence[Clip]) -> list[str
 def _worded(fold: str, found: Iterable[Found]) -> Iterator[Finding]:
     for severity, what, who in found:
         if who:
-            more = (f"and {len(who) - NAMED} more",) if len(who) > NAMED else ()
-            yield Finding(fold, severity, what, (*who[:NAMED], *more))
+            yield Finding(fold, severity, what, tuple(who))

@@ -118,7 +118,7 @@ def demand(clips: Iterable[Clip], unit: Unit) -> None:
     without = sorted(clip.name for clip in clips if value(clip, unit) is None)
     if without:
         more = f" (and {len(without) - 1} more)" if len(without) > 1 else ""
-        remedy = "random-holdout" if unit == "split" else "official-split or random-holdout"
+        remedy = "official-split or random-holdout" if unit == "subject" else "subject-holdout or random-holdout"
         raise ProtocolError(f"clip {without[0]}{more} has no {unit}, so none can be held out; choose {remedy}")
 
 
