@@ -110,26 +110,25 @@ def audit(
     data_root: DataRoot = None,
     json: Json = False,
 ) -> None:
-    """Is somebody's split honest? Exit code 1 if it leaks."""
-    from benchmarks.audits import infer, read_folds, splits
+    """Is somebody's split honest? Exit code 1 if it leaks.
+
+    Where the corpus is in the data root, byte-identical files count as one recording whatever their names.
+    """
+    from benchmarks.audits import infer, judge, read_folds
+    from benchmarks.corpora import data_root as configured
     from benchmarks.corpora import located
     from benchmarks.plugins import load, resolve
-    from protocols.audit import audit as judge_all
 
     rows = read_folds(folds)
     name = resolve("datasets", dataset) if dataset else infer(rows)
-    from benchmarks.corpora import data_root as configured
-
     root = configured(data_root)
     corpus = located(name, data_root) if root and (data_root or (root / name).is_dir()) else None
-    on_disk = {clip.name.casefold(): clip for clip in corpus.scan().clips} if corpus else {}
-    verdict = judge_all(splits(rows, corpus or load("datasets", name)(Path()), on_disk))
-    by = "name and content" if corpus else "name alone: identical media were not looked for"
+    told = judge(rows, corpus or load("datasets", name)(Path()), corpus is not None)
     if json:
-        console.write_json(console.verdict_json(verdict, name, by))
+        console.write_json(console.audit_json(told))
     else:
-        console.show_verdict(verdict, name, by)
-    raise typer.Exit(0 if verdict.honest else 1)
+        console.show_audit(told)
+    raise typer.Exit(0 if told.verdict.honest else 1)
 
 
 @app.command()

@@ -3,16 +3,37 @@
 import csv
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from benchmarks.plugins import load, names
 from datasets.base import Clip, Dataset, DatasetError, Media
 from datasets.scan import clip_id
-from protocols.audit import Split
+from protocols.audit import Split, Verdict, audit
 
 ROLES = ("train", "validation", "test")
 Row = tuple[int, str, str, str]  # line, clip, fold, role
+
+
+@dataclass(frozen=True)
+class Audit:
+    """A verdict, and what it rests on: recordings are told by equal files where the corpus is there, else by names."""
+
+    verdict: Verdict
+    dataset: str
+    standin: bool
+    by_content: int  # clips
+    by_name: int
+
+
+def judge(rows: Sequence[Row], dataset: Dataset, there: bool) -> Audit:
+    """The verdict on a fold file, with the corpus as it is on disk if it is there."""
+    on_disk = {clip.name.casefold(): clip for clip in dataset.scan().clips} if there else {}
+    judged = tuple(splits(rows, dataset, on_disk))
+    sides = (side for split in judged for side in (split.train, split.validation, split.test))
+    found = {clip.name: bool(clip.media.has) for side in sides for clip in side}
+    by_content = sum(found.values())
+    return Audit(audit(judged), dataset.name, there and dataset.standin, by_content, len(found) - by_content)
 
 
 def read_folds(file: Path) -> list[Row]:

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from benchmarks.audits import Audit
     from datasets.base import Dataset
     from datasets.check import Report
-    from protocols.audit import Verdict
 
 SHOWN = 12
 out = Console(highlight=False, soft_wrap=True)
@@ -106,11 +106,14 @@ def show_report(report: "Report", dataset: "Dataset") -> None:
     out.print(verdict, style="bold red" if report.faults else "bold green")
 
 
-def verdict_json(verdict: "Verdict", dataset: str, by: str) -> dict[str, Any]:
+def audit_json(audit: "Audit") -> dict[str, Any]:
     """The audit as a document."""
+    verdict = audit.verdict
     return {
-        "dataset": dataset,
-        "known_by": by,
+        "dataset": audit.dataset,
+        "standin": audit.standin,
+        "clips_known_by_content": audit.by_content,
+        "clips_known_by_name_alone": audit.by_name,
         "independence": verdict.independence,
         "honest": verdict.honest,
         "findings": [
@@ -119,12 +122,15 @@ def verdict_json(verdict: "Verdict", dataset: str, by: str) -> dict[str, Any]:
     }
 
 
-def show_verdict(verdict: "Verdict", dataset: str, by: str) -> None:
+def show_audit(audit: "Audit") -> None:
     """The audit for a reader."""
+    verdict = audit.verdict
     styles = {"leak": "red", "doubt": "yellow", "note": "dim"}
     for finding in verdict.findings:
         out.print(str(finding), style=styles[finding.severity], markup=False)
     leaks = sum(finding.severity == "leak" for finding in verdict.findings)
     told = {"violated": f"LEAKS: {leaks} found", "unknown": "no leak found, but independence is unknown"}
     line = told.get(verdict.independence, "honest: no test subject or recording is on another side")
-    out.print(f"{line} ({dataset}, clips known by {by})", style="bold red" if leaks else "bold green")
+    known = f"{audit.by_content} clips known by content, {audit.by_name} by name alone"
+    where = f"{audit.dataset}{' STAND-IN' if audit.standin else ''}"
+    out.print(f"{line} ({where}: {known})", style="bold red" if leaks else "bold green")

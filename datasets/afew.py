@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from datasets.base import Dataset, Entry, Expected, Planned, Recorded
+from datasets.base import Dataset, Entry, Expected, Planned, Problem, Recorded
 
 LABELS = {
     "angry": "anger",
@@ -56,6 +56,18 @@ class Afew(Dataset):
             split=splits[0],
             left_out="test clips have no public labels" if splits[0] == "test" else "",
         )
+
+    def entries(self) -> Iterator[Entry | Problem]:
+        """As read; numbers on both sides of the official split are noted."""
+        numbers: dict[str, set[str]] = {"train": set(), "val": set(), "test": set()}
+        for found in super().entries():
+            if isinstance(found, Entry):
+                split, _, number = found.name.partition("/")
+                numbers[split].add(number)
+            yield found
+        if both := sorted(numbers["train"] & numbers["val"]):
+            what = f"{len(both)} file names stand in train and in val ({both[0]} is one): taken for clips of two films"
+            yield Problem("note", self.name, what)
 
     def plan(self, full: bool) -> Iterator[Planned]:
         for folder, counts, first_film in (("Train_AFEW", TRAIN, 0), ("Val_AFEW", VALIDATION, 40)):

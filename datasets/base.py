@@ -7,7 +7,6 @@ the check in `check.py`.
 """
 
 import hashlib
-import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -35,7 +34,6 @@ AVEF_TABLE_2: Mapping[str, Mapping[str, str]] = {
 }  # fmt: skip
 TASKS = ("emotion", *AVEF_TABLE_2)
 MANIFEST = "standin.json"
-JUNK = re.compile(r"\..+|thumbs\.db|desktop\.ini|__macosx|standin\.json", re.IGNORECASE)
 SOUND_ONLY = frozenset({".wav", ".flac", ".mp3"})
 SIX_EMOTIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise")
 
@@ -271,10 +269,9 @@ class Dataset(ABC):
         """Every file below the root, sorted, without the droppings of desktop systems."""
         if not self.root.is_dir():
             raise DatasetError(f"{self.title} is not at {self.root}; {self.how_to_get}; layout: {self.layout}")
-        walk = os.walk(self.root, followlinks=True)
-        found = (Path(folder, file).relative_to(self.root) for folder, _, files in walk for file in files)
-        kept = (p for p in found if not any(JUNK.fullmatch(part) for part in p.parts))
-        return tuple(sorted(PurePosixPath(p.as_posix()) for p in kept if (self.root / p).is_file()))
+        from datasets.scan import listed
+
+        return tuple(path for path in listed(self.root) if (self.root / path).is_file())
 
     @property
     def standin(self) -> bool:

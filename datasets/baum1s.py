@@ -8,6 +8,7 @@ where the emotion's text and its code disagree (S015_007 is one), the code is tr
 import csv
 import io
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import cycle, islice
@@ -56,7 +57,10 @@ class Baum1s(Dataset):
         )
 
     def entries(self) -> Iterator[Entry | Problem]:
-        unread = dict(self._rows())
+        table, *others = self._tables()
+        for other in others:
+            yield Problem("note", str(other), f"a second annotation, not read: {table} is used")
+        unread = _rows(self.root / table)
         for found in super().entries():
             if isinstance(found, Problem) or found.name in unread:
                 yield from [found] if isinstance(found, Problem) else _labelled(found, unread[found.name])
@@ -66,27 +70,14 @@ class Baum1s(Dataset):
         for name in unread.keys() - there:
             yield Problem("missing", name, "stands in the annotation, but there is no such file")
 
-    def _rows(self) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-        """Each clip's rows in the annotation, as (text, code)."""
+    def _tables(self) -> list[PurePosixPath]:
+        """The annotations, the one to use first: of an original and its export, the original."""
         tables = [path for path in self.files if TABLE.fullmatch(path.name)]
         if not tables:
             raise DatasetError(
                 f"{self.root} holds no Annotations_BAUM1s.xlsx (or .csv); put it beside the clips' folder"
             )
-        columns: dict[str, int] = {}
-        clips: dict[str, list[tuple[str, str]]] = {}
-        for row in _cells(self.root / tables[-1]):  # of an original and its export, the original
-            if not columns:
-                columns = _columns(row)
-            elif any(row):
-                clip, text, code = (row[columns[key]] if columns[key] < len(row) else "" for key in columns)
-                name = PurePosixPath(clip).stem if clip.lower().endswith((".mp4", ".avi")) else clip
-                clips.setdefault(name.upper(), []).append((text.lower(), code.removesuffix(".0")))
-        if not clips:
-            raise DatasetError(
-                f"{tables[0]} has no rows under a header with clip, emotion and code; restore the original"
-            )
-        return iter(clips.items())
+        return sorted(tables, key=lambda path: (path.suffix.lower() != ".xlsx", path))
 
     def plan(self, full: bool) -> Iterator[Planned]:
         speakers, others = (31, 701) if full else (10, 12)
@@ -129,6 +120,22 @@ def _labelled(entry: Entry, rows: Sequence[tuple[str, str]]) -> Iterator[Entry |
     yield replace(entry, label=label)
 
 
+def _rows(table: Path) -> dict[str, list[tuple[str, str]]]:
+    """Each clip's rows in the annotation, as (text, code)."""
+    columns: dict[str, int] = {}
+    clips: dict[str, list[tuple[str, str]]] = {}
+    for row in _cells(table):
+        if not columns:
+            columns = _columns(row)
+        elif any(row):
+            clip, text, code = (row[columns[key]] if columns[key] < len(row) else "" for key in columns)
+            name = PurePosixPath(clip).stem if clip.lower().endswith((".mp4", ".avi")) else clip
+            clips.setdefault(name.upper(), []).append((text.lower(), code.removesuffix(".0")))
+    if not clips:
+        raise DatasetError(f"{table} has no rows under a header with clip, emotion and code; restore the original")
+    return clips
+
+
 def _cells(table: Path) -> Iterator[list[str]]:
     """The rows of the table as text; an export may use commas or semicolons."""
     if table.suffix.lower() == ".csv":
@@ -140,16 +147,15 @@ def _cells(table: Path) -> Iterator[list[str]]:
     from openpyxl import load_workbook
 
     try:
-        book = load_workbook(table, read_only=True, data_only=True)
-    except (BadZipFile, KeyError, ValueError) as error:
+        book = load_workbook(io.BytesIO(table.read_bytes()), read_only=True, data_only=True)
+        rows = list(book.active.iter_rows(values_only=True))
+        book.close()
+    except (BadZipFile, KeyError, ValueError, SyntaxError, zlib.error) as error:  # SyntaxError: of its XML
         raise DatasetError(
             f"{table} is no Excel workbook ({error}); restore the original or export it to .csv"
         ) from None
-    try:
-        for values in book.active.iter_rows(values_only=True):
-            yield ["" if value is None else str(value).strip() for value in values]
-    finally:
-        book.close()
+    for values in rows:
+        yield ["" if value is None else str(value).strip() for value in values]
 
 
 def _columns(row: Sequence[str]) -> dict[str, int]:

@@ -66,6 +66,7 @@ def check(dataset: Dataset, processes: int, advance: Advance | None = None) -> R
     for clip, found in zip(everything, decoded, strict=True):
         problems += [Problem("unreadable", clip.name, text) for text in found.values() if isinstance(text, str)]
     problems += _by_ear(everything, decoded)
+    problems += _sources(dataset, listing.clips)
     problems += _against_manifest(dataset) if dataset.standin else _against_counts(dataset, listing)
     sounds = (found["audio"] for found in decoded[: len(listing.clips)] if "audio" in found)
     return Report(
@@ -114,6 +115,14 @@ def _by_ear(clips: Sequence[Clip], decoded: Sequence[Decoded]) -> Iterator[Probl
             other = first.setdefault(sound.digest, clip)
             if other.recording != clip.recording:
                 yield Problem("duplicated", clip.name, f"the same sound as {other.name} in another file")
+
+
+def _sources(dataset: Dataset, clips: Sequence[Clip]) -> Iterator[Problem]:
+    """Sound that comes partly from its own files and partly from the picture's: codecs tell such clips apart."""
+    suffixes = (track.file.suffix.lower() for clip in clips if (track := clip.media._tracks.get("audio")))
+    if len(counts := Counter(suffixes)) > 1:
+        told = ", ".join(f"of {count} clips from {suffix}" for suffix, count in sorted(counts.items()))
+        yield Problem("note", dataset.name, f"its sound is of several kinds of file: {told}")
 
 
 def _against_counts(dataset: Dataset, listing: Listing) -> Iterator[Problem]:

@@ -9,6 +9,7 @@ the one who wears the markers is taken to be on the left (told by one source onl
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import cached_property
 from itertools import product
 from pathlib import PurePosixPath
 
@@ -30,7 +31,13 @@ EMOTIONS = {
 NAME = re.compile(r"Ses0([1-5])([FM])_((?:impro|script)\w+?)_([FM])(\d+)", re.IGNORECASE)
 ROW = re.compile(r"\[(\d+\.?\d*) - (\d+\.?\d*)\]\s+(\w+)\s+(\w+)\s+\[.*")
 EVALUATION = re.compile(r"(.*/|)dialog/EmoEvaluation/\w+\.txt", re.IGNORECASE)
-WAV = re.compile(r"(.*/|)sentences/wav/.*\.wav", re.IGNORECASE)
+FILM = re.compile(r"(.*/|)dialog/avi/DivX/\w+\.avi", re.IGNORECASE)
+UNUSED = re.compile(  # of the full release, what this reader has no use for
+    r"(.*/|)(readme[^/]*|licen[cs]e[^/]*|documentation/.*|"
+    r"dialog/(EmoEvaluation/[\w-]+/.*\.(txt|anvil)|MOCAP_\w+/.*\.txt|lab/.*\.lab|transcriptions/.*\.txt|wav/.*\.wav)|"
+    r"sentences/(ForcedAlignment/.*\.(phseg|syseg|wdseg)|MOCAP_(hand|head)/.*\.txt))",
+    re.IGNORECASE,
+)
 MARKERS = 55
 
 
@@ -66,35 +73,57 @@ class Iemocap(Dataset):
         )
 
     def entries(self) -> Iterator[Entry | Problem]:
-        files = {path.as_posix().casefold(): path for path in self.files}
+        """One entry a row of the evaluations; whatever no row asks for is reported."""
         evaluations = [path for path in self.files if EVALUATION.fullmatch(path.as_posix())]
         if not evaluations:
             raise DatasetError(f"{self.root} holds no SessionN/dialog/EmoEvaluation/*.txt; layout: {self.layout}")
-        annotated: set[PurePosixPath] = set()
+        filmed = any(FILM.fullmatch(path.as_posix()) for path in self.files)
+        used: set[PurePosixPath] = set()
         for evaluation in evaluations:
-            session = evaluation.parents[2]
-            for start, end, name, code in ROW.findall((self.root / evaluation).read_text(errors="replace")):
-                inside = f"{evaluation.stem}/{name}"
-                wav = files.get((session / f"sentences/wav/{inside}.wav").as_posix().casefold())
-                entry = self.read(PurePosixPath(name))
-                if not wav or not entry:
-                    what = (
-                        "does not fit the layout" if wav else f"stands in {evaluation}, but there is no such wav file"
-                    )
-                    yield Problem("missing", f"{session.name}/sentences/wav/{inside}.wav", what)
-                    continue
-                annotated.add(wav)
-                tracks = {"audio": Track(self.root / wav)}
-                if picture := files.get((session / f"dialog/avi/DivX/{evaluation.stem}.avi").as_posix().casefold()):
-                    side = "left" if name[5] == name.rpartition("_")[2][0] else "right"
-                    tracks["video"] = Track(self.root / picture, float(start), float(end), side)  # type: ignore[arg-type]
-                if mocap := files.get((session / f"sentences/MOCAP_rotated/{inside}.txt").as_posix().casefold()):
-                    tracks["mocap"] = Track(self.root / mocap)
-                label = EMOTIONS.get(code.lower(), code)
-                yield replace(entry, label=label, tracks=tracks, kinds=dict.fromkeys(tracks, 0))
+            text = (self.root / evaluation).read_text(encoding="utf-8-sig", errors="replace")
+            rows = [line.strip() for line in text.splitlines() if line.lstrip().startswith("[")]
+            used |= {evaluation} if rows else set()
+            for row in rows:
+                yield self._utterance(evaluation, row, used)
+            film = evaluation.parents[2] / f"dialog/avi/DivX/{evaluation.stem}.avi"
+            if rows and filmed and film.as_posix().casefold() not in self._spelled:
+                yield Problem("missing", str(film), f"the picture of {len(rows)} utterances in {evaluation}")
         for path in self.files:
-            if WAV.fullmatch(path.as_posix()) and path not in annotated:
-                yield Problem("unexpected", str(path), "has no row in dialog/EmoEvaluation")
+            if path not in used and not UNUSED.fullmatch(path.as_posix()):
+                yield Problem("unexpected", str(path), f"no row of an evaluation asks for it; layout: {self.layout}")
+
+    def _utterance(self, evaluation: PurePosixPath, row: str, used: set[PurePosixPath]) -> Entry | Problem:
+        """What a row and the files that it asks for make; those are added to `used`."""
+        fields = ROW.fullmatch(row)
+        if not fields:
+            return Problem("unexpected", str(evaluation), f"its row {row!r} is not [start - end] utterance emotion […]")
+        start, end, name, code = fields.groups()
+        session, dialogue, entry = evaluation.parents[2], evaluation.stem, self.read(PurePosixPath(name))
+        stray = not name.casefold().startswith(f"{dialogue}_".casefold())
+        if not entry or stray or (session.name[-1:].isdigit() and session.name[-1] != name[4]):
+            return Problem("contradictory", name, f"stands in {evaluation}, where by its name it does not belong")
+        files = {
+            "audio": f"sentences/wav/{dialogue}/{name}.wav",
+            "video": f"dialog/avi/DivX/{dialogue}.avi",
+            "mocap": f"sentences/MOCAP_rotated/{dialogue}/{name}.txt",
+        }
+        there = {kind: self._spelled.get((session / file).as_posix().casefold()) for kind, file in files.items()}
+        found = {kind: path for kind, path in there.items() if path}
+        used |= {*found.values()}
+        if "audio" not in found:
+            return Problem(
+                "missing", str(session / files["audio"]), f"stands in {evaluation}, but there is no such wav"
+            )
+        tracks = {kind: Track(self.root / path) for kind, path in found.items()}
+        if "video" in tracks:
+            side = "left" if name[5] == name.rpartition("_")[2][0] else "right"
+            tracks["video"] = replace(tracks["video"], start=float(start), end=float(end), side=side)  # type: ignore[arg-type]
+        return replace(entry, label=EMOTIONS.get(code.lower(), code), tracks=tracks, kinds=dict.fromkeys(tracks, 0))
+
+    @cached_property
+    def _spelled(self) -> dict[str, PurePosixPath]:
+        """Each file by its path without case, because copies differ in it."""
+        return {path.as_posix().casefold(): path for path in self.files}
 
     def plan(self, full: bool) -> Iterator[Planned]:
         """Dialogues whose utterances follow each other; the sound and the markers of each are files of their own."""

@@ -144,9 +144,14 @@ def _opened(file: Path, kind: str) -> Iterator[InputContainer]:
 def read_mocap(track: Track) -> npt.NDArray[np.float32]:
     """IEMOCAP's text: two header lines, then frame, time and the markers' coordinates, gaps as NaN."""
     try:
-        values = np.loadtxt(track.file, skiprows=2, ndmin=2, dtype=np.float32)
-    except (ValueError, OSError) as error:
+        rows = track.file.read_text().splitlines()[2:]
+        values = np.loadtxt(rows, ndmin=2, dtype=np.float32) if any(rows) else np.empty((0, 0), np.float32)
+    except OSError as error:
+        raise MediaError(track.file, f"cannot be read ({error.strerror}); get the file again") from error
+    except ValueError as error:
         raise MediaError(track.file, f"is not motion capture text ({error}); get the file again") from error
+    if not values[:, 2:].size:
+        raise MediaError(track.file, "has no markers below its two header lines; get the file again")
     return values[:, 2:]
 
 

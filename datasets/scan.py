@@ -1,9 +1,13 @@
 """From what the files say to clips: join, compare, tie, relabel. Nothing found is dropped silently."""
 
 import hashlib
+import os
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
+from pathlib import Path, PurePosixPath
 
 from datasets.base import (
     AVEF_TABLE_2,
@@ -20,6 +24,7 @@ from datasets.base import (
     tie,
 )
 
+JUNK = re.compile(r"\..+|thumbs\.db|desktop\.ini|__macosx|standin\.json", re.IGNORECASE)
 FACTS = ("subject", "label", "session", "sentence", "split")
 
 
@@ -49,7 +54,7 @@ def _grouped(dataset: Dataset, problems: list[Problem]) -> tuple[Collection[Sequ
     """Entries by the clip that they belong to, and what the user excludes, as he names it."""
     groups: dict[str, list[Entry]] = defaultdict(list)
     excluded: set[str] = set()
-    for found in dataset.entries():
+    for found in chain(dataset.entries(), _unopened(dataset)):
         if names := _names(dataset, found) & dataset.exclude:
             excluded |= names
         elif isinstance(found, Problem):
@@ -59,6 +64,24 @@ def _grouped(dataset: Dataset, problems: list[Problem]) -> tuple[Collection[Sequ
     if unknown := dataset.exclude - excluded:
         raise DatasetError(f"{min(unknown)!r} is to be excluded, but {dataset.root} holds no such clip or file")
     return groups.values(), excluded
+
+
+def listed(root: Path) -> tuple[PurePosixPath, ...]:
+    """Every name below the root that is no folder, sorted, without the droppings of desktop systems."""
+    walk = os.walk(root, onerror=_closed, followlinks=True)
+    found = (Path(folder, file).relative_to(root) for folder, _, files in walk for file in files)
+    return tuple(sorted(PurePosixPath(p.as_posix()) for p in found if not any(map(JUNK.fullmatch, p.parts))))
+
+
+def _closed(error: OSError) -> None:
+    if not JUNK.fullmatch(Path(error.filename).name):  # a disk's .Trashes is nobody's corpus
+        raise DatasetError(f"the folder {error.filename} cannot be read ({error.strerror}); make it readable") from None
+
+
+def _unopened(dataset: Dataset) -> Iterator[Problem]:
+    """What is listed but is no file: a link that leads nowhere."""
+    for path in sorted({*listed(dataset.root)} - {*dataset.files}):
+        yield Problem("unreadable", str(path), "leads to no file; mend the link or get the file again")
 
 
 def _reason(dataset: Dataset, group: Sequence[Entry], task: str) -> str:

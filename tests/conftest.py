@@ -2,17 +2,20 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.__main__ import main
 from benchmarks.plugins import load, names
 from datasets.base import Dataset, Planned
 from datasets.standin import render
 
 CORPORA = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in names("datasets")]
+Run = Callable[..., tuple[int, str, str]]  # the command line in an empty folder: exit code, output, errors
 REAL = os.environ.get("BENCH_REAL_RAVDESS", "")
 
 
@@ -57,6 +60,22 @@ def copied(rendered: Callable[[str], Dataset], tmp_path: Path) -> Callable[[str]
         return tiny(name, tmp_path / name)
 
     return get
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """Calls the command line in an empty folder; exit code, output, errors."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("BENCH_DATA", raising=False)
+    monkeypatch.setenv("COLUMNS", "400")
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["benchmarks", *map(str, arguments)])
+        code = main()
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
 
 
 @pytest.fixture

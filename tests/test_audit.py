@@ -94,6 +94,7 @@ def test_a_clip_on_both_sides_is_named() -> None:
 def test_of_many_five_are_named_and_the_rest_counted() -> None:
     (leak,) = told(Split("fold", people(0, 9, each=1), (), tuple(clip(f"t{n}", f"S{n:03}") for n in range(9))))
     assert leak[1] == ("S000", "S001", "S002", "S003", "S004", "S005", "S006", "S007", "S008")
+    assert str(Finding("fold", "leak", *leak)).endswith(": S000, S001, S002, S003, S004 and 4 more")
 
 
 def test_sentences_in_common_are_counted_and_named() -> None:

@@ -16,36 +16,14 @@ import datasets
 import methods
 import protocols
 from benchmarks import plugins
-from benchmarks.__main__ import main
 from benchmarks.new import write
 from datasets.base import Clip, Dataset, Media, Track
 from datasets.standin import render
 from methods.base import Examples, RunContext
-from tests.conftest import REAL
+from tests.conftest import REAL, Run
 from tests.test_media import sound_file
 
 ROOT = Path(__file__).parents[1]
-
-
-@pytest.fixture
-def run(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Callable[..., tuple[int, str, str]]:
-    """Calls the command line in an empty folder; exit code, output, errors."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("BENCH_DATA", raising=False)
-    monkeypatch.setenv("COLUMNS", "400")
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["benchmarks", *map(str, arguments)])
-        code = main()
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
-
-
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["list", "datasets"], ["list", "protocols"], ["list", "methods"]])

@@ -1,6 +1,8 @@
 """The facts that real paths tell, with the quirks of copies in circulation; nothing is rendered."""
 
+import io
 from pathlib import Path, PurePosixPath
+from zipfile import ZipFile
 
 import pytest
 
@@ -18,9 +20,11 @@ from datasets.base import DatasetError
         ("enterface05", "enterface database/subject 6/fear/s6_fe_3.avi", ("s6_fe_3", "6", "fear")),
         ("enterface05", "enterface database/Subject 16/Anger/Sentence 1/S16_an_1.avi", ("s16_an_1", "16", "anger")),
         ("enterface05", "enterface database/subject 3/anger/sentence 1/s_3_an_1.avi", ("s3_an_1", "3", "anger")),
+        ("enterface05", "enterface database/subject 02/Fear/Sentence 01/s2_fe_1.avi", ("s2_fe_1", "2", "fear")),
         ("enterface05", "s12_su_5", ("s12_su_5", "12", "surprise")),
         ("rml", "rml-1/s1/an1.avi", ("s1/an1", "s1", "anger")),
         ("rml", "rml-2/s8/Italian/su12.avi", ("s8/italian/su12", "s8", "surprise")),
+        ("rml", "rml-2/Italian/s8/su12.avi", ("s8/italian/su12", "s8", "surprise")),
         ("baum1s", "BAUM1s_MP4 - All/s001/S001_015.mp4", ("S001_015", "S001", None)),
         ("baum1s", "BAUM1s_MP4_all/S014/s014_002.mp4", ("S014_002", "S014", None)),
         ("afew", "Train_AFEW/Angry/000046280.avi", ("train/000046280", None, "anger")),
@@ -100,6 +104,51 @@ def test_annotation_faults(tmp_path: Path) -> None:
     told = {(problem.kind, problem.name) for problem in listing.problems}
     assert told == {("note", "S001_001"), ("contradictory", "S001_002"), ("contradictory", "S001_003")}
     assert {clip.name: clip.label for clip in listing.clips}["S001_001"] == "sadness"
+
+
+def test_blank_rows_of_an_export_are_no_clips(tmp_path: Path) -> None:
+    root = baum(tmp_path, ",,,\nno,clip name,emotion,code\n\n1,S001_001,Fear,7\n,,,\n  , ,,\n", ["s001/S001_001.mp4"])
+    listing = load("datasets", "baum1s")(root).scan()
+    assert [(clip.name, clip.label) for clip in listing.clips] == [("S001_001", "fear")]
+    assert listing.problems == ()
+
+
+def workbook() -> bytes:
+    """One row, for S001_001, that says anger."""
+    corpus = load("datasets", "baum1s")(Path())
+    ((_, content),) = corpus.annotations([corpus.planned("s001/S001_001.mp4", False, label="anger")])
+    return bytes(content)
+
+
+def test_of_two_annotations_the_workbook_is_used_and_the_other_noted(tmp_path: Path) -> None:
+    root = baum(tmp_path, "no,clip name,emotion,code\n1,S001_001,Fear,7\n", ["s001/S001_001.mp4"])
+    (root / "Annotations_BAUM1s.xlsx").write_bytes(workbook())
+    listing = load("datasets", "baum1s")(root).scan()
+    assert [clip.label for clip in listing.clips] == ["anger"]
+    (note,) = (problem for problem in listing.problems if problem.name != "S001_001")
+    assert (note.kind, note.name) == ("note", "Annotations_BAUM1s.csv")
+    assert "Annotations_BAUM1s.xlsx" in note.what
+
+
+def without(part: str, content: bytes) -> bytes:
+    """The workbook with one of its parts cut short."""
+    damaged = io.BytesIO()
+    with ZipFile(io.BytesIO(content)) as old, ZipFile(damaged, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name)[: 99 if name.endswith(part) else None])
+    return damaged.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no workbook", workbook()[:900], without("sheet1.xml", workbook()), without("workbook.xml", workbook())],
+    ids=["empty", "text", "cut short", "damaged sheet", "damaged book"],
+)
+def test_a_damaged_workbook_is_one_line(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "Annotations_BAUM1s.xlsx").write_bytes(content)
+    with pytest.raises(DatasetError, match=r"Annotations_BAUM1s\.xlsx is no Excel workbook") as caught:
+        load("datasets", "baum1s")(tmp_path).scan()
+    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_corpus_without_its_annotation_says_what_to_get(tmp_path: Path) -> None:
