@@ -41,6 +41,90 @@ DataRoot = Annotated[
     Path | None, typer.Option(help="Folder of the corpora, one folder each; default $BENCH_DATA, else ./data.")
 ]
 DatasetName = Annotated[str, typer.Option("--dataset", help="Name of a corpus; see: list datasets.")]
+DatasetNames = Annotated[str, typer.Option("--dataset", help="Corpora, with commas between; see: list datasets.")]
+MethodNames = Annotated[str, typer.Option("--method", help="Methods, with commas between, or all; see: list methods.")]
+Exclude = Annotated[Path | None, typer.Option(help="File of clip or file names to leave out, one a line.")]
+Modality = Annotated[str, typer.Option(help="av, audio or video; default: the richest that the method has.")]
+Preset = Annotated[str, typer.Option(help="paper or quick; default: paper on a GPU, quick without.")]
+Variant = Annotated[str, typer.Option(help="A row of the method's own tables; see: list variants.")]
+WeightsFrom = Annotated[str, typer.Option("--weights", help="Folder of pretrained weights, or none to go without.")]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="key=value in the method's Config; repeatable.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+
+
+@app.command()
+def run(
+    method: MethodNames,
+    dataset: DatasetNames,
+    protocol: Annotated[str, typer.Option(help="Who is held out; default: the corpus' own. NAME or NAME:k=3.")] = "",
+    modality: Modality = "",
+    task: Annotated[str, typer.Option(help="emotion, arousal or valence.")] = "emotion",
+    variant: Variant = "",
+    preset: Preset = "",
+    weights: WeightsFrom = "",
+    seeds: Annotated[int, typer.Option(help="Repeat everything with so many seeds.")] = 1,
+    settings: Settings = None,
+    device: Device = "auto",
+    data_root: DataRoot = None,
+    exclude: Exclude = None,
+    tracking_uri: Annotated[str, typer.Option(help="Default $MLFLOW_TRACKING_URI, else sqlite:///mlflow.db.")] = "",
+    fresh: Annotated[bool, typer.Option(help="Run finished Cells again.")] = False,
+    json: Json = False,
+) -> None:
+    """Compare methods on corpora; what is finished is not run again. Exit code 1 if a Cell failed."""
+    from benchmarks.engine import Engine
+    from benchmarks.outcomes import as_json, show, show_arena
+    from benchmarks.run import Request, plan
+    from benchmarks.track import Tracker
+
+    request = Request(
+        method, dataset, protocol, task, modality, variant, preset, weights, seeds, tuple(settings or ()), device,
+        data_root, _excluded(exclude),
+    )  # fmt: skip
+    planned = plan(request, console.progress)
+    for note in planned.notes:
+        console.note(note)
+    for arena in planned.arenas:
+        show_arena(arena)
+    tracker = Tracker(tracking_uri)
+    engine = Engine(tracker, planned.device, console.progress, fresh, console.warn)
+    outcomes = [engine.run(row, arena) for row, arena in planned.rows]
+    if json:
+        console.write_json([as_json(outcome) for outcome in outcomes])
+    else:
+        show(outcomes, tracker.uri)
+    raise typer.Exit(0 if all(outcome.complete for outcome in outcomes) else 1)
+
+
+@app.command()
+def prepare(
+    method: MethodNames,
+    dataset: DatasetNames,
+    modality: Modality = "",
+    variant: Variant = "",
+    preset: Preset = "",
+    weights: WeightsFrom = "",
+    settings: Settings = None,
+    device: Device = "auto",
+    data_root: DataRoot = None,
+    exclude: Exclude = None,
+) -> None:
+    """Fill the cache ahead of a run."""
+    from benchmarks.prepare import fill
+    from benchmarks.run import Request, plan
+
+    request = Request(
+        method, dataset, "", "emotion", modality, variant, preset, weights, 1, tuple(settings or ()), device, data_root,
+        _excluded(exclude),
+    )  # fmt: skip
+    planned = plan(request, console.progress)
+    for note in planned.notes:
+        console.note(note)
+    for row, arena in planned.rows:
+        store = fill(row, arena.clips, arena.contents, planned.device, console.progress)
+        console.out.print(
+            f"{row.title}, {arena.dataset.name}: {len(arena.clips)} clips in {store.folder}", markup=False
+        )
 
 
 @app.command("list")
@@ -63,7 +147,7 @@ def list_(kind: Kind, json: Json = False) -> None:
 def check(
     dataset: DatasetName,
     data_root: DataRoot = None,
-    exclude: Annotated[Path | None, typer.Option(help="File of clip or file names to leave out, one a line.")] = None,
+    exclude: Exclude = None,
     sheet: Annotated[
         Path | None, typer.Option(help="Also draw faces and voices of each emotion into this PNG.")
     ] = None,
@@ -71,13 +155,9 @@ def check(
     json: Json = False,
 ) -> None:
     """Is my copy of a corpus complete and readable? Exit code 1 if not."""
-    from benchmarks.corpora import located, standin
+    from benchmarks.corpora import opened
 
-    names = _excluded(exclude)
-    corpus = located(dataset, data_root, names)
-    if corpus is None:
-        with console.progress(f"rendering a stand-in of {dataset}") as advance:
-            corpus = standin(dataset, None, full, 0, advance, names)
+    corpus = opened(dataset, data_root, _excluded(exclude), console.progress, full)
     with console.progress(f"decoding {dataset}") as advance:
         report = corpus.check(os.cpu_count() or 1, advance)
     if json:
@@ -159,15 +239,13 @@ def main() -> int:
     """Exit code 0: done; 1: the answer is no; 2: the request cannot be carried out, with one line that says why."""
     from typer._click.exceptions import ClickException
 
-    from benchmarks.plugins import PluginError
-    from datasets.base import DatasetError
-    from protocols.base import ProtocolError
+    from datasets.base import UserError
 
     try:
         return app(standalone_mode=False) or 0
     except ClickException as error:
         console.fail(error.format_message())
-    except (DatasetError, PluginError, ProtocolError) as error:
+    except UserError as error:
         console.fail(error)
     except KeyboardInterrupt:
         console.fail("interrupted")

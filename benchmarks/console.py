@@ -25,6 +25,16 @@ def write_json(value: object) -> None:
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
 
 
+def note(message: object) -> None:
+    """A line beside the results."""
+    err.print(str(message), style="dim", markup=False)
+
+
+def warn(message: object) -> None:
+    """A line that must be seen."""
+    err.print(str(message), style="yellow", markup=False)
+
+
 def fail(message: object) -> None:
     """One line on standard error."""
     err.print(f"error: {message}", style="red", markup=False)

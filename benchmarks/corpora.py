@@ -1,12 +1,15 @@
 """Where a corpus lies: the user's folder, or a stand-in rendered once."""
 
 import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from benchmarks.plugins import load, resolve
 from datasets.base import Advance, Dataset, DatasetError
 from datasets.standin import VERSION, manifest, render
 
+Progress = Callable[[str], AbstractContextManager[Advance]]  # a bar for what is being done
 CACHE = "BENCH_CACHE"
 DATA = "BENCH_DATA"
 
@@ -50,4 +53,19 @@ def standin(name: str, out: Path | None, full: bool, seed: int, advance: Advance
         raise DatasetError(f"{folder} holds another stand-in ({told}); delete it or choose another folder with --out")
     if not folder.exists():
         render(corpus, full, seed, advance=advance)
+    return corpus
+
+
+def opened(
+    name: str,
+    given: Path | None,
+    exclude: frozenset[str],
+    progress: Progress,
+    full: bool = False,
+) -> Dataset:
+    """The corpus where it is configured; else its stand-in, rendered on first use."""
+    corpus = located(name, given, exclude)
+    if corpus is None:
+        with progress(f"rendering a stand-in of {name}") as advance:
+            corpus = standin(name, None, full, 0, advance, exclude)
     return corpus

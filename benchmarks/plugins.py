@@ -8,12 +8,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from datasets.base import UserError
+
 Kind = Literal["methods", "datasets", "protocols"]
 BASES: Mapping[Kind, str] = {"methods": "Method", "datasets": "Dataset", "protocols": "Protocol"}
 
 
-class PluginError(Exception):
-    """One line for the user: what, the value, the remedy."""
+class PluginError(UserError):
+    """No such plugin, or none that is so."""
 
 
 def names(kind: Kind) -> tuple[str, ...]:

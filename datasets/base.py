@@ -41,8 +41,12 @@ SIX_EMOTIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise")
 Advance = Callable[[int, int], None]  # told how many of how many are done
 
 
-class DatasetError(Exception):
+class UserError(Exception):
     """One line for the user: what, the value, the remedy."""
+
+
+class DatasetError(UserError):
+    """A corpus is not as it must be."""
 
 
 class MediaError(DatasetError):

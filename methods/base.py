@@ -4,15 +4,22 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from datasets.base import Media
+from datasets.base import Media, UserError
 
-Prepared = Mapping[str, npt.NDArray[Any]]  # one clip's inputs by name
-Preparation = Callable[[Media], Prepared]  # stateless and picklable: a function, or a frozen dataclass with __call__
+Modality = Literal["audio", "video", "av"]
+Prepared = Mapping[str, npt.NDArray[Any]]  # one clip's inputs by name; an input without rows: nothing was found for it
+Preparation = Callable[
+    [Media], Prepared
+]  # stateless and picklable: a frozen dataclass with __call__; its repr is its key
+
+
+class MethodError(UserError):
+    """A method cannot do what is asked."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +35,24 @@ class Paper:
 
 
 @dataclass(frozen=True)
+class Variant:
+    """One row of a paper's table that can be run."""
+
+    config: Any
+    modality: Modality
+    row: str  # where it stands, and what it is called there
+
+
+@dataclass(frozen=True)
 class Examples:
     """Prepared clips; `labels` only where they are for training."""
 
-    inputs: Sequence[Prepared]
+    inputs: Sequence[Prepared]  # read when asked for
     classes: tuple[str, ...]
     labels: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.inputs)
 
     def targets(self) -> npt.NDArray[np.int64]:
         """Labels as columns of `classes`."""
@@ -47,7 +66,25 @@ class RunContext:
 
     seed: int = 0
     device: str = "cpu"
-    log: Callable[[str, float, int], None] = lambda name, value, step: None  # noqa: ARG005
+    log: Callable[[str, float, int], None] = lambda name, value, step: None  # noqa: ARG005  a curve's name, value, epoch
+
+
+class Weights(Protocol):
+    """Where published weights come from; `methods.parts.weights` has the one implementation."""
+
+    def find(self, name: str, url: str, digest: str) -> Path | None:
+        """The file, or None where the user asked to go without; an error that says what to put where."""
+
+
+class Frozen(Protocol):
+    """A network that is not trained: what it makes of a clip's inputs is computed once and kept."""
+
+    @property
+    def key(self) -> str:
+        """Tells it and its weights from all others."""
+
+    def __call__(self, inputs: Prepared, device: str) -> Prepared:
+        """The inputs that `fit` and `predict_proba` get instead."""
 
 
 class Method(ABC):
@@ -56,15 +93,22 @@ class Method(ABC):
     version: ClassVar[int] = 1  # raised by hand when results may change
     paper: ClassVar[Paper]
     Config: ClassVar[type]
+    variants: ClassVar[Mapping[str, Variant]] = {}
+    quick: ClassVar[Mapping[str, Any]] = {}  # what the quick preset changes in a Config
     modalities: ClassVar[frozenset[str]]  # of audio, video, av
+    validates: ClassVar[bool] = False  # whether it chooses an epoch: then fit gets unseen subjects of the training set
 
-    def __init__(self, config: Any = None, modality: str = "av") -> None:
+    def __init__(self, config: Any = None, modality: str = "") -> None:
         self.config = config or self.Config()
-        self.modality = modality
+        self.modality = modality or ("av" if "av" in self.modalities else min(self.modalities))
 
     @abstractmethod
     def preparation(self) -> Preparation:
         """From media to inputs; nothing in it is fitted."""
+
+    def frozen(self, weights: Weights) -> Frozen | None:  # noqa: ARG002
+        """The network between preparation and training whose weights are published and stay as they are."""
+        return None
 
     @abstractmethod
     def fit(self, train: Examples, validation: Examples | None, run: RunContext) -> None:

@@ -13,7 +13,7 @@ from typing import Any, final, get_args
 import numpy as np
 import numpy.typing as npt
 
-from datasets.base import Clip, Media
+from datasets.base import Clip, Media, UserError
 from protocols.audit import Finding, Independence, Split, independence, judge
 from protocols.identity import Unit, aliases, canonical, value
 from protocols.scores import Scores
@@ -23,8 +23,8 @@ __all__ = ["Fold", "HeldOut", "Protocol", "ProtocolError", "Scores", "Unit", "de
 HeldOut = Mapping[Unit, Collection[str]]
 
 
-class ProtocolError(Exception):
-    """One line for the user: what, the value, the remedy."""
+class ProtocolError(UserError):
+    """A split cannot be made as asked."""
 
 
 @final

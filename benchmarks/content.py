@@ -1,0 +1,90 @@
+"""What the media hold: a digest of each clip's content, and of its sound as decoded; remembered by file."""
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from benchmarks.corpora import cache
+from benchmarks.pool import each
+from datasets.base import Advance, Clip, DatasetError, file_digest, tie
+from datasets.media import probe
+
+
+@dataclass(frozen=True)
+class Content:
+    """Digests of one clip."""
+
+    media: str  # of the files' bytes, and of which part of them the clip is
+    sound: str  # of the decoded sound; empty for silence, and where there is none
+
+
+def contents(clips: Sequence[Clip], advance: Advance) -> dict[str, Content]:
+    """By the clip's id. Files that were read before and have not changed since are not read again."""
+    cache().mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(cache() / "contents.sqlite", timeout=60)) as database, database:
+        database.execute("create table if not exists contents (file text primary key, content text)")
+        known = dict(database.execute("select file, content from contents"))
+        told = {clip.media.clip_id: _identity(clip) for clip in clips}
+        unknown = [clip for clip in clips if told[clip.media.clip_id] not in known]
+        faults = []
+        for number, (clip, found) in enumerate(zip(unknown, each(_read, unknown), strict=True), start=1):
+            if isinstance(found, Content):
+                known[told[clip.media.clip_id]] = text = json.dumps([found.media, found.sound])
+                database.execute("insert or replace into contents values (?, ?)", (told[clip.media.clip_id], text))
+            else:
+                faults.append(f"{clip.name}: {found}")
+            advance(number, len(unknown))
+    if faults:
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        raise DatasetError(f"unreadable: {faults[0]}{more}; or exclude it by name with --exclude FILE")
+    return {clip_id: Content(*json.loads(known[identity])) for clip_id, identity in told.items()}
+
+
+def tied(clips: Sequence[Clip], known: Mapping[str, Content]) -> list[Clip]:
+    """Clips of the same decoded sound, in whatever container, become one recording, so that no split parts them."""
+    first: dict[str, Clip] = {}
+    pairs = []
+    for clip in clips:
+        if sound := known[clip.media.clip_id].sound:
+            twin = first.setdefault(sound, clip)
+            if (twin.label, twin.subject) != (clip.label, clip.subject):
+                raise DatasetError(
+                    f"contradictory: {clip.name} sounds as {twin.name} does, yet it is {clip.label} of subject "
+                    f"{clip.subject} here, {twin.label} of {twin.subject} there; exclude one with --exclude FILE"
+                )
+            pairs.append((twin.recording or twin.name, clip.recording or clip.name))
+    one = tie(pairs)
+    return [replace(clip, recording=one.get(own := clip.recording or clip.name, own)) for clip in clips]
+
+
+def corpus_digest(clips: Sequence[Clip], known: Mapping[str, Content]) -> str:
+    """Of everything that a result may depend on: who says what, with which label, in which files."""
+    facts = sorted((known[clip.media.clip_id].media, clip.subject or "", clip.label) for clip in clips)
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def _identity(clip: Clip) -> str:
+    return json.dumps(list(_files(clip)))
+
+
+def _files(clip: Clip) -> Iterator[tuple[object, ...]]:
+    for kind, track in sorted(clip.media._tracks.items()):
+        stat = track.file.stat()
+        yield kind, str(track.file.resolve()), stat.st_size, stat.st_mtime_ns, track.start, track.end, track.side
+
+
+def _read(clip: Clip) -> Content | str:
+    tracks = sorted(clip.media._tracks.items())
+    try:
+        sound = probe(dict(tracks)["audio"], "audio").digest if "audio" in clip.media.has else ""
+        parts = [(kind, _digest_once(track.file), track.start, track.end, track.side) for kind, track in tracks]
+    except (DatasetError, OSError) as error:
+        return str(error)
+    return Content(hashlib.sha256(json.dumps(parts).encode()).hexdigest(), sound)
+
+
+_digest_once = lru_cache(maxsize=64)(file_digest)  # many clips of IEMOCAP lie in one film

@@ -1,0 +1,89 @@
+"""The end of a run: what the user sees, and what programs read."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from benchmarks import console
+from benchmarks.engine import Outcome
+from benchmarks.plan import Arena
+from benchmarks.track import METRICS
+
+STYLES = {"verified": "green", "unknown": "yellow", "violated": "red"}
+
+
+def show_arena(arena: Arena) -> None:
+    """Before anything is trained: on what, and how honest."""
+    dataset = arena.dataset
+    if dataset.standin:
+        console.warn(console.STANDIN.format(dataset.title))
+    low, _ = dataset.expected.clips
+    partial = f" of {low} (partial copy)" if not dataset.standin and len(arena.clips) < low else ""
+    excluded = f", {len(dataset.exclude)} excluded by name" if dataset.exclude else ""
+    console.err.print(
+        f"{dataset.title}: {len(arena.clips)} clips{partial}{excluded}; {arena.protocol}: {len(arena.folds)} folds; "
+        f"independence of subjects: {arena.independence}",
+        style=STYLES[arena.independence],
+        markup=False,
+    )
+
+
+def show(outcomes: Sequence[Outcome], uri: str) -> None:
+    """One table an arena, one line a row; then where the results are."""
+    for arena in dict.fromkeys(outcome.arena for outcome in outcomes):
+        dataset = arena.dataset
+        title = f"{'STAND-IN of ' if dataset.standin else ''}{dataset.title}, {arena.task}, {arena.protocol}"
+        console.out.print(f"{title} (subjects: {arena.independence})", style="bold", markup=False)
+        console.table([_line(outcome) for outcome in outcomes if outcome.arena is arena])
+    for outcome in outcomes:
+        for cell, error in outcome.failures.items():
+            console.warn(f"{outcome.row.title}: {cell} failed: {error}")
+    console.out.print("% over all test clips ± standard deviation over folds", style="dim", markup=False)
+    console.out.print(f"results: {uri} (to browse: mlflow ui --backend-store-uri {uri})", markup=False)
+
+
+def as_json(outcome: Outcome) -> dict[str, Any]:
+    """A row as a document."""
+    row, arena = outcome.row, outcome.arena
+    return {
+        "method": row.name,
+        "modality": row.modality,
+        "variant": row.wish.variant,
+        "preset": row.wish.preset,
+        "weights": row.frozen.key if row.frozen else None,
+        "dataset": arena.dataset.name,
+        "standin": arena.dataset.standin,
+        "task": arena.task,
+        "protocol": arena.protocol,
+        "independence": arena.independence,
+        "clips": len(arena.clips),
+        "classes": list(arena.folds[0].labels),
+        "cells": len(row.cells),
+        "finished": sum(map(len, outcome.scores.values())),
+        "trained_now": outcome.trained,
+        "complete": outcome.complete,
+        "failures": dict(outcome.failures),
+        "metrics": outcome.measured(),
+        "run_id": outcome.run_id,
+    }
+
+
+def _line(outcome: Outcome) -> dict[str, object]:
+    row, measured = outcome.row, outcome.measured()
+    done = sum(map(len, outcome.scores.values()))
+    shown = {name: _percent(measured, name) for name in METRICS[:3]}
+    return {
+        "method": row.name,
+        "modality": row.modality,
+        "preset": " ".join(filter(None, (row.wish.preset, row.wish.variant))),
+        **shown,
+        "folds": f"{done}" if outcome.complete else f"{done} of {len(row.cells)}: INCOMPLETE",
+        "run_now": outcome.trained,
+    }
+
+
+def _percent(measured: dict[str, float], name: str) -> str:
+    """Pooled over all test clips, and the standard deviation over folds."""
+    if name not in measured:
+        return "-"
+    spread = f" ± {100 * measured[sd]:.1f}" if (sd := f"{name}_fold_sd") in measured else ""
+    return f"{100 * measured[name]:.1f}{spread}"

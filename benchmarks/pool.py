@@ -1,0 +1,26 @@
+"""Work on many clips in parallel processes, each with one thread."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+FEW = 8  # items that are not worth starting processes for
+
+
+def each(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+    """What `work` makes of each item, in order."""
+    processes = os.cpu_count() or 1
+    if processes == 1 or len(items) <= FEW:
+        yield from map(work, items)
+        return
+    with ProcessPoolExecutor(processes, get_context("spawn"), _one_thread) as pool:
+        yield from pool.map(work, items, chunksize=max(1, min(16, len(items) // (4 * processes))))
+
+
+def _one_thread() -> None:
+    """Before anything heavy is imported: processes that each use all cores stand in each other's way."""
+    os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")

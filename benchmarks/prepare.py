@@ -1,0 +1,125 @@
+"""The two caches: prepared inputs, and what frozen networks make of them; keyed by content, written whole or not."""
+
+import hashlib
+import os
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from benchmarks.content import Content
+from benchmarks.corpora import Progress, cache
+from benchmarks.plan import Row
+from benchmarks.pool import each
+from datasets.base import Advance, Clip, DatasetError, Media
+from methods.base import Frozen, Preparation, Prepared
+
+
+class PreparationError(Exception):
+    """A method's preparation failed on a clip: a fault of the method, not of the user."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """Inputs of one kind, a file a clip."""
+
+    folder: Path
+    contents: Mapping[str, Content]
+
+    def file(self, media: Media) -> Path:
+        return self.folder / f"{self.contents[media.clip_id].media}.safetensors"
+
+    def read(self, media: Media) -> Prepared:
+        inputs: Prepared = load_file(self.file(media))
+        return inputs
+
+    def missing(self, clips: Sequence[Clip]) -> list[Clip]:
+        """Clips that have none yet; of clips with the same content, one."""
+        files = {self.file(clip.media): clip for clip in clips}
+        return [clip for file, clip in files.items() if not file.is_file()]
+
+
+@dataclass(frozen=True)
+class Stored(Sequence[Prepared]):
+    """The inputs of some clips, read when asked for."""
+
+    store: Store
+    media: Sequence[Media]
+
+    def __len__(self) -> int:
+        return len(self.media)
+
+    def __getitem__(self, number: int) -> Prepared:  # type: ignore[override]
+        return self.store.read(self.media[number])
+
+
+def fill(row: Row, clips: Sequence[Clip], contents: Mapping[str, Content], device: str, progress: Progress) -> Store:
+    """Everything that a row's method gets of these clips."""
+    with progress(f"preparing {len(clips)} clips for {row.name}") as advance:
+        store = prepared(row.method().preparation(), row.kind.version, clips, contents, advance)
+    if row.frozen:
+        with progress(f"{row.name}: frozen network on {device}") as advance:
+            store = passed_through(row.frozen, store, clips, device, advance)
+    return store
+
+
+def prepared(
+    preparation: Preparation, version: int, clips: Sequence[Clip], contents: Mapping[str, Content], advance: Advance
+) -> Store:
+    """Inputs for all clips, each prepared once, in parallel processes."""
+    store = Store(_folder("prepared", f"{type(preparation).__module__} v{version} {preparation!r}"), contents)
+    todo = store.missing(clips)
+    jobs = [(clip.media, store.file(clip.media)) for clip in todo]
+    for number, fault in enumerate(each(partial(_prepare, preparation), jobs), start=1):
+        _raise(fault, todo[number - 1])
+        advance(number, len(todo))
+    return store
+
+
+def passed_through(frozen: Frozen, inputs: Store, clips: Sequence[Clip], device: str, advance: Advance) -> Store:
+    """What a frozen network makes of prepared inputs."""
+    store = Store(_folder("frozen", f"{inputs.folder.name} {frozen.key}"), inputs.contents)
+    todo = store.missing(clips)
+    for number, clip in enumerate(todo, start=1):
+        _write(frozen(inputs.read(clip.media), device), store.file(clip.media))
+        advance(number, len(todo))
+    return store
+
+
+def _folder(kind: str, key: str) -> Path:
+    folder = cache() / kind / hashlib.sha256(key.encode()).hexdigest()[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "key.txt").write_text(key + "\n")
+    return folder
+
+
+Fault = tuple[str, str] | None  # whose it is, "clip" or "method", and what
+
+
+def _prepare(preparation: Preparation, job: tuple[Media, Path]) -> Fault:
+    media, file = job
+    try:
+        _write(preparation(media), file)
+    except DatasetError as error:
+        return "clip", str(error)
+    except Exception:  # whatever a stranger's method raises must reach the user with its clip
+        return "method", traceback.format_exc()
+    return None
+
+
+def _raise(fault: Fault, clip: Clip) -> None:
+    if fault and fault[0] == "clip":
+        raise DatasetError(f"unreadable: {clip.name}: {fault[1]}; or exclude it by name with --exclude FILE")
+    if fault:
+        raise PreparationError(f"preparing {clip.name} failed: {fault[1]}")
+
+
+def _write(inputs: Prepared, file: Path) -> None:
+    """Whole or not at all: a reader, or a second run, never meets half a file."""
+    beside = file.with_suffix(f".{os.getpid()}")
+    save_file({name: np.ascontiguousarray(array) for name, array in inputs.items()}, beside)
+    beside.replace(file)

@@ -1,0 +1,124 @@
+"""The `run` and `prepare` commands: names to plugins, plugins to rows, rows through the engine."""
+
+import ast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.corpora import Progress, opened
+from benchmarks.engine import arena
+from benchmarks.plan import PRESETS, Arena, Row, Wish, row
+from benchmarks.plugins import PluginError, load, names, resolve
+from datasets.base import TASKS
+from methods.parts.weights import WeightStore
+from methods.parts.weights import folder as weights_folder
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asked for, as it was written."""
+
+    method: str
+    dataset: str
+    protocol: str = ""
+    task: str = "emotion"
+    modality: str = ""
+    variant: str = ""
+    preset: str = ""
+    weights: str = ""
+    seeds: int = 1
+    settings: Sequence[str] = ()
+    device: str = "auto"
+    data_root: Path | None = None
+    exclude: frozenset[str] = field(default_factory=frozenset)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a request comes to; nothing of it has begun."""
+
+    arenas: Sequence[Arena]
+    rows: Sequence[tuple[Row, Arena]]
+    notes: Sequence[str]
+    device: str
+
+
+def plan(request: Request, progress: Progress) -> Plan:
+    """Rows for every method and corpus, or an error that names the choices."""
+    if request.task not in TASKS:
+        raise PluginError(f"no task is called {request.task!r}; choose from {', '.join(TASKS)}")
+    if request.seeds < 1:
+        raise PluginError(f"--seeds must be at least 1, but is {request.seeds}")
+    device = _device(request.device)
+    methods = _chosen("methods", request.method)
+    corpora = _chosen("datasets", request.dataset)
+    wish, notes = _wish(request, device)
+    if request.protocol:
+        resolve("protocols", request.protocol.partition(":")[0])
+    fitting = [name for name in methods if _fits(name, request)]
+    if skipped := [name for name in methods if name not in fitting]:
+        notes.append(f"left out, for they have no modality {request.modality}: {', '.join(skipped)}")
+    weights = _weights(request.weights)
+    arenas, rows = [], []
+    for corpus in corpora:
+        dataset = opened(corpus, request.data_root, request.exclude, progress)
+        arenas.append(arena(dataset, request.task, request.protocol, progress))
+        rows += [(row(name, wish, arenas[-1], request.seeds, weights), arenas[-1]) for name in fitting]
+    return Plan(arenas, rows, notes, device)
+
+
+def _chosen(kind: Any, asked: str) -> list[str]:
+    """Plugins by a comma-separated list of names, or all."""
+    if kind == "methods" and asked.strip() == "all":
+        return list(names("methods"))
+    return list(dict.fromkeys(resolve(kind, name) for name in asked.split(",")))
+
+
+def _fits(name: str, request: Request) -> bool:
+    """With `all`, methods without the modality are left out, and said so; one that is asked for by name is an error."""
+    asked_by_name = request.method.strip() != "all"
+    return asked_by_name or not request.modality or request.modality in load("methods", name).modalities
+
+
+def _wish(request: Request, device: str) -> tuple[Wish, list[str]]:
+    preset = request.preset or ("paper" if device == "cuda" else "quick")
+    if preset not in PRESETS:
+        raise PluginError(f"no preset is called {preset!r}; choose from {', '.join(PRESETS)}")
+    notes = []
+    if not request.preset and preset == "quick":
+        notes.append("preset quick: no GPU was found; the papers' sizes are --preset paper")
+    if request.weights == "none":
+        notes.append("weights none: what a paper took pretrained is random here, and the results are stamped so")
+    return Wish(preset, request.modality, request.variant, _settings(request.settings)), notes
+
+
+def _settings(given: Sequence[str]) -> Mapping[str, Any]:
+    """key=value; a value that is no Python literal is text."""
+    found: dict[str, Any] = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise PluginError(f"--set takes key=value, but got {text!r}")
+        try:
+            found[key] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            found[key] = value
+    return found
+
+
+def _weights(asked: str) -> WeightStore:
+    if asked and asked != "none" and not Path(asked).is_dir():
+        raise PluginError(f"--weights {asked}: there is no such folder; name one, or none")
+    return WeightStore(Path(asked) if asked and asked != "none" else weights_folder(), none=asked == "none")
+
+
+def _device(asked: str) -> str:
+    import torch
+
+    if asked not in ("auto", "cpu", "cuda"):
+        raise PluginError(f"no device is called {asked!r}; choose from auto, cpu, cuda")
+    there = torch.cuda.is_available()
+    if asked == "cuda" and not there:
+        raise PluginError("no GPU was found that PyTorch can use; choose --device cpu")
+    return "cuda" if there and asked != "cpu" else "cpu"

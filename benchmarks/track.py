@@ -1,0 +1,206 @@
+"""The only importer of mlflow: results go in, finished results come out. A run is finished as its last act."""
+
+import csv
+import io
+import json
+import logging
+import os
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from datasets.base import UserError
+from protocols.scores import Scores
+from reports.figures import confusion
+
+URI = "MLFLOW_TRACKING_URI"
+DEFAULT = "sqlite:///mlflow.db"
+METRICS = ("accuracy", "uar", "macro_f1", "weighted_f1")
+BATCH = 1000  # metrics that one request may carry
+
+
+class TrackingError(UserError):
+    """Results cannot be kept or read."""
+
+
+@dataclass
+class CellRun:
+    """A Cell's run while it is open."""
+
+    tracker: "Tracker"
+    run_id: str
+    curves: list[tuple[str, float, int]] = field(default_factory=list)
+
+    def log(self, name: str, value: float, step: int) -> None:
+        """A point of a curve; sent with the results."""
+        self.curves.append((name, value, step))
+
+    def finish(self, scores: Scores, figures: Mapping[str, float], model: Path, facts: Mapping[str, Any]) -> None:
+        """Everything about a finished Cell; `figures` are further metrics, such as seconds."""
+        measured = {name: getattr(scores, name) for name in METRICS} | dict(figures)
+        self.tracker.metrics(self.run_id, [*self.curves, *((name, value, 0) for name, value in measured.items())])
+        with TemporaryDirectory() as folder:
+            write_scores(scores, Path(folder))
+            (Path(folder) / "cell.json").write_text(json.dumps(facts, indent=1, default=str))
+            self.tracker.client.log_artifacts(self.run_id, folder)
+        self.tracker.client.log_artifacts(self.run_id, str(model), "model")
+        self.tracker.client.set_terminated(self.run_id, "FINISHED")
+
+
+class Tracker:
+    """The store of results at an address that MLflow understands."""
+
+    def __init__(self, uri: str = "") -> None:
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        from mlflow import MlflowClient
+        from mlflow.exceptions import MlflowException
+
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        self.uri = uri or os.environ.get(URI) or DEFAULT
+        try:
+            self.client = MlflowClient(self.uri)
+            self.client.search_experiments(max_results=1)
+        except (MlflowException, OSError) as error:
+            raise TrackingError(f"no results can be kept at {self.uri} ({str(error).splitlines()[0]})") from None
+
+    def experiment(self, name: str) -> str:
+        """The experiment's id; made on first use."""
+        found = self.client.get_experiment_by_name(name)
+        return str(found.experiment_id if found else self.client.create_experiment(name))
+
+    def finished(self, experiment: str, method: str) -> dict[str, str]:
+        """Run ids of a method's finished Cells, by key."""
+        query = f"tags.`bench.method` = '{method}' and tags.`bench.kind` = 'cell' and attributes.status = 'FINISHED'"
+        return {run.data.tags["bench.key"]: run.info.run_id for run in reversed(list(self._search(experiment, query)))}
+
+    def open_row(
+        self, experiment: str, key: str, title: str, params: Mapping[str, Any], tags: Mapping[str, Any]
+    ) -> str:
+        """The parent run of a row's Cells; one that was begun before goes on."""
+        for run in self._search(experiment, f"tags.`bench.row` = '{key}' and tags.`bench.kind` = 'row'"):
+            self._tag(run.info.run_id, tags)
+            self.client.update_run(run.info.run_id, status="RUNNING")
+            return str(run.info.run_id)
+        told = {"bench.kind": "row", "bench.row": key, **tags}
+        run_id = self._create(experiment, title, told)
+        self.client.log_batch(run_id, params=[_param(name, value) for name, value in params.items()])
+        return run_id
+
+    def close_row(
+        self, run_id: str, metrics: Mapping[str, float], cells: Sequence[Mapping[str, Any]], whole: bool
+    ) -> None:
+        """Scores of all its Cells, and the table of them."""
+        self.metrics(run_id, [(name, value, 0) for name, value in metrics.items()])
+        self.client.log_text(run_id, _table(cells), "cells.csv")
+        self.client.set_terminated(run_id, "FINISHED" if whole else "FAILED")
+
+    def note(self, run_id: str, name: str, value: Any) -> None:
+        """A document beside a run's results."""
+        self.client.log_dict(run_id, value, name)
+
+    @contextmanager
+    def cell(self, experiment: str, parent: str, title: str, tags: Mapping[str, Any]) -> Iterator[CellRun]:
+        """A child run. What ends otherwise than by `finish` is marked failed, with the reason."""
+        self._bury(experiment, str(tags["bench.key"]))
+        told = {"bench.kind": "cell", "mlflow.parentRunId": parent, **tags}
+        run_id = self._create(experiment, title, told)
+        try:
+            yield CellRun(self, run_id)
+        except BaseException as error:
+            self.client.log_text(run_id, traceback.format_exc(), "error.txt")
+            self._tag(run_id, {"bench.error": f"{type(error).__name__}: {error}"[:4000]})
+            self.client.set_terminated(run_id, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+            raise
+
+    def scores(self, run_id: str) -> Scores:
+        """A finished Cell's answers, read back."""
+        with TemporaryDirectory() as folder:
+            file = Path(self.client.download_artifacts(run_id, "predictions.csv", folder))
+            return read_scores(file)
+
+    def metrics(self, run_id: str, points: Sequence[tuple[str, float, int]]) -> None:
+        """Values with their steps, in as many requests as they need."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        for first in range(0, len(points), BATCH):
+            part = points[first : first + BATCH]
+            self.client.log_batch(run_id, metrics=[Metric(name, float(value), now, step) for name, value, step in part])
+
+    def _create(self, experiment: str, title: str, tags: Mapping[str, Any]) -> str:
+        text = {name: str(value) for name, value in tags.items()}
+        return str(self.client.create_run(experiment, run_name=title, tags=text).info.run_id)
+
+    def _tag(self, run_id: str, tags: Mapping[str, Any]) -> None:
+        from mlflow.entities import RunTag
+
+        self.client.log_batch(run_id, tags=[RunTag(name, str(value)) for name, value in tags.items()])
+
+    def _bury(self, experiment: str, key: str) -> None:
+        """What was running when its process was killed runs no more."""
+        for run in self._search(experiment, f"tags.`bench.key` = '{key}' and attributes.status = 'RUNNING'"):
+            self.client.set_terminated(run.info.run_id, "KILLED")
+
+    def _search(self, experiment: str, query: str) -> Iterator[Any]:
+        token = None
+        while True:
+            page = self.client.search_runs([experiment], query, page_token=token)
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+
+def write_scores(scores: Scores, folder: Path) -> None:
+    """Answers clip by clip, the table per class, the confusion matrix as figures and as a picture."""
+    answers = [
+        {"clip": name, "subject": subject, "truth": truth, "answer": answer}
+        | {f"p_{label}": repr(float(p)) for label, p in zip(scores.labels, probabilities, strict=True)}
+        for name, subject, truth, answer, probabilities in zip(
+            scores.names, scores.subjects, scores.truth, scores.predicted, scores.probabilities, strict=True
+        )
+    ]
+    (folder / "predictions.csv").write_text(_table(answers))
+    (folder / "per_class.csv").write_text(_table([vars(row) for row in scores.per_class]))
+    counts = [
+        {"true": label, **dict(zip(scores.labels, row, strict=True))}
+        for label, row in zip(scores.labels, scores.confusion.tolist(), strict=True)
+    ]
+    (folder / "confusion.csv").write_text(_table(counts))
+    confusion(scores.labels, scores.confusion, f"{len(scores.truth)} clips").savefig(folder / "confusion.png", dpi=100)
+
+
+def read_scores(file: Path) -> Scores:
+    """What `write_scores` wrote."""
+    with file.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    columns = [name for name in rows[0] if name.startswith("p_")]
+    return Scores(
+        labels=tuple(name.removeprefix("p_") for name in columns),
+        names=tuple(row["clip"] for row in rows),
+        subjects=tuple(row["subject"] or None for row in rows),
+        truth=tuple(row["truth"] for row in rows),
+        probabilities=np.array([[float(row[name]) for name in columns] for row in rows]),
+    )
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _param(name: str, value: Any) -> Any:
+    from mlflow.entities import Param
+
+    return Param(name, str(value))

@@ -1,0 +1,39 @@
+"""Networks as files, and their random beginnings."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Random initial weights and dropout by seed; what others draw afterwards is as if nothing had happened here."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        yield
+
+
+def save(folder: Path, network: nn.Module, shape: Mapping[str, Any]) -> None:
+    """The weights, and what is needed to build the network again."""
+    save_file(
+        {name: tensor.contiguous() for name, tensor in network.state_dict().items()}, folder / "model.safetensors"
+    )
+    (folder / "shape.json").write_text(json.dumps(shape))
+
+
+def shape(folder: Path) -> dict[str, Any]:
+    """What `save` was told."""
+    told: dict[str, Any] = json.loads((folder / "shape.json").read_text())
+    return told
+
+
+def restore(folder: Path, network: nn.Module) -> None:
+    """The weights that `save` wrote."""
+    network.load_state_dict(load_file(folder / "model.safetensors"))
+    network.eval()

@@ -1,0 +1,78 @@
+"""One way to train a network: epochs over shuffled batches, curves logged, a loss that is no number stops it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from methods.base import MethodError, RunContext
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long, in which steps, how fast."""
+
+    epochs: int
+    batch: int
+    learning_rate: float
+    clip_norm: float = 0.0  # 0: gradients are taken as they come
+
+
+def fit(
+    network: nn.Module,
+    forward: Callable[[Tensor], Tensor],
+    targets: Tensor,
+    schedule: Schedule,
+    run: RunContext,
+) -> None:
+    """Cross-entropy and Adam. `forward` maps the numbers of some examples, on the host, to their logits."""
+    optimiser = torch.optim.Adam(
+        network.parameters(), lr=schedule.learning_rate, fused=targets.device.type == "cuda" or None
+    )
+    shuffler = torch.Generator().manual_seed(run.seed)
+    network.train()
+    for epoch in range(1, schedule.epochs + 1):
+        losses, hits = [], []
+        for chosen in batches(torch.randperm(len(targets), generator=shuffler), schedule.batch):
+            wanted = targets[chosen.to(targets.device)]
+            with mixed_precision(targets.device):
+                logits = forward(chosen)
+            loss = nn.functional.cross_entropy(logits.float(), wanted)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            if schedule.clip_norm:
+                nn.utils.clip_grad_norm_(network.parameters(), schedule.clip_norm)
+            optimiser.step()
+            losses.append(loss.detach() * len(wanted))
+            hits.append((logits.detach().argmax(dim=1) == wanted).sum())
+        _report(torch.stack(losses).cpu(), torch.stack(hits).cpu(), len(targets), epoch, run)
+    network.eval()
+
+
+def batches(order: Tensor, size: int) -> Iterator[Tensor]:
+    """Parts of that size; a last part of one joins the one before, for batch normalisation needs two."""
+    parts = list(order.split(size))  # type: ignore[no-untyped-call]
+    if len(parts) > 1 and len(parts[-1]) == 1:
+        parts[-2:] = [torch.cat(parts[-2:])]
+    yield from parts
+
+
+def mixed_precision(device: torch.device) -> AbstractContextManager[object]:
+    """bf16 where the hardware has it; emulated it would be hundreds of times slower."""
+    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+        return torch.autocast("cuda", torch.bfloat16)
+    return nullcontext()
+
+
+def _report(losses: Tensor, hits: Tensor, examples: int, epoch: int, run: RunContext) -> None:
+    """The only look at the device in an epoch."""
+    wrong = (~losses.isfinite()).nonzero()
+    if len(wrong):
+        number = int(wrong[0]) + 1
+        raise MethodError(
+            f"the loss is {losses[number - 1].item()} in epoch {epoch}, batch {number}; lower learning_rate"
+        )
+    run.log("train_loss", losses.sum().item() / examples, epoch)
+    run.log("train_accuracy", hits.sum().item() / examples, epoch)

@@ -1,0 +1,292 @@
+"""VGG16-GRU on faces beside MFCC-GRU on sound, fused by concatenation.
+
+Y. Song, Y. Cai, L. Tan, "Video-Audio Emotion Recognition Based on Feature Fusion Deep Learning Method", 64th IEEE
+International Midwest Symposium on Circuits and Systems (MWSCAS), 2021, doi:10.1109/MWSCAS47672.2021.9531812.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torchvision.models import vgg16
+
+from datasets.base import Media
+from methods.base import Examples, Frozen, Method, Modality, Paper, Preparation, Prepared, RunContext, Variant, Weights
+from methods.parts import networks
+from methods.parts.audio import Mfcc
+from methods.parts.faces import FaceTracker, crop_box
+from methods.parts.ragged import Ragged
+from methods.parts.training import Schedule, fit, mixed_precision
+
+IMAGENET = ("vgg16-397923af.pth", "https://download.pytorch.org/models/vgg16-397923af.pth", "397923af")
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pictures
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A row of Table I or II: the GRU, the fully connected layer behind it, and batch normalisation behind that."""
+
+    layers: int
+    units: int
+    normalised: bool = True
+    dense: int = 256
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A quarter of 30 frames a second; each cut to its face and resized."""
+
+    per_second: float = 7.5
+    size: int = 48
+
+
+@dataclass(frozen=True)
+class Config:
+    """The paper's values."""
+
+    video: Branch = Branch(layers=1, units=512)
+    audio: Branch = Branch(layers=3, units=256)
+    pictures: Pictures = Pictures()
+    mfcc: Mfcc = Mfcc()
+    channels: tuple[int, ...] = ()  # of a small VGG that is trained along; none: VGG16 with ImageNet's frozen weights
+    schedule: Schedule = Schedule(epochs=50, batch=32, learning_rate=1e-3)
+
+
+def _rows(
+    modality: Modality, table: str, accuracies: Mapping[tuple[int, int, bool], int]
+) -> Iterator[tuple[str, Variant]]:
+    for (layers, units, normalised), accuracy in accuracies.items():
+        name = f"{modality}-{layers}x{units}" + ("" if normalised else "-plain")
+        branch = Branch(layers, units, normalised)
+        config = Config(video=branch) if modality == "video" else Config(audio=branch)
+        told = f"{layers} layer GRU ({units} units) {'with' if normalised else 'without'} batch normalization"
+        yield name, Variant(config, modality, f"Table {table}, {told}: {accuracy} %")
+
+
+TABLE_I = {
+    (1, 256, True): 78, (3, 256, True): 74, (1, 512, False): 76, (1, 512, True): 79,
+    (3, 512, False): 74, (3, 512, True): 76, (1, 1024, False): 77, (1, 1024, True): 78,
+}  # fmt: skip
+TABLE_II = {
+    (1, 256, False): 69, (1, 256, True): 75, (3, 256, False): 75, (3, 256, True): 80,
+    (1, 512, True): 75, (3, 512, True): 79,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FacesAndMfcc:
+    """Media to faces [T, size, size, 3] uint8 and MFCC [T, 13], as far as the modality asks for them."""
+
+    modality: str
+    pictures: Pictures
+    mfcc: Mfcc
+
+    def __call__(self, media: Media) -> Prepared:
+        inputs: dict[str, npt.NDArray[Any]] = {}
+        if self.modality != "video":
+            inputs["mfcc"] = self.mfcc(media.audio(self.mfcc.rate))
+        if self.modality != "audio":
+            inputs["faces"] = self._faces(media)
+        return inputs
+
+    def _faces(self, media: Media) -> npt.NDArray[np.uint8]:
+        size, frames = self.pictures.size, media.frames(self.pictures.per_second)
+        cut = [crop_box(picture, face.box, size) for picture, face in FaceTracker(every=2).follow(frames) if face]
+        return np.stack(cut) if cut else np.zeros((0, size, size, 3), np.uint8)
+
+
+class ImagenetVgg16:
+    """Fig. 3: the five blocks of VGG16 up to the last pooling, never trained here; faces become rows of numbers."""
+
+    def __init__(self, file: Path | None) -> None:
+        self.key = f"vgg16 {IMAGENET[2] if file else 'random'}"
+        self.file = file
+
+    @cached_property
+    def blocks(self) -> nn.Module:
+        with networks.seeded(0):
+            network = vgg16(weights=None)
+        if self.file:
+            network.load_state_dict(torch.load(self.file, weights_only=True))
+        blocks: nn.Module = network.features.eval()
+        return blocks
+
+    @torch.inference_mode()
+    def __call__(self, inputs: Prepared, device: str) -> Prepared:
+        network = self.blocks.to(device)
+        mean, deviation = (torch.tensor(values, device=device)[:, None, None] for values in (MEAN, DEVIATION))
+        faces = torch.from_numpy(np.array(inputs["faces"])).to(device).permute(0, 3, 1, 2)  # [T, 3, 48, 48]
+        features = [network((part / 255 - mean) / deviation).flatten(1) for part in faces.split(64)]  # type: ignore[no-untyped-call]
+        others = {name: array for name, array in inputs.items() if name != "faces"}
+        return {**others, "features": torch.cat(features).cpu().numpy()}  # [T, 512]
+
+
+class SmallVgg(nn.Sequential):
+    """Fig. 3 in small, one convolution a block; trained along with what follows."""
+
+    def __init__(self, channels: Sequence[int]) -> None:
+        blocks = zip((3, *channels), channels, strict=False)
+        super().__init__(*(layer for ins, outs in blocks for layer in self._block(ins, outs)), nn.Flatten())
+
+    @staticmethod
+    def _block(ins: int, outs: int) -> Iterator[nn.Module]:
+        yield nn.Conv2d(ins, outs, 3, padding=1, bias=False)
+        yield nn.BatchNorm2d(outs)
+        yield nn.ReLU()
+        yield nn.MaxPool2d(2)
+
+
+class Subsystem(nn.Module):
+    """Fig. 2 and Fig. 5: GRU, a fully connected layer on its last state, batch normalisation."""
+
+    def __init__(self, width: int, branch: Branch) -> None:
+        super().__init__()
+        self.gru = nn.GRU(width, branch.units, branch.layers, batch_first=True)
+        self.dense = nn.Sequential(nn.Linear(branch.units, branch.dense), nn.ReLU())
+        self.normalise = nn.BatchNorm1d(branch.dense) if branch.normalised else nn.Identity()
+
+    def forward(self, rows: Tensor, lengths: Tensor) -> Tensor:
+        states = self.gru(rows)[0]  # [B, T, units]
+        last = states[torch.arange(len(lengths), device=rows.device), lengths - 1]
+        normalised: Tensor = self.normalise(self.dense(last))
+        return normalised
+
+
+class Fusion(nn.Module):
+    """Fig. 1. One modality alone is one branch and the softmax."""
+
+    def __init__(self, config: Config, widths: Mapping[str, int], classes: int) -> None:
+        super().__init__()
+        self.eyes = SmallVgg(config.channels) if "faces" in widths else None
+        branches = {name: config.audio if name == "mfcc" else config.video for name in sorted(widths)}
+        seen = {name: _flattened(config) if name == "faces" else widths[name] for name in branches}
+        self.subsystems = nn.ModuleDict({name: Subsystem(seen[name], branch) for name, branch in branches.items()})
+        self.classify = nn.Linear(sum(branch.dense for branch in branches.values()), classes)
+        self.mean = nn.Buffer(torch.zeros(widths.get("mfcc", 0)))
+        self.deviation = nn.Buffer(torch.ones(widths.get("mfcc", 0)))
+
+    def forward(self, batch: Mapping[str, tuple[Tensor, Tensor]]) -> Tensor:
+        told = [self.subsystems[name](self._rows(name, batch[name][0]), batch[name][1]) for name in sorted(batch)]
+        logits: Tensor = self.classify(torch.cat(told, dim=1))
+        return logits
+
+    def _rows(self, name: str, rows: Tensor) -> Tensor:
+        if name == "mfcc":
+            return (rows - self.mean) / self.deviation
+        if self.eyes is None:
+            return rows
+        pictures = rows.flatten(0, 1).permute(0, 3, 1, 2)  # [B * T, 3, size, size]
+        seen: Tensor = self.eyes(pictures / 127.5 - 1)
+        return seen.reshape(*rows.shape[:2], -1)
+
+
+def _flattened(config: Config) -> int:
+    side = config.pictures.size >> len(config.channels)
+    return side * side * config.channels[-1]
+
+
+class Vgg16Gru(Method):
+    """Faces through VGG16 and a GRU, MFCC through a GRU of three layers, both concatenated."""
+
+    paper = Paper(
+        title="Video-Audio Emotion Recognition Based on Feature Fusion Deep Learning Method",
+        authors="Song, Cai, Tan",
+        year=2021,
+        doi="10.1109/MWSCAS47672.2021.9531812",
+        left_unsaid={
+            "optimiser, epochs, batch size": "Adam at 0.001, 50 epochs, batches of 32; the last epoch is kept",
+            "hop of the MFCC frames": "half a frame",
+            "scaling of the inputs": "MFCC by mean and deviation of the training frames; pictures as ImageNet's",
+            "which state of the GRU goes on": "the last",
+            "activation of the fully connected layers": "ReLU",
+            "mel bands, and a floor under the logarithm": "librosa's: 128 up to half the rate, 80 dB below the loudest",
+            "a clip without a face": "a sequence of one row of zeros",
+            "a frame without a face": "the box between the frames around it",
+            "which MFCC": "the thirteen of the experiments, without the delta energy and spectrum of section II",
+            "convolutions in a block": "VGG16's 2, 2, 3, 3, 3, though the text says two",
+            "training of the fusion": "both branches and the softmax at once, from the start",
+        },
+        departures={
+            "an unnamed face detector": "dlib's, followed between detections",
+            "ImageNet weights of Keras": "torchvision's, trained anew on the same pictures",
+        },
+    )
+    Config = Config
+    variants = {
+        **dict(_rows("video", "I", TABLE_I)),
+        **dict(_rows("audio", "II", TABLE_II)),
+        "fusion": Variant(
+            Config(), "av", "Table III, Ours (AV): 90 %; Ours (AO) and (VO) are the best rows of II and I"
+        ),
+    }
+    quick = {
+        "mfcc.rate": 16_000,
+        "pictures.size": 32,
+        "channels": (8, 16, 24, 32),
+        "video.units": 48,
+        "video.dense": 48,
+        "audio.layers": 1,
+        "audio.units": 48,
+        "audio.dense": 48,
+        "schedule.epochs": 25,
+        "schedule.batch": 16,
+        "schedule.learning_rate": 3e-3,
+    }
+    modalities = frozenset({"audio", "video", "av"})
+
+    def preparation(self) -> Preparation:
+        return FacesAndMfcc(self.modality, self.config.pictures, self.config.mfcc)
+
+    def frozen(self, weights: Weights) -> Frozen | None:
+        if self.modality == "audio" or self.config.channels:
+            return None
+        return ImagenetVgg16(weights.find(*IMAGENET))
+
+    def fit(self, train: Examples, validation: Examples | None, run: RunContext) -> None:  # noqa: ARG002
+        sequences = _sequences(train, run.device)
+        self._build({name: ragged.flat.shape[-1] for name, ragged in sequences.items()}, len(train.classes), run)
+        if "mfcc" in sequences:
+            frames = sequences["mfcc"].flat
+            self.network.mean.copy_(frames.mean(dim=0))
+            self.network.deviation.copy_(frames.std(dim=0, correction=0).clamp_min(1e-6))
+        targets = torch.from_numpy(train.targets()).to(run.device)
+        fit(self.network, lambda rows: self.network(_batch(sequences, rows)), targets, self.config.schedule, run)
+
+    def _build(self, widths: Mapping[str, int], classes: int, run: RunContext) -> None:
+        self.shape = {"widths": dict(widths), "classes": classes}
+        with networks.seeded(run.seed):
+            self.network = Fusion(self.config, widths, classes).to(run.device)
+
+    @torch.inference_mode()
+    def predict_proba(self, examples: Examples) -> npt.NDArray[np.float64]:
+        device = next(self.network.parameters()).device
+        sequences = _sequences(examples, str(device))
+        parts = []
+        for rows in torch.arange(len(examples)).split(64):  # type: ignore[no-untyped-call]
+            with mixed_precision(device):
+                logits = self.network(_batch(sequences, rows))
+            parts.append(logits.double().softmax(dim=1).cpu())
+        return torch.cat(parts).numpy()
+
+    def save(self, folder: Path) -> None:
+        networks.save(folder, self.network, self.shape)
+
+    def load(self, folder: Path) -> None:
+        shape = networks.shape(folder)
+        self._build(shape["widths"], shape["classes"], RunContext())
+        networks.restore(folder, self.network)
+
+
+def _sequences(examples: Examples, device: str) -> dict[str, Ragged]:
+    clips = list(examples.inputs)
+    return {name: Ragged([clip[name] for clip in clips], device) for name in sorted(clips[0])}
+
+
+def _batch(sequences: Mapping[str, Ragged], rows: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+    return {name: ragged.padded(rows) for name, ragged in sequences.items()}
