@@ -8,12 +8,11 @@ install: .venv/installed
 .venv/installed: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or 3.12 was found; install one, or name it: make PYTHON=/path/to/python3.11"; exit 2; }
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --editable ".[test]"
+	.venv/bin/python -m pip install --quiet --editable ".[opensmile,test]"
 	touch $@
 
 run: install
-	.venv/bin/python -m benchmarks check --dataset baum1s
-	@echo "The corpus lies in .benchmarks/standins unless ./data or BENCH_DATA holds a real one."
+	.venv/bin/python -m benchmarks run --method all --dataset baum1s
 
 test: install
 	.venv/bin/python -m pytest -n auto

@@ -26,6 +26,8 @@ class Kind(StrEnum):
     methods = "methods"
     datasets = "datasets"
     protocols = "protocols"
+    variants = "variants"
+    published = "published"
 
 
 class New(StrEnum):
@@ -110,7 +112,7 @@ def prepare(
     exclude: Exclude = None,
 ) -> None:
     """Fill the cache ahead of a run."""
-    from benchmarks.prepare import fill
+    from benchmarks.prepare import PreparationError, fill
     from benchmarks.run import Request, plan
 
     request = Request(
@@ -120,25 +122,30 @@ def prepare(
     planned = plan(request, console.progress)
     for note in planned.notes:
         console.note(note)
+    failed = 0
     for row, arena in planned.rows:
-        store = fill(row, arena.clips, arena.contents, planned.device, console.progress)
+        try:
+            store = fill(row, arena.clips, arena.contents, planned.device, console.progress)
+        except PreparationError as error:
+            failed = 1
+            console.warn(f"{row.title}: {str(error).strip()}")
+            continue
         console.out.print(
             f"{row.title}, {arena.dataset.name}: {len(arena.clips)} clips in {store.folder}", markup=False
         )
+    raise typer.Exit(failed)
 
 
 @app.command("list")
 def list_(kind: Kind, json: Json = False) -> None:
-    """What there is: methods, datasets or protocols."""
-    from benchmarks.listing import ROWS
+    """What there is: methods, datasets, protocols; the rows of papers that can be run, and all numbers of papers."""
+    from benchmarks.listing import ROWS, TOO_LONG
 
     rows = ROWS[kind.value]()
     if json:
         console.write_json(rows)
     elif rows:
-        console.table(
-            [{key: row[key] for key in row if key not in ("citation", "how_to_get", "layout")} for row in rows]
-        )
+        console.table([{key: row[key] for key in row if key not in TOO_LONG} for row in rows])
     else:
         console.out.print(f"no {kind.value} yet; python -m benchmarks new {kind.value[:-1]} NAME starts one")
 
@@ -241,6 +248,7 @@ def main() -> int:
 
     from datasets.base import UserError
 
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while they wait halve a shared machine
     try:
         return app(standalone_mode=False) or 0
     except ClickException as error:

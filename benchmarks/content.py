@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 
 from benchmarks.corpora import cache
 from benchmarks.pool import each
@@ -25,7 +26,8 @@ class Content:
 def contents(clips: Sequence[Clip], advance: Advance) -> dict[str, Content]:
     """By the clip's id. Files that were read before and have not changed since are not read again."""
     cache().mkdir(parents=True, exist_ok=True)
-    with closing(sqlite3.connect(cache() / "contents.sqlite", timeout=60)) as database, database:
+    store = sqlite3.connect(cache() / "contents.sqlite", timeout=60, isolation_level=None)  # each clip kept at once
+    with closing(store) as database:
         database.execute("create table if not exists contents (file text primary key, content text)")
         known = dict(database.execute("select file, content from contents"))
         told = {clip.media.clip_id: _identity(clip) for clip in clips}
@@ -81,10 +83,17 @@ def _read(clip: Clip) -> Content | str:
     tracks = sorted(clip.media._tracks.items())
     try:
         sound = probe(dict(tracks)["audio"], "audio").digest if "audio" in clip.media.has else ""
-        parts = [(kind, _digest_once(track.file), track.start, track.end, track.side) for kind, track in tracks]
+        parts = [(kind, _digest(track.file), track.start, track.end, track.side) for kind, track in tracks]
     except (DatasetError, OSError) as error:
         return str(error)
     return Content(hashlib.sha256(json.dumps(parts).encode()).hexdigest(), sound)
 
 
-_digest_once = lru_cache(maxsize=64)(file_digest)  # many clips of IEMOCAP lie in one film
+def _digest(file: Path) -> str:
+    stat = file.stat()
+    return _digest_once(file, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)  # many clips of IEMOCAP lie in one film
+def _digest_once(file: Path, size: int, changed: int) -> str:  # noqa: ARG001  they tell a file changed in place
+    return file_digest(file)

@@ -15,12 +15,12 @@ from benchmarks.content import contents, corpus_digest, tied
 from benchmarks.corpora import Progress
 from benchmarks.environment import describe, git
 from benchmarks.plan import Arena, Cell, Row
-from benchmarks.plugins import build
+from benchmarks.plugins import build, canonical
 from benchmarks.prepare import PreparationError, Store, Stored, fill
 from benchmarks.track import METRICS, CellRun, Tracker
 from datasets.base import Dataset, DatasetError, Media
 from methods.base import Examples, Method, MethodError, RunContext
-from protocols.base import Fold, Protocol
+from protocols.base import Fold, Protocol, ProtocolError
 from protocols.scores import Scores
 
 VALIDATION = 0.2  # of the training clips, whole subjects
@@ -35,7 +35,6 @@ class Outcome:
     scores: Mapping[int, Sequence[Scores]]  # by seed, of the finished folds
     trained: int  # Cells that were run now; the others were finished before
     failures: Mapping[str, str]  # by Cell, why
-    empty: int = 0  # test clips in which preparation found nothing for an input
     run_id: str = ""
 
     @property
@@ -67,15 +66,20 @@ def joined(parts: Sequence[Scores]) -> Scores:
 
 def arena(dataset: Dataset, task: str, protocol: str, progress: Progress) -> Arena:
     """Clips, tied by what they hold, and the folds of the protocol; an error if a file is broken or contradictory."""
+    told = canonical(protocol or dataset.default_protocol)
+    built: Protocol = build("protocols", told, dataset.protocol_settings)
     clips = dataset.index(task)
     if not clips:
         raise DatasetError(f"{dataset.title} at {dataset.root} holds no clip; {dataset.how_to_get}; see check")
     with progress(f"reading {dataset.name}") as advance:
         known = contents(clips, advance)
     clips = tied(clips, known)
-    built: Protocol = build("protocols", protocol or dataset.default_protocol, dataset.protocol_settings)
-    told = protocol or dataset.default_protocol
-    return Arena(dataset, task, told, clips, tuple(built.folds(clips)), known, corpus_digest(clips, known))
+    folds = tuple(built.folds(clips))
+    if not folds:
+        raise ProtocolError(
+            f"{told} makes no fold of the {len(clips)} clips of {dataset.name}; choose another protocol"
+        )
+    return Arena(dataset, task, told, clips, folds, known, corpus_digest(clips, known))
 
 
 @dataclass(frozen=True)
@@ -97,12 +101,13 @@ class Engine:
         scores: dict[int, list[Scores]] = {cell.seed: [] for cell in row.cells}
         failures: dict[str, str] = {}
         table: list[dict[str, Any]] = []
-        run_id = self.tracker.open_row(
-            experiment, row.key, f"{row.title}, {arena.protocol}", *_told(row, arena, self.device)
-        )
-        self.tracker.note(run_id, "environment.json", describe(self.device))
         store, fault = self._inputs(row, arena) if todo else (None, "")
-        with self.progress(f"{row.title}, {arena.protocol}") as advance:
+        run_id = self.tracker.open_row(
+            experiment, row.key, f"{row.title}, {arena.protocol}", *_told(row, arena, self.device), bool(todo)
+        )
+        if todo:  # else it would tell of a machine that computed nothing
+            self.tracker.note(run_id, "environment.json", describe(self.device))
+        with self.tracker.row(run_id), self.progress(f"{row.title}, {arena.protocol}") as advance:
             for number, cell in enumerate(row.cells, start=1):
                 title = f"{cell.fold.name}, seed {cell.seed}"
                 error = ""
@@ -131,7 +136,7 @@ class Engine:
     def _cell(
         self, row: Row, arena: Arena, cell: Cell, store: Store | None, fault: str, experiment: str, parent: str
     ) -> tuple[Scores | None, str]:
-        tags = _cell_tags(row, arena, cell)
+        tags = _cell_tags(row, arena, cell, self.device)
         try:
             with self.tracker.cell(experiment, parent, f"{row.title}, {cell.fold.name}, seed {cell.seed}", tags) as run:
                 if store is None:
@@ -200,18 +205,24 @@ def _told(row: Row, arena: Arena, device: str) -> tuple[dict[str, Any], dict[str
         "bench.corpus": arena.digest,
         "bench.clips": len(arena.clips),
         "bench.clips_of_the_whole_corpus": low if low == high else f"{low}-{high}",
-        "bench.partial": not arena.dataset.standin and len(arena.clips) < low,
+        "bench.partial": arena.partial,
         "bench.excluded": ", ".join(sorted(arena.dataset.exclude)),
         "bench.chance": 1 / len(arena.folds[0].labels),
-        "bench.method_version": row.kind.version,
-        "bench.source": source_digest(row.kind),
-        "bench.device": device,
-        **{f"bench.git_{name}": value for name, value in git().items()},
+        **_made_with(row.kind, device),
     }
     return params, tags
 
 
-def _cell_tags(row: Row, arena: Arena, cell: Cell) -> dict[str, Any]:
+def _made_with(kind: type[Method], device: str) -> dict[str, Any]:
+    return {
+        "bench.method_version": kind.version,
+        "bench.source": source_digest(kind),
+        "bench.device": device,
+        **{f"bench.git_{name}": value for name, value in git().items()},
+    }
+
+
+def _cell_tags(row: Row, arena: Arena, cell: Cell, device: str) -> dict[str, Any]:
     return {
         "bench.key": cell.key,
         "bench.method": row.name,
@@ -219,6 +230,7 @@ def _cell_tags(row: Row, arena: Arena, cell: Cell) -> dict[str, Any]:
         "bench.independence": cell.fold.independence,
         "bench.fold": cell.fold.name,
         "bench.seed": cell.seed,
+        **_made_with(row.kind, device),
     }
 
 

@@ -1,12 +1,17 @@
 """The rows of `list`: what plugins say of themselves."""
 
+import csv
 import dataclasses
 from collections.abc import Callable, Mapping
+from importlib.resources import files
 from pathlib import Path
 
 from benchmarks.plugins import describe, load, names
 
 Row = dict[str, object]
+TOO_LONG = frozenset(
+    {"citation", "how_to_get", "layout", "column", "protocol", "task", "metric", "note"}
+)  # shown by --json only
 
 
 def _datasets() -> list[Row]:
@@ -43,4 +48,29 @@ def _methods() -> list[Row]:
     return [{"name": name, "what": describe("methods", name)} for name in names("methods")]
 
 
-ROWS: Mapping[str, Callable[[], list[Row]]] = {"methods": _methods, "datasets": _datasets, "protocols": _protocols}
+def _variants() -> list[Row]:
+    kinds = {name: load("methods", name) for name in names("methods")}
+    return [
+        {"method": name, "variant": variant, "modality": told.modality, "row": told.row}
+        for name, kind in kinds.items()
+        for variant, told in kind.variants.items()
+    ]
+
+
+def _published() -> list[Row]:
+    """The papers' own numbers; a note says why a row is only quoted."""
+    rows: list[Row] = []
+    for name in names("methods"):
+        file = files("methods") / "published" / f"{name.replace('-', '_')}.csv"
+        if file.is_file():
+            rows += [{"method": name, **row} for row in csv.DictReader(file.read_text(encoding="utf-8").splitlines())]
+    return rows
+
+
+ROWS: Mapping[str, Callable[[], list[Row]]] = {
+    "methods": _methods,
+    "datasets": _datasets,
+    "protocols": _protocols,
+    "variants": _variants,
+    "published": _published,
+}

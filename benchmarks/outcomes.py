@@ -17,7 +17,7 @@ def show_arena(arena: Arena) -> None:
     if dataset.standin:
         console.warn(console.STANDIN.format(dataset.title))
     low, _ = dataset.expected.clips
-    partial = f" of {low} (partial copy)" if not dataset.standin and len(arena.clips) < low else ""
+    partial = f" ({arena.copied} of {low} in this partial copy)" if arena.partial else ""
     excluded = f", {len(dataset.exclude)} excluded by name" if dataset.exclude else ""
     console.err.print(
         f"{dataset.title}: {len(arena.clips)} clips{partial}{excluded}; {arena.protocol}: {len(arena.folds)} folds; "

@@ -5,12 +5,13 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from functools import cached_property
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from benchmarks.content import Content
 from benchmarks.plugins import PluginError, load
-from datasets.base import Clip, Dataset, DatasetError
-from methods.base import Frozen, Method, Modality, Weights
+from datasets.base import TASKS, Clip, Dataset, DatasetError
+from methods.base import Frozen, Method, MethodError, Modality, Weights
 from protocols.audit import Independence
 from protocols.base import Fold
 
@@ -38,6 +39,16 @@ class Arena:
     folds: Sequence[Fold]
     contents: Mapping[str, Content]
     digest: str  # of the corpus
+
+    @cached_property
+    def copied(self) -> int:
+        """Clips of any class in this copy of the corpus; a task may be about fewer of them."""
+        return len(self.clips if self.task == TASKS[0] else self.dataset.scan().clips)
+
+    @property
+    def partial(self) -> bool:
+        """Whether clips of the whole corpus are not there, or excluded."""
+        return not self.dataset.standin and self.copied < self.dataset.expected.clips[0]
 
     @property
     def independence(self) -> Independence:
@@ -84,11 +95,16 @@ def row(name: str, wish: Wish, arena: Arena, seeds: int, weights: Weights) -> Ro
     _available(arena, modality)
     method = kind(config, modality)
     frozen = method.frozen(weights)
+    preparation = repr(method.preparation())
+    if " at 0x" in preparation:  # else nothing prepared or finished would ever be found again
+        raise MethodError(
+            f"{name}'s preparation must be a frozen dataclass, for its repr is its key; got {preparation}"
+        )
     facts = {
         "method": name,
         "version": kind.version,
         "config": dataclasses.asdict(config),
-        "preparation": repr(method.preparation()),
+        "preparation": preparation,
         "frozen": frozen.key if frozen else None,
         "preset": wish.preset,
         "modality": modality,
@@ -137,6 +153,10 @@ def assigned(name: str, config: Any, settings: Mapping[str, Any]) -> Any:
         if rest and not dataclasses.is_dataclass(old):
             raise PluginError(f"{name}'s {head} has no parts, so there is no {dotted!r}")
         new = assigned(f"{name}'s {head}", old, {rest: value}) if rest else _like(old, value, name, dotted)
+        hint = get_type_hints(type(config))[head]
+        if get_origin(hint) is Literal and new not in get_args(hint):
+            there = ", ".join(map(str, get_args(hint)))
+            raise PluginError(f"{name} has no {dotted} {new!r}; choose from {there}")
         try:
             config = dataclasses.replace(config, **{head: new})
         except ValueError as error:

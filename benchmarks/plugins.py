@@ -63,6 +63,12 @@ def build(kind: Kind, spec: str, settings: Mapping[str, Mapping[str, object]] | 
     return plugin(**given)
 
 
+def canonical(spec: str) -> str:
+    """A protocol with its settings, under the protocol's own spelling."""
+    name, _, arguments = spec.partition(":")
+    return ":".join(filter(None, (resolve("protocols", name), arguments)))
+
+
 def _files(kind: Kind) -> dict[str, Path]:
     package = importlib.import_module(kind)
     found = (file for folder in package.__path__ for file in sorted(Path(folder).glob("*.py")))

@@ -3,7 +3,8 @@
 import hashlib
 import os
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,8 +16,8 @@ from benchmarks.content import Content
 from benchmarks.corpora import Progress, cache
 from benchmarks.plan import Row
 from benchmarks.pool import each
-from datasets.base import Advance, Clip, DatasetError, Media
-from methods.base import Frozen, Preparation, Prepared
+from datasets.base import Advance, Clip, DatasetError, Media, UserError
+from methods.base import Frozen, MethodError, Preparation, Prepared
 
 
 class PreparationError(Exception):
@@ -74,9 +75,10 @@ def prepared(
     store = Store(_folder("prepared", f"{type(preparation).__module__} v{version} {preparation!r}"), contents)
     todo = store.missing(clips)
     jobs = [(clip.media, store.file(clip.media)) for clip in todo]
-    for number, fault in enumerate(each(partial(_prepare, preparation), jobs), start=1):
-        _raise(fault, todo[number - 1])
-        advance(number, len(todo))
+    with _blamed("preparing"):  # what cannot be sent to a process, or ends one
+        for number, fault in enumerate(each(partial(_prepare, preparation), jobs), start=1):
+            _raise(fault, todo[number - 1])
+            advance(number, len(todo))
     return store
 
 
@@ -85,9 +87,21 @@ def passed_through(frozen: Frozen, inputs: Store, clips: Sequence[Clip], device:
     store = Store(_folder("frozen", f"{inputs.folder.name} {frozen.key}"), inputs.contents)
     todo = store.missing(clips)
     for number, clip in enumerate(todo, start=1):
-        _write(frozen(inputs.read(clip.media), device), store.file(clip.media))
+        with _blamed(f"the frozen network on {clip.name}"):
+            _write(frozen(inputs.read(clip.media), device), store.file(clip.media))
         advance(number, len(todo))
     return store
+
+
+@contextmanager
+def _blamed(what: str) -> Iterator[None]:
+    """Whatever is no fault of the user's is the method's, and must not cost the other methods their turn."""
+    try:
+        yield
+    except (UserError, PreparationError):
+        raise
+    except Exception as error:
+        raise PreparationError(f"{what} failed: {traceback.format_exc()}") from error
 
 
 def _folder(kind: str, key: str) -> Path:
@@ -106,6 +120,8 @@ def _prepare(preparation: Preparation, job: tuple[Media, Path]) -> Fault:
         _write(preparation(media), file)
     except DatasetError as error:
         return "clip", str(error)
+    except MethodError as error:
+        return "method", str(error)
     except Exception:  # whatever a stranger's method raises must reach the user with its clip
         return "method", traceback.format_exc()
     return None

@@ -4,13 +4,14 @@ import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from benchmarks.corpora import Progress, opened
 from benchmarks.engine import arena
-from benchmarks.plan import PRESETS, Arena, Row, Wish, row
-from benchmarks.plugins import PluginError, load, names, resolve
+from benchmarks.plan import PRESETS, Arena, Row, Wish, configured, row
+from benchmarks.plugins import PluginError, build, canonical, load, names, resolve
 from datasets.base import TASKS
+from methods.base import Modality
 from methods.parts.weights import WeightStore
 from methods.parts.weights import folder as weights_folder
 
@@ -51,14 +52,20 @@ def plan(request: Request, progress: Progress) -> Plan:
     if request.seeds < 1:
         raise PluginError(f"--seeds must be at least 1, but is {request.seeds}")
     device = _device(request.device)
+    if request.modality and request.modality not in get_args(Modality):
+        raise PluginError(f"no modality is called {request.modality!r}; choose from {', '.join(get_args(Modality))}")
     methods = _chosen("methods", request.method)
     corpora = _chosen("datasets", request.dataset)
     wish, notes = _wish(request, device)
     if request.protocol:
-        resolve("protocols", request.protocol.partition(":")[0])
+        build("protocols", canonical(request.protocol))
     fitting = [name for name in methods if _fits(name, request)]
     if skipped := [name for name in methods if name not in fitting]:
         notes.append(f"left out, for they have no modality {request.modality}: {', '.join(skipped)}")
+    if not fitting:
+        raise PluginError(f"no method has the modality {request.modality}; choose another, or leave --modality out")
+    for name in fitting:
+        configured(name, load("methods", name), wish)  # a wrong wish is told before anything is rendered or read
     weights = _weights(request.weights)
     arenas, rows = [], []
     for corpus in corpora:

@@ -48,7 +48,7 @@ class CellRun:
         self.tracker.metrics(self.run_id, [*self.curves, *((name, value, 0) for name, value in measured.items())])
         with TemporaryDirectory() as folder:
             write_scores(scores, Path(folder))
-            (Path(folder) / "cell.json").write_text(json.dumps(facts, indent=1, default=str))
+            (Path(folder) / "cell.json").write_text(json.dumps(facts, indent=1, default=str), encoding="utf-8")
             self.tracker.client.log_artifacts(self.run_id, folder)
         self.tracker.client.log_artifacts(self.run_id, str(model), "model")
         self.tracker.client.set_terminated(self.run_id, "FINISHED")
@@ -68,8 +68,10 @@ class Tracker:
         try:
             self.client = MlflowClient(self.uri)
             self.client.search_experiments(max_results=1)
-        except (MlflowException, OSError) as error:
-            raise TrackingError(f"no results can be kept at {self.uri} ({str(error).splitlines()[0]})") from None
+        except (MlflowException, OSError, ImportError) as error:
+            raise TrackingError(
+                f"no results can be kept at {self.uri} ({str(error).strip().splitlines()[0]})"
+            ) from None
 
     def experiment(self, name: str) -> str:
         """The experiment's id; made on first use."""
@@ -82,11 +84,12 @@ class Tracker:
         return {run.data.tags["bench.key"]: run.info.run_id for run in reversed(list(self._search(experiment, query)))}
 
     def open_row(
-        self, experiment: str, key: str, title: str, params: Mapping[str, Any], tags: Mapping[str, Any]
+        self, experiment: str, key: str, title: str, params: Mapping[str, Any], tags: Mapping[str, Any], news: bool
     ) -> str:
-        """The parent run of a row's Cells; one that was begun before goes on."""
+        """The parent run of a row's Cells; one that was begun before goes on. Without news its tags stay."""
         for run in self._search(experiment, f"tags.`bench.row` = '{key}' and tags.`bench.kind` = 'row'"):
-            self._tag(run.info.run_id, tags)
+            if news:
+                self._tag(run.info.run_id, tags)
             self.client.update_run(run.info.run_id, status="RUNNING")
             return str(run.info.run_id)
         told = {"bench.kind": "row", "bench.row": key, **tags}
@@ -101,6 +104,15 @@ class Tracker:
         self.metrics(run_id, [(name, value, 0) for name, value in metrics.items()])
         self.client.log_text(run_id, _table(cells), "cells.csv")
         self.client.set_terminated(run_id, "FINISHED" if whole else "FAILED")
+
+    @contextmanager
+    def row(self, run_id: str) -> Iterator[None]:
+        """While a row's Cells are run: what ends otherwise is not left as if it were running."""
+        try:
+            yield
+        except BaseException:
+            self.client.set_terminated(run_id, "KILLED")
+            raise
 
     def note(self, run_id: str, name: str, value: Any) -> None:
         """A document beside a run's results."""
@@ -122,9 +134,15 @@ class Tracker:
 
     def scores(self, run_id: str) -> Scores:
         """A finished Cell's answers, read back."""
+        from mlflow.exceptions import MlflowException
+
         with TemporaryDirectory() as folder:
-            file = Path(self.client.download_artifacts(run_id, "predictions.csv", folder))
-            return read_scores(file)
+            try:
+                return read_scores(Path(self.client.download_artifacts(run_id, "predictions.csv", folder)))
+            except (MlflowException, OSError) as error:
+                raise TrackingError(
+                    f"run {run_id} at {self.uri} is finished, but its answers are gone ({error}); run it --fresh"
+                ) from None
 
     def metrics(self, run_id: str, points: Sequence[tuple[str, float, int]]) -> None:
         """Values with their steps, in as many requests as they need."""
@@ -168,13 +186,13 @@ def write_scores(scores: Scores, folder: Path) -> None:
             scores.names, scores.subjects, scores.truth, scores.predicted, scores.probabilities, strict=True
         )
     ]
-    (folder / "predictions.csv").write_text(_table(answers))
-    (folder / "per_class.csv").write_text(_table([vars(row) for row in scores.per_class]))
+    (folder / "predictions.csv").write_text(_table(answers), encoding="utf-8")
+    (folder / "per_class.csv").write_text(_table([vars(row) for row in scores.per_class]), encoding="utf-8")
     counts = [
         {"true": label, **dict(zip(scores.labels, row, strict=True))}
         for label, row in zip(scores.labels, scores.confusion.tolist(), strict=True)
     ]
-    (folder / "confusion.csv").write_text(_table(counts))
+    (folder / "confusion.csv").write_text(_table(counts), encoding="utf-8")
     confusion(scores.labels, scores.confusion, f"{len(scores.truth)} clips").savefig(folder / "confusion.png", dpi=100)
 
 
