@@ -139,13 +139,13 @@ def prepare(
 @app.command("list")
 def list_(kind: Kind, json: Json = False) -> None:
     """What there is: methods, datasets, protocols; the rows of papers that can be run, and all numbers of papers."""
-    from benchmarks.listing import ROWS, TOO_LONG
+    from benchmarks.listing import ROWS, JSON_ONLY
 
     rows = ROWS[kind.value]()
     if json:
         console.write_json(rows)
     elif rows:
-        console.table([{key: row[key] for key in row if key not in TOO_LONG} for row in rows])
+        console.table([{key: row[key] for key in row if key not in JSON_ONLY} for row in rows])
     else:
         console.out.print(f"no {kind.value} yet; python -m benchmarks new {kind.value[:-1]} NAME starts one")
 
