@@ -18,6 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Published audio-visual emotion-recognition methods under the same, subject-independent rules.",
 )
+INTERRUPTED = 130  # as shells count: 128 and the number of the signal
 
 
 class Kind(StrEnum):
@@ -139,7 +140,7 @@ def prepare(
 @app.command("list")
 def list_(kind: Kind, json: Json = False) -> None:
     """What there is: methods, datasets, protocols; the rows of papers that can be run, and all numbers of papers."""
-    from benchmarks.listing import ROWS, JSON_ONLY
+    from benchmarks.listing import JSON_ONLY, ROWS
 
     rows = ROWS[kind.value]()
     if json:
@@ -250,14 +251,14 @@ def main() -> int:
 
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while they wait halve a shared machine
     try:
-        return app(standalone_mode=False) or 0
+        code: int = app(standalone_mode=False) or 0
+        if code == INTERRUPTED:  # Typer's answer to Ctrl-C, given without a word
+            console.fail("interrupted; what is finished is kept")
+        return code
     except ClickException as error:
         console.fail(error.format_message())
     except UserError as error:
         console.fail(error)
-    except KeyboardInterrupt:
-        console.fail("interrupted")
-        return 130
     return 2
 
 

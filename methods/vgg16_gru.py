@@ -137,7 +137,7 @@ class SmallVgg(nn.Sequential):
     @staticmethod
     def _block(ins: int, outs: int) -> Iterator[nn.Module]:
         yield nn.Conv2d(ins, outs, 3, padding=1, bias=False)
-        yield nn.BatchNorm2d(outs)
+        yield nn.BatchNorm2d(outs, momentum=0.3)  # few steps: at 0.1 the statistics lag behind the weights
         yield nn.ReLU()
         yield nn.MaxPool2d(2)
 
@@ -172,18 +172,20 @@ class Fusion(nn.Module):
         self.deviation = nn.Buffer(torch.ones(widths.get("mfcc", 0)))
 
     def forward(self, batch: Mapping[str, tuple[Tensor, Tensor]]) -> Tensor:
-        told = [self.subsystems[name](self._rows(name, batch[name][0]), batch[name][1]) for name in sorted(batch)]
+        told = [self.subsystems[name](self._rows(name, *batch[name]), batch[name][1]) for name in sorted(batch)]
         logits: Tensor = self.classify(torch.cat(told, dim=1))
         return logits
 
-    def _rows(self, name: str, rows: Tensor) -> Tensor:
+    def _rows(self, name: str, rows: Tensor, lengths: Tensor) -> Tensor:
         if name == "mfcc":
             return (rows - self.mean) / self.deviation
         if self.eyes is None:
             return rows
-        pictures = rows.flatten(0, 1).permute(0, 3, 1, 2)  # [B * T, 3, size, size]
-        seen: Tensor = self.eyes(pictures / 127.5 - 1)
-        return seen.reshape(*rows.shape[:2], -1)
+        real = torch.arange(rows.shape[1], device=rows.device) < lengths[:, None]  # padding is in no batch's statistics
+        seen = self.eyes(rows[real].permute(0, 3, 1, 2) / 127.5 - 1)  # [frames, values]
+        padded: Tensor = seen.new_zeros(*real.shape, seen.shape[-1])
+        padded[real] = seen
+        return padded
 
 
 def _flattened(config: Config) -> int:
