@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import os
+import re
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -61,6 +62,7 @@ class Tracker:
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
 
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -68,10 +70,14 @@ class Tracker:
         try:
             self.client = MlflowClient(self.uri)
             self.client.search_experiments(max_results=1)
-        except (MlflowException, OSError, ImportError) as error:
-            raise TrackingError(
-                f"no results can be kept at {self.uri} ({str(error).strip().splitlines()[0]})"
-            ) from None
+        except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
+            why = str(error).strip().splitlines()[0].replace(self.uri, self.shown)
+            raise TrackingError(f"no results can be kept at {self.shown} ({why})") from None
+
+    @property
+    def shown(self) -> str:
+        """The address without its password."""
+        return re.sub(r"(://[^:/@]*):[^/@]*@", r"\1:***@", self.uri)
 
     def experiment(self, name: str) -> str:
         """The experiment's id; made on first use."""
@@ -141,7 +147,7 @@ class Tracker:
                 return read_scores(Path(self.client.download_artifacts(run_id, "predictions.csv", folder)))
             except (MlflowException, OSError) as error:
                 raise TrackingError(
-                    f"run {run_id} at {self.uri} is finished, but its answers are gone ({error}); run it --fresh"
+                    f"run {run_id} at {self.shown} is finished, but its answers are gone ({error}); run it --fresh"
                 ) from None
 
     def metrics(self, run_id: str, points: Sequence[tuple[str, float, int]]) -> None:
