@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from copy import deepcopy
 from dataclasses import dataclass
+from math import inf
 
 import torch
 from torch import Tensor, nn
@@ -26,14 +28,19 @@ def fit(
     targets: Tensor,
     schedule: Schedule,
     run: RunContext,
+    validate: Callable[[], float] | None = None,
 ) -> None:
-    """Cross-entropy and Adam. `forward` maps the numbers of some examples, on the host, to their logits."""
+    """Cross-entropy and Adam. `forward` maps the numbers of some examples, on the host, to their logits.
+
+    With `validate`, the higher the better, the first of the best epochs is kept; without it the last.
+    """
     optimiser = torch.optim.Adam(
         network.parameters(), lr=schedule.learning_rate, fused=targets.device.type == "cuda" or None
     )
     shuffler = torch.Generator().manual_seed(run.seed)
-    network.train()
+    best, kept = -inf, None
     for epoch in range(1, schedule.epochs + 1):
+        network.train()
         losses, hits = [], []
         for chosen in batches(torch.randperm(len(targets), generator=shuffler), schedule.batch):
             wanted = targets[chosen.to(targets.device)]
@@ -48,6 +55,14 @@ def fit(
             losses.append(loss.detach() * len(wanted))
             hits.append((logits.detach().argmax(dim=1) == wanted).sum())
         _report(torch.stack(losses).cpu(), torch.stack(hits).cpu(), len(targets), epoch, run)
+        network.eval()
+        if validate:
+            score = validate()
+            run.log("validation_score", score, epoch)
+            if score > best:
+                best, kept = score, deepcopy(network.state_dict())
+    if kept:
+        network.load_state_dict(kept)
     network.eval()
 
 
