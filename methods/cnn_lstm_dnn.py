@@ -4,7 +4,7 @@ L. Cai, J. Dong, M. Wei, "Multi-Modal Emotion Recognition From Speech and Facial
 Chinese Automation Congress (CAC), 2020, doi:10.1109/CAC51589.2020.9327178.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -21,22 +21,12 @@ from methods.parts import networks
 from methods.parts.motion import MARKERS, Motion
 from methods.parts.recurrent import BiLstm
 from methods.parts.scaling import Standardise, table
-from methods.parts.short_term import NAMES, short_term
-from methods.parts.training import Schedule, fit, mixed_precision
+from methods.parts.short_term import NAMES, ShortTerm
+from methods.parts.training import Schedule, fit, probabilities
 
 FEATURES = len(NAMES)  # 34
 FACES = {"mocap": MARKERS, "landmarks": MARKERS}  # a clip has one of them; landmarks fill 136 columns
 AT_ONCE = 64  # clips that are asked about together
-
-
-@dataclass(frozen=True)
-class Frames:
-    """Short-term features of the sound, as many frames of each clip."""
-
-    count: int = 100
-    window: float = 0.2  # seconds
-    hop: float = 0.1
-    rate: int = 16_000
 
 
 @dataclass(frozen=True)
@@ -74,7 +64,7 @@ class Dropout:
 class Config:
     """The paper's values, MER_2."""
 
-    frames: Frames = Frames()
+    sound: ShortTerm = field(default_factory=ShortTerm)
     motion: Motion = field(default_factory=Motion)
     speech: Speech = Speech()
     face: Face = Face()
@@ -88,16 +78,12 @@ class SoundAndMotion:
     """Media to `sound` [T, 34], and `mocap` [200, 165] or `landmarks` [200, 136]."""
 
     modality: str
-    frames: Frames
+    sound: ShortTerm
     motion: Motion
 
     def __call__(self, media: Media) -> Prepared:
-        inputs: dict[str, npt.NDArray[np.float32]] = {}
-        if self.modality != "video":
-            frames = self.frames
-            sound = short_term(media.audio(frames.rate), frames.rate, frames.window, frames.hop)
-            inputs["sound"] = sound[: frames.count]
-        return inputs if self.modality == "audio" else inputs | self.motion(media)
+        sound = {} if self.modality == "video" else {"sound": self.sound(media)}
+        return sound if self.modality == "audio" else sound | self.motion(media)
 
 
 class ContextFeatures(nn.Module):
@@ -160,7 +146,7 @@ class Recogniser(nn.Module):
         heard, seen = modality != "video", modality != "audio"
         self.context = ContextFeatures(speech, dropout) if heard else None
         convolved = heard and speech.convolved
-        self.whole = GlobalFeatures(speech, config.frames.count, dropout.layers) if convolved else None
+        self.whole = GlobalFeatures(speech, config.sound.frames, dropout.layers) if convolved else None
         self.face = FaceFeatures(face, config.motion.steps, dropout.layers) if seen else None
         width = heard * speech.dense + convolved * speech.dense + seen * face.dense
         fused = nn.Sequential(nn.Linear(width, config.fusion), nn.ReLU(), nn.Linear(config.fusion, classes))
@@ -200,8 +186,8 @@ class CnnLstmDnn(Method):
             "scaling of the inputs": "by mean and deviation of the training frames, padding left out",
             "which columns": "all 55 markers of MOCAP_rotated: the 46 that are named are 138 values, 165 is the file",
             "length of the marker series": "200 means over equal parts of the utterance, as in that code",
-            "gaps in the markers": "closed in a straight line; a marker never seen in a clip stands at its training mean",
-            "channels and steps of the facial blocks": "32, 64, 64, 128, 128, each block halves (its last convolution); "
+            "gaps in the markers": "closed in a straight line; a marker never seen in a clip: its training mean",
+            "channels and steps of the facial blocks": "32, 64, 64, 128, 128, each block's last convolution halves; "
             "that code's. FER_2 then has 113,760 parameters less than FER_1, the paper says 134,752: no sequence of "
             "powers of two from 8 to 512 that never falls gives its number",
             "channels of the 1-D convolutions": "64, 64, 128, 128; one pooling behind all four",
@@ -234,7 +220,7 @@ class CnnLstmDnn(Method):
         "mer-2": Variant(Config(), "av", "Table II, MER_2: 70.24 %"),
     }
     quick = {
-        "frames.count": 32,
+        "sound.frames": 32,
         "motion.steps": 40,
         "motion.per_second": 7.5,
         "speech.units": 24,
@@ -251,7 +237,7 @@ class CnnLstmDnn(Method):
     validates = True
 
     def preparation(self) -> Preparation:
-        return SoundAndMotion(self.modality, self.config.frames, self.config.motion)
+        return SoundAndMotion(self.modality, self.config.sound, self.config.motion)
 
     def fit(self, train: Examples, validation: Examples | None, run: RunContext) -> None:
         tables = self._tables(train.inputs)
@@ -276,7 +262,7 @@ class CnnLstmDnn(Method):
 
     def _tables(self, clips: Sequence[Prepared]) -> dict[str, Tensor]:
         """Inputs of one length [clips, rows, columns]; NaN where a clip has less."""
-        lengths = {"sound": self.config.frames.count} | dict.fromkeys(FACES, self.config.motion.steps)
+        lengths = {"sound": self.config.sound.frames} | dict.fromkeys(FACES, self.config.motion.steps)
         clips, nothing = list(clips), np.zeros((0, 0), np.float32)
         return {
             name: table([clip.get(name, nothing) for clip in clips], lengths[name], columns)
@@ -287,32 +273,23 @@ class CnnLstmDnn(Method):
     def _parts(self, clips: Sequence[Prepared]) -> Iterator[dict[str, Tensor]]:
         """The tables of some clips at a time."""
         for first in range(0, len(clips), AT_ONCE):
-            yield self._tables(clips[first : first + AT_ONCE])
+            yield self._tables([clips[number] for number in range(first, min(first + AT_ONCE, len(clips)))])
 
     def _judge(self, validation: Examples | None) -> Callable[[], float] | None:
         """The share of validation clips that are recognised."""
         if not validation:
             return None
         parts, targets = list(self._parts(validation.inputs)), validation.targets()
-        return lambda: float((self._probabilities(parts).argmax(axis=1) == targets).mean())
-
-    @torch.inference_mode()
-    def _probabilities(self, parts: Iterable[Mapping[str, Tensor]]) -> npt.NDArray[np.float64]:
-        device = next(self.network.parameters()).device
-        told = []
-        for tables in parts:
-            with mixed_precision(device):
-                logits = self.network({name: rows.to(device) for name, rows in tables.items()})
-            told.append(logits.double().softmax(dim=1).cpu())
-        return torch.cat(told).numpy()
+        return lambda: float((probabilities(self.network, parts).argmax(axis=1) == targets).mean())
 
     def predict_proba(self, examples: Examples) -> npt.NDArray[np.float64]:
-        return self._probabilities(self._parts(examples.inputs))
+        return probabilities(self.network, self._parts(examples.inputs))
 
     def save(self, folder: Path) -> None:
         networks.save(folder, self.network, self.shape)
 
     def load(self, folder: Path) -> None:
         shape = networks.shape(folder)
+        self.modality = shape["modality"]
         self._build(shape["classes"], RunContext())
         networks.restore(folder, self.network)

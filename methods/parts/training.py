@@ -1,11 +1,13 @@
 """One way to train a network: epochs over shuffled batches, curves logged, a loss that is no number stops it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
 from math import inf
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -79,6 +81,18 @@ def mixed_precision(device: torch.device) -> AbstractContextManager[object]:
     if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.autocast("cuda", torch.bfloat16)
     return nullcontext()
+
+
+@torch.inference_mode()
+def probabilities(network: nn.Module, parts: Iterable[Mapping[str, Tensor]]) -> npt.NDArray[np.float64]:
+    """[clips, classes] from the inputs of some clips at a time."""
+    device = next(network.parameters()).device
+    told = []
+    for part in parts:
+        with mixed_precision(device):
+            logits = network({name: rows.to(device) for name, rows in part.items()})
+        told.append(logits.double().softmax(dim=1).cpu())
+    return np.asarray(torch.cat(told).numpy())
 
 
 def _report(losses: Tensor, hits: Tensor, examples: int, epoch: int, run: RunContext) -> None:
