@@ -55,6 +55,14 @@ class CellRun:
         self.tracker.client.set_terminated(self.run_id, "FINISHED")
 
 
+@dataclass(frozen=True)
+class Done:
+    """A finished Cell in the store."""
+
+    run_id: str
+    metrics: Mapping[str, float]
+
+
 class Tracker:
     """The store of results at an address that MLflow understands."""
 
@@ -84,10 +92,18 @@ class Tracker:
         found = self.client.get_experiment_by_name(name)
         return str(found.experiment_id if found else self.client.create_experiment(name))
 
-    def finished(self, experiment: str, method: str) -> dict[str, str]:
-        """Run ids of a method's finished Cells, by key."""
+    def finished(self, experiment: str, method: str) -> dict[str, Done]:
+        """A method's finished Cells, by key. Of several with one key the first that was begun counts."""
         query = f"tags.`bench.method` = '{method}' and tags.`bench.kind` = 'cell' and attributes.status = 'FINISHED'"
-        return {run.data.tags["bench.key"]: run.info.run_id for run in reversed(list(self._search(experiment, query)))}
+        return {
+            run.data.tags["bench.key"]: Done(run.info.run_id, run.data.metrics)
+            for run in self._search(experiment, query)  # the newest first
+            if "bench.superseded" not in run.data.tags
+        }
+
+    def supersede(self, run_id: str) -> None:
+        """A finished Cell was run afresh: the older one stays, but counts no more."""
+        self._tag(run_id, {"bench.superseded": True})
 
     def open_row(
         self, experiment: str, key: str, title: str, params: Mapping[str, Any], tags: Mapping[str, Any], news: bool
@@ -130,9 +146,11 @@ class Tracker:
         self._bury(experiment, str(tags["bench.key"]))
         told = {"bench.kind": "cell", "mlflow.parentRunId": parent, **tags}
         run_id = self._create(experiment, title, told)
+        run = CellRun(self, run_id)
         try:
-            yield CellRun(self, run_id)
+            yield run
         except BaseException as error:
+            self.metrics(run_id, run.curves)
             self.client.log_text(run_id, traceback.format_exc(), "error.txt")
             self._tag(run_id, {"bench.error": f"{type(error).__name__}: {error}"[:4000]})
             self.client.set_terminated(run_id, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")

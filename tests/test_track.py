@@ -191,7 +191,7 @@ def test_what_fails_while_it_is_being_kept_is_not_finished(
         (tmp_path / "model").mkdir()
         (tmp_path / "model" / "weights").write_text("w")
         cell.finish(ANSWERS, {"seconds": 1.0}, tmp_path / "model", {"key": "k"})
-    assert own.finished(experiment, "m") == {"k": cell.run_id}
+    assert own.finished(experiment, "m")["k"].run_id == cell.run_id
     assert own.finished(experiment, "other") == {}
     assert np.array_equal(own.scores(cell.run_id).probabilities, ANSWERS.probabilities)
 

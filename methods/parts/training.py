@@ -23,6 +23,13 @@ class Schedule:
     learning_rate: float
     clip_norm: float = 0.0  # 0: gradients are taken as they come
 
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch < 2 or self.learning_rate <= 0:
+            raise ValueError(
+                "epochs >= 1, batch >= 2 (for batch normalisation) and learning_rate > 0 must hold, "
+                f"but got {self.epochs}, {self.batch} and {self.learning_rate}"
+            )
+
 
 def fit(
     network: nn.Module,
@@ -39,6 +46,8 @@ def fit(
     optimiser = torch.optim.Adam(
         network.parameters(), lr=schedule.learning_rate, fused=targets.device.type == "cuda" or None
     )
+    if len(targets) < 2:
+        raise MethodError(f"a network needs two training clips at least, but there is {len(targets)}; hold out less")
     shuffler = torch.Generator().manual_seed(run.seed)
     best, kept = -inf, None
     for epoch in range(1, schedule.epochs + 1):
