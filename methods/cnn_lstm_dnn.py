@@ -20,7 +20,7 @@ from methods.base import Examples, Method, Paper, Preparation, Prepared, RunCont
 from methods.parts import networks
 from methods.parts.motion import MARKERS, Motion
 from methods.parts.recurrent import BiLstm
-from methods.parts.scaling import Standardise, table
+from methods.parts.scaling import Standardise
 from methods.parts.short_term import NAMES, ShortTerm
 from methods.parts.training import Schedule, fit, probabilities
 
@@ -133,7 +133,8 @@ class FaceFeatures(nn.Sequential):
             stride = 2 if number == len(kernels) else 1
             layers += [nn.Conv2d(ins, outs, kernel, stride, padding=kernel // 2), nn.ReLU()]
             ins = outs
-        return nn.Sequential(*layers, nn.BatchNorm2d(outs), nn.Dropout(dropout))
+        normalise = nn.BatchNorm2d(outs, momentum=0.3)  # few steps: at 0.1 the statistics lag behind the weights
+        return nn.Sequential(*layers, normalise, nn.Dropout(dropout))
 
 
 class Recogniser(nn.Module):
@@ -153,14 +154,13 @@ class Recogniser(nn.Module):
         self.classify = fused if heard and seen else nn.Linear(width, classes)
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
-        scaled = {name: self.scales[name](rows) for name, rows in batch.items()}
         told = []
         if self.context:
-            told.append(self.context(scaled["sound"]))
+            told.append(self.context(batch["sound"]))
         if self.whole:
-            told.append(self.whole(scaled["sound"].mT))
+            told.append(self.whole(batch["sound"].mT))
         if self.face:
-            motion = [scaled[name] for name in FACES if name in scaled]
+            motion = [batch[name] for name in FACES if name in batch]
             told.append(self.face(torch.stack(motion).sum(dim=0)[:, None]))  # of the two, what a clip lacks is zero
         logits: Tensor = self.classify(torch.cat(told, dim=1))
         return logits
@@ -186,7 +186,7 @@ class CnnLstmDnn(Method):
             "scaling of the inputs": "by mean and deviation of the training frames, padding left out",
             "which columns": "all 55 markers of MOCAP_rotated: the 46 that are named are 138 values, 165 is the file",
             "length of the marker series": "200 means over equal parts of the utterance, as in that code",
-            "gaps in the markers": "closed in a straight line; a marker never seen in a clip: its training mean",
+            "gaps in the markers": "closed in a straight line; a marker never seen in a clip is 0, as in that code",
             "channels and steps of the facial blocks": "32, 64, 64, 128, 128, each block's last convolution halves; "
             "that code's. FER_2 then has 113,760 parameters less than FER_1, the paper says 134,752: no sequence of "
             "powers of two from 8 to 512 that never falls gives its number",
@@ -240,11 +240,12 @@ class CnnLstmDnn(Method):
         return SoundAndMotion(self.modality, self.config.sound, self.config.motion)
 
     def fit(self, train: Examples, validation: Examples | None, run: RunContext) -> None:
-        tables = self._tables(train.inputs)
+        clips = list(train.inputs)
         self._build(len(train.classes), run)
-        for name, rows in tables.items():
-            cast(Standardise, self.network.scales[name]).learn(rows)
-        tables = {name: rows.to(run.device) for name, rows in tables.items()}
+        for name, scale in self._scales():
+            if found := [clip[name] for clip in clips if name in clip]:
+                scale.learn(found)
+        tables = {name: rows.to(run.device) for name, rows in self._tables(clips).items()}
         targets = torch.from_numpy(train.targets()).to(run.device)
 
         def forward(chosen: Tensor) -> Tensor:
@@ -260,13 +261,17 @@ class CnnLstmDnn(Method):
         with networks.seeded(run.seed):
             self.network = Recogniser(self.config, self.modality, classes).to(run.device)
 
+    def _scales(self) -> Iterator[tuple[str, Standardise]]:
+        for name, scale in self.network.scales.items():
+            yield name, cast(Standardise, scale)
+
     def _tables(self, clips: Sequence[Prepared]) -> dict[str, Tensor]:
-        """Inputs of one length [clips, rows, columns]; NaN where a clip has less."""
+        """What the clips have, scaled and of one length [clips, rows, columns]."""
         lengths = {"sound": self.config.sound.frames} | dict.fromkeys(FACES, self.config.motion.steps)
-        clips, nothing = list(clips), np.zeros((0, 0), np.float32)
+        nothing = np.zeros((0, 0), np.float32)
         return {
-            name: table([clip.get(name, nothing) for clip in clips], lengths[name], columns)
-            for name, columns in _widths(self.modality).items()
+            name: scale.table([clip.get(name, nothing) for clip in clips], lengths[name])
+            for name, scale in self._scales()
             if any(name in clip for clip in clips)
         }
 

@@ -19,7 +19,7 @@ LANDMARKS = 68 * 2
 class Motion:
     """Either `mocap` [steps, 165] or `landmarks` [steps, 136]; no rows: no marker, or no face, in any frame.
 
-    A marker that is never seen in a clip is NaN throughout.
+    A marker that is never seen in a clip stands at 0.
     """
 
     steps: int = 200
@@ -40,4 +40,4 @@ class Motion:
     def _stepped(self, series: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         if np.isnan(series).all():
             return np.zeros((0, series.shape[1]), np.float32)
-        return averaged(filled(series), self.steps)
+        return averaged(np.nan_to_num(filled(series), nan=0.0), self.steps)

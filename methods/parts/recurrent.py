@@ -27,12 +27,12 @@ class BiLstm(nn.Module):
         seen, kept, bias, second = (torch.stack(pair) for pair in zip(*self.lstm.all_weights, strict=True))
         steps = rows.transpose(0, 1)  # [T, B, width]
         both = torch.stack([steps, steps.flip(0)]).flatten(1, 2)
-        inputs = torch.baddbmm((bias + second)[:, None], both, seen.mT).unflatten(1, steps.shape[:2])  # [2, T, B, ...]
+        inputs = torch.baddbmm((bias + second)[:, None], both, seen.mT).view(2, *steps.shape[:2], -1)
         state = cell = rows.new_zeros(2, len(rows), self.lstm.hidden_size)
         kept = kept.mT.contiguous()
         mask = nn.functional.dropout(torch.ones_like(state), self.dropout)
         states = []
-        for step in inputs.unbind(1):
+        for step in inputs.unbind(1):  # [2, B, 4 * units]
             enter, forget, update, leave = (step + (state * mask) @ kept).chunk(4, dim=-1)
             cell = forget.sigmoid() * cell + enter.sigmoid() * update.tanh()
             state = leave.sigmoid() * cell.tanh()
