@@ -19,7 +19,9 @@ from tests.test_cli import ROOT
 from tests.tinybench import HALVES, Bench, diary, make_bench, spoken, toy  # noqa: F401  a fixture
 
 LAUNCH = """
+import signal
 import sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit that it is ignored
 sys.path.insert(0, {root!r})
 import methods
 methods.__path__.append({plugins!r})
