@@ -83,8 +83,6 @@ class Tracker:
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # else a server that is away costs minutes
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-        logging.getLogger("mlflow").setLevel(logging.WARNING)
-        logging.getLogger("alembic").setLevel(logging.WARNING)
         self.uri = uri or os.environ.get(URI) or DEFAULT
         file = re.fullmatch(r"sqlite:///(.+)", self.uri)
         if file and not os.access(Path(file[1]).parent, os.W_OK):
@@ -97,6 +95,8 @@ class Tracker:
     def client(self) -> Any:
         from mlflow import MlflowClient
 
+        for chatty in ("mlflow", "alembic"):  # once imported, for the import sets levels of its own
+            logging.getLogger(chatty).setLevel(logging.WARNING)
         return MlflowClient(self.uri)
 
     @contextmanager
