@@ -150,7 +150,7 @@ class Engine:
         started = time.perf_counter()
         method, fold = row.method(), cell.fold
         train, validation = training(method, fold, store, cell.seed)
-        method.fit(train, validation, RunContext(cell.seed, self.device, run.log))
+        method.fit(train, validation, RunContext(cell.seed, self.device, run.log, row.pretrained))
         fitted = time.perf_counter()
         test = Stored(store, fold.test_media)
         scores = fold.score(method.predict_proba(Examples(test, fold.labels)))
@@ -194,7 +194,7 @@ def _told(row: Row, arena: Arena, device: str) -> tuple[dict[str, Any], dict[str
         "modality": row.modality,
         "variant": row.wish.variant,
         "preset": row.wish.preset,
-        "weights": row.frozen.key if row.frozen else "none needed",
+        "weights": row.weights or "none needed",
         **flat(row.config),
     }
     low, high = arena.dataset.expected.clips

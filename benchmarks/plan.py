@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from benchmarks.content import Content
@@ -76,11 +77,19 @@ class Row:
     modality: str
     wish: Wish
     frozen: Frozen | None
+    pretrained: Mapping[str, Path | None]
     cells: tuple[Cell, ...]
     key: str
 
     def method(self) -> Method:
         return self.kind(self.config, self.modality)
+
+    @property
+    def weights(self) -> str | None:
+        """The published weights that are used, or what is random in their place; None if none are needed."""
+        told = [self.frozen.key] if self.frozen else []
+        told += [f"{part} {file}" for part, file in _names(self.pretrained).items()]
+        return ", ".join(told) or None
 
     @property
     def title(self) -> str:
@@ -94,7 +103,7 @@ def row(name: str, wish: Wish, arena: Arena, seeds: int, weights: Weights) -> Ro
     config, modality = configured(name, kind, wish)
     _available(arena, modality)
     method = kind(config, modality)
-    frozen = method.frozen(weights)
+    frozen, pretrained = method.frozen(weights), method.pretrained(weights)
     preparation = repr(method.preparation())
     if " at 0x" in preparation:  # else nothing prepared or finished would ever be found again
         raise MethodError(
@@ -106,6 +115,7 @@ def row(name: str, wish: Wish, arena: Arena, seeds: int, weights: Weights) -> Ro
         "config": dataclasses.asdict(config),
         "preparation": preparation,
         "frozen": frozen.key if frozen else None,
+        "pretrained": _names(pretrained),
         "preset": wish.preset,
         "modality": modality,
         "task": arena.task,
@@ -117,7 +127,12 @@ def row(name: str, wish: Wish, arena: Arena, seeds: int, weights: Weights) -> Ro
         for fold in arena.folds
     )
     whole = _digest({**facts, "protocol": arena.protocol, "cells": [cell.key for cell in cells]})
-    return Row(name, kind, config, modality, wish, frozen, cells, whole)
+    return Row(name, kind, config, modality, wish, frozen, pretrained, cells, whole)
+
+
+def _names(pretrained: Mapping[str, Path | None]) -> dict[str, str]:
+    """Published files are known by name: whoever finds one checks its digest."""
+    return {part: file.name if file else "random" for part, file in pretrained.items()}
 
 
 def configured(name: str, kind: type[Method], wish: Wish) -> tuple[Any, str]:

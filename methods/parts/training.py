@@ -18,6 +18,7 @@ class Schedule:
     batch: int
     learning_rate: float
     clip_norm: float = 0.0  # 0: gradients are taken as they come
+    momentum: float | None = None  # of stochastic gradient descent; None: Adam
 
 
 def fit(
@@ -27,10 +28,8 @@ def fit(
     schedule: Schedule,
     run: RunContext,
 ) -> None:
-    """Cross-entropy and Adam. `forward` maps the numbers of some examples, on the host, to their logits."""
-    optimiser = torch.optim.Adam(
-        network.parameters(), lr=schedule.learning_rate, fused=targets.device.type == "cuda" or None
-    )
+    """Cross-entropy. `forward` maps the numbers of some examples, on the host, to their logits."""
+    optimiser = _optimiser(network, schedule, fused=targets.device.type == "cuda")
     shuffler = torch.Generator().manual_seed(run.seed)
     network.train()
     for epoch in range(1, schedule.epochs + 1):
@@ -49,6 +48,13 @@ def fit(
             hits.append((logits.detach().argmax(dim=1) == wanted).sum())
         _report(torch.stack(losses).cpu(), torch.stack(hits).cpu(), len(targets), epoch, run)
     network.eval()
+
+
+def _optimiser(network: nn.Module, schedule: Schedule, fused: bool) -> torch.optim.Optimizer:
+    parameters, rate = network.parameters(), schedule.learning_rate
+    if schedule.momentum is None:
+        return torch.optim.Adam(parameters, lr=rate, fused=fused or None)
+    return torch.optim.SGD(parameters, lr=rate, momentum=schedule.momentum, fused=fused or None)
 
 
 def batches(order: Tensor, size: int) -> Iterator[Tensor]:
