@@ -178,7 +178,7 @@ def test_a_stack_is_trained_greedily_and_then_with_labels() -> None:
     fit(dbn, lambda rows: dbn(data[rows]), targets, Schedule(30, 16, 0.1, momentum=0.9), RunContext())
     assert (dbn(data).argmax(1) == targets).float().mean() > 0.9
     assert all((rbm.weight != old).any() for rbm, old in zip(dbn.layers(), before, strict=True))
-    assert dbn.features(data).shape == (96, 4)
+    assert dbn.embed(data).shape == (96, 4)
 
 
 def test_pretraining_a_layer_leaves_those_below() -> None:

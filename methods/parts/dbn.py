@@ -116,12 +116,12 @@ class Dbn(nn.Module):
             with torch.no_grad():
                 data = rbm.up(data)
 
-    def features(self, inputs: Tensor) -> Tensor:
+    def embed(self, inputs: Tensor) -> Tensor:
         """The last hidden layer [B, hidden]."""
         for rbm in self.layers():
             inputs = rbm.up(inputs)
         return inputs
 
     def forward(self, inputs: Tensor) -> Tensor:
-        logits: Tensor = self.classify(self.features(inputs))
+        logits: Tensor = self.classify(self.embed(inputs))
         return logits
