@@ -227,7 +227,7 @@ class HybridDbn(Method):
         return {name: segments.average(found) for name, found in features.items()}
 
     def predict_proba(self, examples: Examples) -> npt.NDArray[np.float64]:
-        pooled = self._pooled(Segments(examples, str(self.network.mean.device)))
+        pooled = self._pooled(Segments(examples, str(next(self.network.parameters()).device)))
         if self.config.fusing.by == "score" and len(self.machines) == 2:
             scores = [machine.scores(pooled[name]) for name, machine in self.machines.items()]
             return np.asarray(softmax(0.5 * scores[0] + 0.5 * scores[1], axis=1))
