@@ -95,7 +95,7 @@ def run(
     if json:
         console.write_json([as_json(outcome) for outcome in outcomes])
     else:
-        show(outcomes, tracker.uri)
+        show(outcomes, tracker.shown)
     raise typer.Exit(0 if all(outcome.complete for outcome in outcomes) else 1)
 
 

@@ -3,8 +3,8 @@
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.console import Console
 from rich.table import Table
@@ -40,14 +40,25 @@ def fail(message: object) -> None:
     err.print(f"error: {message}", style="red", markup=False)
 
 
-@contextmanager
-def progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error for long work."""
-    from rich.progress import Progress
+class Tell(Protocol):
+    """Moves a bar, and says what is being done at the moment."""
 
-    with Progress(console=err, transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    def __call__(self, done: int, total: int, now: str = "") -> None: ...
+
+
+Progress = Callable[[str], AbstractContextManager[Tell]]
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Tell]:
+    """A bar on standard error for long work."""
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bar(*columns, TextColumn("{task.fields[now]}", style="dim"), console=err, transient=True) as bar:
+        task = bar.add_task(what, total=None, now="")
+        yield lambda done, total, now="": bar.update(task, completed=done, total=total, now=now)
 
 
 def table(rows: Sequence[Mapping[str, object]]) -> None:

@@ -1,15 +1,13 @@
 """Where a corpus lies: the user's folder, or a stand-in rendered once."""
 
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 
+from benchmarks.console import Progress
 from benchmarks.plugins import load, resolve
 from datasets.base import Advance, Dataset, DatasetError
 from datasets.standin import VERSION, manifest, render
 
-Progress = Callable[[str], AbstractContextManager[Advance]]  # a bar for what is being done
 CACHE = "BENCH_CACHE"
 DATA = "BENCH_DATA"
 

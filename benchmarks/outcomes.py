@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks import console
-from benchmarks.engine import Outcome
+from benchmarks.engine import EMPTY, Outcome
 from benchmarks.plan import Arena
 from benchmarks.track import METRICS
 
@@ -35,8 +35,8 @@ def show(outcomes: Sequence[Outcome], uri: str) -> None:
         console.out.print(f"{title} (subjects: {arena.independence})", style="bold", markup=False)
         console.table([_line(outcome) for outcome in outcomes if outcome.arena is arena])
     for outcome in outcomes:
-        for cell, error in outcome.failures.items():
-            console.warn(f"{outcome.row.title}: {cell} failed: {error}")
+        if found_nothing := outcome.measured().get(EMPTY):
+            console.note(f"{outcome.row.title}: in {found_nothing:.0f} tested clips nothing was found for an input")
     console.out.print("% over all test clips ± standard deviation over folds", style="dim", markup=False)
     console.out.print(f"results: {uri} (to browse: mlflow ui --backend-store-uri {uri})", markup=False)
 
@@ -50,6 +50,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "variant": row.wish.variant,
         "preset": row.wish.preset,
         "weights": row.weights,
+        "stamps": list(row.stamps),
         "dataset": arena.dataset.name,
         "standin": arena.dataset.standin,
         "task": arena.task,
@@ -58,7 +59,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "clips": len(arena.clips),
         "classes": list(arena.folds[0].labels),
         "cells": len(row.cells),
-        "finished": sum(map(len, outcome.scores.values())),
+        "finished": len(outcome.finished),
         "trained_now": outcome.trained,
         "complete": outcome.complete,
         "failures": dict(outcome.failures),
@@ -69,12 +70,12 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
 
 def _line(outcome: Outcome) -> dict[str, object]:
     row, measured = outcome.row, outcome.measured()
-    done = sum(map(len, outcome.scores.values()))
+    done = len(outcome.finished)
     shown = {name: _percent(measured, name) for name in METRICS[:3]}
     return {
         "method": row.name,
         "modality": row.modality,
-        "preset": " ".join(filter(None, (row.wish.preset, row.wish.variant))),
+        "preset": " ".join(filter(None, (row.wish.preset, row.wish.variant, *row.stamps))),
         **shown,
         "folds": f"{done}" if outcome.complete else f"{done} of {len(row.cells)}: INCOMPLETE",
         "run_now": outcome.trained,

@@ -27,6 +27,7 @@ class Wish:
     modality: str = ""  # empty: the variant's, else the richest that the method has
     variant: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)  # dotted names in the method's Config
+    weightless: bool = False  # --weights none
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +67,10 @@ class Cell:
     seed: int
     key: str
 
+    @property
+    def title(self) -> str:
+        return f"{self.fold.name}, seed {self.seed}"
+
 
 @dataclass(frozen=True, eq=False)
 class Row:
@@ -81,6 +86,11 @@ class Row:
     cells: tuple[Cell, ...]
     key: str
 
+    @property
+    def stamps(self) -> tuple[str, ...]:
+        """What must stand beside every result."""
+        return ("weights none",) if self.wish.weightless and self.weights else ()
+
     def method(self) -> Method:
         return self.kind(self.config, self.modality)
 
@@ -93,7 +103,7 @@ class Row:
 
     @property
     def title(self) -> str:
-        parts = [self.name, self.modality, self.wish.variant, self.wish.preset]
+        parts = [self.name, self.modality, self.wish.variant, self.wish.preset, *self.stamps]
         return " ".join(filter(None, parts))
 
 
@@ -155,6 +165,14 @@ def configured(name: str, kind: type[Method], wish: Wish) -> tuple[Any, str]:
     if modality not in kind.modalities:
         raise PluginError(f"{name} has no modality {modality!r}; choose from {', '.join(sorted(kind.modalities))}")
     return assigned(name, config, wish.settings), modality
+
+
+def flat(config: Any, before: str = "") -> dict[str, Any]:
+    """A Config by dotted names."""
+    found: dict[str, Any] = {}
+    for name, value in vars(config).items():
+        found |= flat(value, f"{before}{name}.") if dataclasses.is_dataclass(value) else {f"{before}{name}": value}
+    return found
 
 
 def assigned(name: str, config: Any, settings: Mapping[str, Any]) -> Any:

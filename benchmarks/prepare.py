@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
+from benchmarks.console import Progress
 from benchmarks.content import Content
-from benchmarks.corpora import Progress, cache
+from benchmarks.corpora import cache
 from benchmarks.plan import Row
 from benchmarks.pool import each
 from datasets.base import Advance, Clip, DatasetError, Media, UserError

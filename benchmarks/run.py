@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
-from benchmarks.corpora import Progress, opened
+from benchmarks.console import Progress
+from benchmarks.corpora import opened
 from benchmarks.engine import arena
 from benchmarks.plan import PRESETS, Arena, Row, Wish, configured, row
 from benchmarks.plugins import PluginError, build, canonical, load, names, resolve
@@ -97,7 +98,9 @@ def _wish(request: Request, device: str) -> tuple[Wish, list[str]]:
         notes.append("preset quick: no GPU was found; the papers' sizes are --preset paper")
     if request.weights == "none":
         notes.append("weights none: what a paper took pretrained is random here, and the results are stamped so")
-    return Wish(preset, request.modality, request.variant, _settings(request.settings)), notes
+    return Wish(
+        preset, request.modality, request.variant, _settings(request.settings), request.weights == "none"
+    ), notes
 
 
 def _settings(given: Sequence[str]) -> Mapping[str, Any]:

@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import os
+import re
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -54,6 +55,14 @@ class CellRun:
         self.tracker.client.set_terminated(self.run_id, "FINISHED")
 
 
+@dataclass(frozen=True)
+class Done:
+    """A finished Cell in the store."""
+
+    run_id: str
+    metrics: Mapping[str, float]
+
+
 class Tracker:
     """The store of results at an address that MLflow understands."""
 
@@ -61,6 +70,7 @@ class Tracker:
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
 
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -68,20 +78,32 @@ class Tracker:
         try:
             self.client = MlflowClient(self.uri)
             self.client.search_experiments(max_results=1)
-        except (MlflowException, OSError, ImportError) as error:
-            raise TrackingError(
-                f"no results can be kept at {self.uri} ({str(error).strip().splitlines()[0]})"
-            ) from None
+        except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
+            why = str(error).strip().splitlines()[0].replace(self.uri, self.shown)
+            raise TrackingError(f"no results can be kept at {self.shown} ({why})") from None
+
+    @property
+    def shown(self) -> str:
+        """The address without its password."""
+        return re.sub(r"(://[^:/@]*):[^/@]*@", r"\1:***@", self.uri)
 
     def experiment(self, name: str) -> str:
         """The experiment's id; made on first use."""
         found = self.client.get_experiment_by_name(name)
         return str(found.experiment_id if found else self.client.create_experiment(name))
 
-    def finished(self, experiment: str, method: str) -> dict[str, str]:
-        """Run ids of a method's finished Cells, by key."""
+    def finished(self, experiment: str, method: str) -> dict[str, Done]:
+        """A method's finished Cells, by key. Of several with one key the first that was begun counts."""
         query = f"tags.`bench.method` = '{method}' and tags.`bench.kind` = 'cell' and attributes.status = 'FINISHED'"
-        return {run.data.tags["bench.key"]: run.info.run_id for run in reversed(list(self._search(experiment, query)))}
+        return {
+            run.data.tags["bench.key"]: Done(run.info.run_id, run.data.metrics)
+            for run in self._search(experiment, query)  # the newest first
+            if "bench.superseded" not in run.data.tags
+        }
+
+    def supersede(self, run_id: str) -> None:
+        """A finished Cell was run afresh: the older one stays, but counts no more."""
+        self._tag(run_id, {"bench.superseded": True})
 
     def open_row(
         self, experiment: str, key: str, title: str, params: Mapping[str, Any], tags: Mapping[str, Any], news: bool
@@ -124,9 +146,11 @@ class Tracker:
         self._bury(experiment, str(tags["bench.key"]))
         told = {"bench.kind": "cell", "mlflow.parentRunId": parent, **tags}
         run_id = self._create(experiment, title, told)
+        run = CellRun(self, run_id)
         try:
-            yield CellRun(self, run_id)
+            yield run
         except BaseException as error:
+            self.metrics(run_id, run.curves)
             self.client.log_text(run_id, traceback.format_exc(), "error.txt")
             self._tag(run_id, {"bench.error": f"{type(error).__name__}: {error}"[:4000]})
             self.client.set_terminated(run_id, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
@@ -141,7 +165,7 @@ class Tracker:
                 return read_scores(Path(self.client.download_artifacts(run_id, "predictions.csv", folder)))
             except (MlflowException, OSError) as error:
                 raise TrackingError(
-                    f"run {run_id} at {self.uri} is finished, but its answers are gone ({error}); run it --fresh"
+                    f"run {run_id} at {self.shown} is finished, but its answers are gone ({error}); run it --fresh"
                 ) from None
 
     def metrics(self, run_id: str, points: Sequence[tuple[str, float, int]]) -> None:

@@ -6,7 +6,6 @@ G. E. Hinton, "Training Products of Experts by Minimizing Contrastive Divergence
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from math import isfinite
 
 import torch
 from torch import Tensor, nn
@@ -88,10 +87,14 @@ def pretrain(rbm: Rbm, data: Tensor, schedule: Schedule, run: RunContext) -> Non
             rbm.step(data[chosen.to(data.device)], (weight, visible_bias, hidden_bias), schedule, chance)
             for chosen in batches(order, schedule.batch)
         ]
-        error = torch.cat(errors).mean().item()  # the only look at the device in an epoch
-        if not isfinite(error):
-            raise MethodError(f"the RBM's reconstruction error is {error} in epoch {epoch}; lower learning_rate")
-        run.log("reconstruction_error", error, epoch)
+        told = torch.stack([part.mean() for part in errors]).cpu()  # the only look at the device in an epoch
+        if len(wrong := (~told.isfinite()).nonzero()):
+            number = int(wrong[0]) + 1
+            raise MethodError(
+                f"the reconstruction error is {told[number - 1].item()} in epoch {epoch}, batch {number}; "
+                "lower learning_rate"
+            )
+        run.log("reconstruction_error", told.mean().item(), epoch)
 
 
 class Dbn(nn.Module):

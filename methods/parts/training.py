@@ -20,6 +20,13 @@ class Schedule:
     clip_norm: float = 0.0  # 0: gradients are taken as they come
     momentum: float | None = None  # of stochastic gradient descent; None: Adam
 
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch < 2 or self.learning_rate <= 0:
+            raise ValueError(
+                "epochs >= 1, batch >= 2 (for batch normalisation) and learning_rate > 0 must hold, "
+                f"but got {self.epochs}, {self.batch} and {self.learning_rate}"
+            )
+
 
 def fit(
     network: nn.Module,
@@ -30,6 +37,8 @@ def fit(
 ) -> None:
     """Cross-entropy. `forward` maps the numbers of some examples, on the host, to their logits."""
     optimiser = _optimiser(network, schedule, fused=targets.device.type == "cuda")
+    if len(targets) < 2:
+        raise MethodError(f"a network needs two training clips at least, but there is {len(targets)}; hold out less")
     shuffler = torch.Generator().manual_seed(run.seed)
     network.train()
     for epoch in range(1, schedule.epochs + 1):

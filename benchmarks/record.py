@@ -1,0 +1,97 @@
+"""What stands beside a result: how it was asked for, made and split; never part of its key."""
+
+import hashlib
+import inspect
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from benchmarks.environment import git
+from benchmarks.plan import Arena, Cell, Row, flat
+from benchmarks.track import METRICS
+from methods.base import Method
+from protocols.base import Fold
+from protocols.scores import Scores
+
+
+def row_record(row: Row, arena: Arena, device: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Parameters and tags of a row."""
+    params = {
+        "method": row.name,
+        "dataset": arena.dataset.name,
+        "protocol": arena.protocol,
+        "task": arena.task,
+        "modality": row.modality,
+        "variant": row.wish.variant,
+        "preset": row.wish.preset,
+        "weights": row.weights or "none needed",
+        **flat(row.config),
+    }
+    low, high = arena.dataset.expected.clips
+    tags = {
+        "bench.method": row.name,
+        "bench.standin": arena.dataset.standin,
+        "bench.independence": arena.independence,
+        "bench.corpus": arena.digest,
+        "bench.clips": len(arena.clips),
+        "bench.clips_of_the_whole_corpus": low if low == high else f"{low}-{high}",
+        "bench.partial": arena.partial,
+        "bench.stamps": ", ".join(row.stamps),
+        "bench.excluded": ", ".join(sorted(arena.dataset.exclude)),
+        "bench.chance": 1 / len(arena.folds[0].labels),
+        **_made_with(row.kind, device),
+    }
+    return params, tags
+
+
+def _made_with(kind: type[Method], device: str) -> dict[str, Any]:
+    return {
+        "bench.method_version": kind.version,
+        "bench.source": source_digest(kind),
+        "bench.device": device,
+        **{f"bench.git_{name}": value for name, value in git().items()},
+    }
+
+
+def cell_tags(row: Row, arena: Arena, cell: Cell, device: str) -> dict[str, Any]:
+    """Tags of a Cell."""
+    return {
+        "bench.key": cell.key,
+        "bench.method": row.name,
+        "bench.standin": arena.dataset.standin,
+        "bench.independence": cell.fold.independence,
+        "bench.fold": cell.fold.name,
+        "bench.seed": cell.seed,
+        **_made_with(row.kind, device),
+    }
+
+
+def membership(row: Row, cell: Cell) -> dict[str, Any]:
+    """Who was trained on and tested, by the digests of their media, and how the method was set."""
+    fold = cell.fold
+    return {
+        "key": cell.key,
+        "config": asdict(row.config),
+        "held_out": fold.held_out,
+        "train": [clip.media.clip_id for clip in fold.train],
+        "test": [media.clip_id for media in fold.test_media],
+        "dropped": fold.dropped,
+        "findings": [str(finding) for finding in fold.findings],
+    }
+
+
+def audited(fold: Fold) -> dict[str, Any]:
+    """What was measured of a fold."""
+    findings = [str(finding) for finding in fold.findings]
+    return {"fold": fold.name, "independence": fold.independence, "held_out": fold.held_out, "findings": findings}
+
+
+def line(cell: Cell, scores: Scores | None, error: str) -> dict[str, Any]:
+    """A Cell in the table of its row."""
+    values = {name: round(getattr(scores, name), 4) if scores else "" for name in METRICS}
+    return {"fold": cell.fold.name, "seed": cell.seed, "key": cell.key, **values, "error": error}
+
+
+def source_digest(kind: type[Method]) -> str:
+    """Of the method's file: a result whose source has changed since, under the same version, can be told."""
+    return hashlib.sha256(Path(inspect.getfile(kind)).read_bytes()).hexdigest()[:16]

@@ -1,0 +1,252 @@
+"""The store of results: what goes in comes out, in a form that any client of MLflow reads; finished is the last act."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
+
+from benchmarks import track
+from benchmarks.track import Tracker, TrackingError, read_scores, write_scores
+from protocols.scores import Scores
+from tests.tinybench import Bench, diary, make_bench, store  # noqa: F401  a fixture
+
+TEXT = st.text(st.characters(exclude_categories=("Cs", "Cc")) | st.sampled_from(',"\n'), min_size=1, max_size=8)
+
+
+class NoPicture:
+    """Stands for the figure, whose drawing is slow and tried elsewhere."""
+
+    def savefig(self, file: Path, dpi: int) -> None:
+        del file, dpi
+
+
+@st.composite
+def scores(draw: st.DrawFn) -> Scores:
+    labels = draw(st.lists(TEXT, min_size=1, max_size=4, unique=True))
+    clips = draw(st.integers(1, 5))
+    share = st.floats(0, 1)
+
+    def some(what: st.SearchStrategy[Any]) -> tuple[Any, ...]:
+        return tuple(draw(st.lists(what, min_size=clips, max_size=clips)))
+
+    rows = st.lists(share, min_size=len(labels), max_size=len(labels))
+    return Scores(
+        tuple(labels), some(TEXT), some(TEXT | st.none()), some(st.sampled_from(labels)), np.array(some(rows))
+    )
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(given=scores())
+def test_answers_come_back_exactly(given: Scores, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(track, "confusion", lambda *facts: NoPicture())
+        write_scores(given, tmp_path)
+    again = read_scores(tmp_path / "predictions.csv")
+    for fact in ("labels", "names", "subjects", "truth", "predicted"):
+        assert getattr(again, fact) == getattr(given, fact)
+    assert np.array_equal(again.probabilities, given.probabilities)
+
+
+def rows(file: Path) -> list[dict[str, str]]:
+    with file.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_a_cell_is_kept_with_all_that_was_measured(bench: Bench) -> None:
+    """The metrics in the store are scikit-learn's on the stored answers."""
+    assert bench.run()[0] == 0
+    cells = bench.kept()
+    assert len(cells) == 2
+    for cell in cells:
+        answers = rows(bench.artifact(cell, "predictions.csv"))
+        truth, said = [row["truth"] for row in answers], [row["answer"] for row in answers]
+        kept = cell.data.metrics
+        assert kept["accuracy"] == pytest.approx(accuracy_score(truth, said), abs=1e-12)
+        assert kept["uar"] == pytest.approx(recall_score(truth, said, average="macro"), abs=1e-12)
+        assert kept["macro_f1"] == pytest.approx(f1_score(truth, said, average="macro"), abs=1e-12)
+        assert kept["weighted_f1"] == pytest.approx(f1_score(truth, said, average="weighted"), abs=1e-12)
+        assert (kept["train_clips"], kept["test_clips"], kept["dropped_clips"]) == (6, 6, 0)
+        assert kept["fit_seconds"] >= 0 and kept["clips_where_nothing_was_found"] == 0
+        assert {row["subject"] for row in answers} == set(cell.data.tags["bench.fold"].replace(",", " ").split()) or (
+            len({row["subject"] for row in answers}) == 2
+        )
+        columns = ("anger", "happiness", "sadness")
+        for row in answers:
+            likely = {label: float(row[f"p_{label}"]) for label in columns}
+            assert sum(likely.values()) == pytest.approx(1) and row["answer"] == max(likely, key=likely.__getitem__)
+        counts = [[int(row[label]) for label in columns] for row in rows(bench.artifact(cell, "confusion.csv"))]
+        assert counts == confusion_matrix(truth, said, labels=columns).tolist()
+        per_class = {row["label"]: row for row in rows(bench.artifact(cell, "per_class.csv"))}
+        recalls = recall_score(truth, said, labels=columns, average=None)
+        assert [float(per_class[label]["recall"]) for label in columns] == pytest.approx(recalls)
+        assert {per_class[label]["support"] for label in columns} == {"2"}
+        with Image.open(bench.artifact(cell, "confusion.png")) as picture:
+            assert picture.format == "PNG" and min(picture.size) > 200
+        facts = json.loads(bench.artifact(cell, "cell.json").read_text())
+        assert facts["key"] == cell.data.tags["bench.key"]
+        assert (len(facts["train"]), len(facts["test"]), facts["config"]["scale"]) == (6, 6, 2.0)
+        assert not set(facts["train"]) & set(facts["test"])
+        assert np.load(bench.artifact(cell, "model") / "means.npy").shape == (3, 2)
+        curve = bench.client.get_metric_history(cell.info.run_id, "loss")
+        assert [(point.step, point.value) for point in curve] == [(0, 1.0), (1, 0.5), (2, 1 / 3)]
+
+
+def test_a_row_is_kept_with_how_it_was_made(bench: Bench) -> None:
+    assert bench.run("--set", "inner.depth=5")[0] == 0
+    (row,) = bench.kept("row")
+    cells = bench.kept()
+    assert row.info.status == "FINISHED" and row.info.run_name.startswith("toy audio quick")
+    assert {cell.data.tags["mlflow.parentRunId"] for cell in cells} == {row.info.run_id}
+    assert bench.client.get_experiment(row.info.experiment_id).name == "ravdess"
+    assert {name: row.data.params[name] for name in ("method", "dataset", "task", "modality", "preset", "variant")} == {
+        "method": "toy", "dataset": "ravdess", "task": "emotion", "modality": "audio", "preset": "quick", "variant": ""
+    }  # fmt: skip
+    assert (row.data.params["inner.depth"], row.data.params["scale"]) == ("5", "2.0")
+    tags = row.data.tags
+    assert (tags["bench.standin"], tags["bench.independence"], tags["bench.partial"]) == ("False", "verified", "True")
+    assert (tags["bench.clips"], tags["bench.clips_of_the_whole_corpus"]) == ("12", "1440")
+    assert float(tags["bench.chance"]) == pytest.approx(1 / 3)
+    assert len(tags["bench.corpus"]) == 64 and len(tags["bench.git_commit"]) == 40
+    for cell in cells:
+        for name in ("bench.source", "bench.device", "bench.git_commit", "bench.method_version"):
+            assert cell.data.tags[name] == tags[name]
+    table = {line["fold"]: line for line in rows(bench.artifact(row, "cells.csv"))}
+    assert {line["key"] for line in table.values()} == {cell.data.tags["bench.key"] for cell in cells}
+    for cell in cells:
+        line = table[cell.data.tags["bench.fold"]]
+        assert float(line["uar"]) == pytest.approx(cell.data.metrics["uar"], abs=1e-4) and line["error"] == ""
+    told = json.loads(bench.artifact(row, "environment.json").read_text())
+    assert told["libraries"]["numpy"] == np.__version__ and told["python"].startswith("3.")
+    answers = [answer for cell in cells for answer in rows(bench.artifact(cell, "predictions.csv"))]
+    pooled = accuracy_score([one["truth"] for one in answers], [one["answer"] for one in answers])
+    assert row.data.metrics["accuracy"] == pytest.approx(pooled)
+    spread = np.std([cell.data.metrics["accuracy"] for cell in cells], ddof=1)
+    assert row.data.metrics["accuracy_fold_sd"] == pytest.approx(spread)
+    (found,) = bench.kept("row", " and metrics.accuracy > 0.1 and params.method = 'toy'")
+    assert found.info.run_id == row.info.run_id
+
+
+def test_reading_finished_results_does_not_rewrite_how_they_were_made(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A later machine, or a changed source under the same version, computed nothing of them."""
+    assert bench.run()[0] == 0
+    (before,) = bench.kept("row")
+    made = bench.artifact(before, "environment.json").read_text()
+    (bench.plugins / "toy.py").write_text((bench.plugins / "toy.py").read_text() + "# changed\n")
+    monkeypatch.setattr("benchmarks.engine.describe", lambda device: {"python": "4"})
+    assert bench.run()[0] == 0
+    (after,) = bench.kept("row")
+    assert after.data.tags == before.data.tags and after.info.status == "FINISHED"
+    assert bench.artifact(after, "environment.json").read_text() == made
+
+
+TAGS = {"bench.key": "k", "bench.method": "m"}
+ANSWERS = Scores(("a", "b"), ("x", "y"), ("1", None), ("a", "b"), np.array([[0.9, 0.1], [0.2, 0.8]]))
+
+
+@pytest.fixture
+def tracker(bench: Bench) -> tuple[Tracker, str, str]:
+    tracker = Tracker(bench.uri)
+    experiment = tracker.experiment("rml (STAND-IN)")
+    assert tracker.experiment("rml (STAND-IN)") == experiment
+    return tracker, experiment, tracker.open_row(experiment, "row", "a row", {"p": 1}, {"bench.source": "old"}, True)
+
+
+Opened = tuple[Tracker, str, str]
+
+
+@pytest.mark.parametrize(("error", "status"), [(ValueError("no"), "FAILED"), (KeyboardInterrupt(), "KILLED")])
+def test_what_ends_before_its_last_act_is_not_finished(
+    error: BaseException, status: str, tracker: Opened, tmp_path: Path
+) -> None:
+    own, experiment, parent = tracker
+    with pytest.raises(type(error)), own.cell(experiment, parent, "cell", TAGS) as cell:
+        cell.log("loss", 1.0, 0)
+        raise error
+    assert own.finished(experiment, "m") == {}
+    run = own.client.get_run(cell.run_id)
+    assert run.info.status == status
+    assert run.data.tags["bench.error"].startswith(type(error).__name__)
+    assert type(error).__name__ in Path(own.client.download_artifacts(cell.run_id, "error.txt")).read_text()
+
+
+def test_what_fails_while_it_is_being_kept_is_not_finished(
+    tracker: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, experiment, parent = tracker
+    with monkeypatch.context() as patch:
+        patch.setattr(own.client, "log_artifacts", lambda *facts: (_ for _ in ()).throw(OSError("disk full")))
+        with pytest.raises(OSError, match="disk full"), own.cell(experiment, parent, "cell", TAGS) as cell:
+            cell.finish(ANSWERS, {}, tmp_path, {})
+    assert own.finished(experiment, "m") == {}
+    with own.cell(experiment, parent, "cell", TAGS) as cell:
+        (tmp_path / "model").mkdir()
+        (tmp_path / "model" / "weights").write_text("w")
+        cell.finish(ANSWERS, {"seconds": 1.0}, tmp_path / "model", {"key": "k"})
+    assert own.finished(experiment, "m")["k"].run_id == cell.run_id
+    assert own.finished(experiment, "other") == {}
+    assert np.array_equal(own.scores(cell.run_id).probabilities, ANSWERS.probabilities)
+
+
+def test_a_long_curve_is_kept_whole(tracker: Opened) -> None:
+    own, _, parent = tracker
+    own.metrics(parent, [("loss", float(step), step) for step in range(2_300)])
+    assert [point.value for point in own.client.get_metric_history(parent, "loss")] == list(map(float, range(2_300)))
+
+
+def test_a_row_goes_on_and_its_dead_cells_are_buried(tracker: Opened) -> None:
+    own, experiment, parent = tracker
+    lost = own._create(experiment, "cell", {"bench.kind": "cell", **TAGS})
+    other = own._create(experiment, "cell", {"bench.kind": "cell", **TAGS, "bench.key": "other"})
+    assert own.open_row(experiment, "row", "a row", {"p": 1}, {"bench.source": "new"}, False) == parent
+    assert own.client.get_run(parent).data.tags["bench.source"] == "old"
+    assert own.open_row(experiment, "row", "a row", {"p": 1}, {"bench.source": "new"}, True) == parent
+    assert own.client.get_run(parent).data.tags["bench.source"] == "new"
+    with pytest.raises(ValueError, match="x"), own.cell(experiment, parent, "cell", TAGS):
+        raise ValueError("x")
+    assert own.client.get_run(lost).info.status == "KILLED"
+    assert own.client.get_run(other).info.status == "RUNNING"  # perhaps another machine's
+
+
+def test_answers_that_are_gone_are_one_line(bench: Bench) -> None:
+    assert bench.run()[0] == 0
+    for file in (bench.folder / "mlruns").rglob("predictions.csv"):
+        file.unlink()
+    code, out, err = bench.run()
+    assert (code, out) == (2, "")
+    assert [line for line in err.splitlines() if line.startswith("error:") and "--fresh" in line]
+    assert "Traceback" not in err
+    assert bench.run("--fresh")[0] == 0
+    assert len(diary("fit")) == 4
+
+
+@pytest.mark.parametrize("uri", ["nonsense://there", "./folder", "postgresql+nodriver://x/y"])
+def test_a_store_that_cannot_be_is_one_line(uri: str, bench: Bench) -> None:
+    code, out, err = bench.run("--tracking-uri", uri)
+    assert (code, out) == (2, "")
+    assert "Traceback" not in err
+    (line,) = (line for line in err.splitlines() if line.startswith("error:"))
+    assert uri in line
+    assert diary("fit") == []
+
+
+def test_the_address_is_as_asked_else_from_the_environment(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = store(bench.folder / "other.db")
+    assert Tracker(other).uri == other
+    assert Tracker().uri == bench.uri
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "nonsense://there")
+    with pytest.raises(TrackingError, match="nonsense://there"):
+        Tracker()
+
+
+def test_a_password_is_never_shown(bench: Bench) -> None:
+    code, out, err = bench.run("--tracking-uri", "nonsense://me:secret@there/results")
+    assert code == 2 and "nonsense://me:***@there/results" in err and "secret" not in out + err
