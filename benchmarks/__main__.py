@@ -84,12 +84,12 @@ def run(
         method, dataset, protocol, task, modality, variant, preset, weights, seeds, tuple(settings or ()), device,
         data_root, _excluded(exclude),
     )  # fmt: skip
+    tracker = Tracker(tracking_uri)
     planned = plan(request, console.progress)
     for note in planned.notes:
         console.note(note)
     for arena in planned.arenas:
         show_arena(arena)
-    tracker = Tracker(tracking_uri)
     engine = Engine(tracker, planned.device, console.progress, fresh, console.warn)
     outcomes = [engine.run(row, arena) for row, arena in planned.rows]
     if json:
@@ -187,7 +187,11 @@ def _excluded(file: Path | None) -> frozenset[str]:
 
     if not file.is_file():
         raise DatasetError(f"there is no file {file} of names to exclude")
-    lines = (line.partition("#")[0].strip() for line in file.read_text(encoding="utf-8-sig").splitlines())
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{file} cannot be read as UTF-8 text ({error}); write one name a line") from None
+    lines = (line.partition("#")[0].strip() for line in text.splitlines())
     return frozenset(filter(None, lines))
 
 

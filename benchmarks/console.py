@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from datasets.check import Report
 
 SHOWN = 12
+SHORT = 13  # letters that a column keeps on one line
+SECONDS = 20  # between two lines of progress where there is no terminal
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 STANDIN = "STAND-IN: rendered, not recorded. Nothing here says anything about the real {}."
@@ -55,17 +58,33 @@ def progress(what: str) -> Iterator[Tell]:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
 
+    if not err.is_terminal:
+        yield _lines(what)
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Bar(*columns, TextColumn("{task.fields[now]}", style="dim"), console=err, transient=True) as bar:
         task = bar.add_task(what, total=None, now="")
         yield lambda done, total, now="": bar.update(task, completed=done, total=total, now=now)
 
 
+def _lines(what: str) -> Tell:
+    """Without a terminal: a line now and then."""
+    last = [time.monotonic()]
+
+    def tell(done: int, total: int, now: str = "") -> None:
+        if time.monotonic() - last[0] > SECONDS:
+            last[0] = time.monotonic()
+            note(f"{what}: {done} of {total} {now}".rstrip())
+
+    return tell
+
+
 def table(rows: Sequence[Mapping[str, object]]) -> None:
     """Rows under their keys."""
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for key in rows[0]:
-        shown.add_column(key.replace("_", " "), overflow="fold", no_wrap=key == "name")
+        short = max(len(str(row[key])) for row in rows) <= SHORT
+        shown.add_column(key.replace("_", " "), overflow="fold", no_wrap=short or key == "name")
     for row in rows:
         shown.add_row(*(str(value) for value in row.values()))
     out.print(shown)

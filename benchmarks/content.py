@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.corpora import cache
@@ -26,7 +27,9 @@ class Content:
 def contents(clips: Sequence[Clip], advance: Advance) -> dict[str, Content]:
     """By the clip's id. Files that were read before and have not changed since are not read again."""
     cache().mkdir(parents=True, exist_ok=True)
-    store = sqlite3.connect(cache() / "contents.sqlite", timeout=60, isolation_level=None)  # each clip kept at once
+    store = sqlite3.connect(
+        cache() / f"contents-{version('av')}.sqlite", timeout=60, isolation_level=None
+    )  # each clip kept at once
     with closing(store) as database:
         database.execute("create table if not exists contents (file text primary key, content text)")
         known = dict(database.execute("select file, content from contents"))

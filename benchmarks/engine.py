@@ -1,5 +1,6 @@
 """Runs Cells: prepare -> fit -> predict -> score -> track. What is finished is skipped; what fails stays visible."""
 
+import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ import numpy as np
 
 from benchmarks.console import Progress
 from benchmarks.content import contents, corpus_digest, tied
-from benchmarks.environment import describe
+from benchmarks.environment import describe, source
 from benchmarks.plan import Arena, Cell, Row
 from benchmarks.plugins import build, canonical
 from benchmarks.prepare import PreparationError, Store, Stored, fill
@@ -33,6 +34,7 @@ class Result:
     cell: Cell
     scores: Scores | None
     error: str = ""
+    run_id: str = ""
     empty: int = 0  # test clips in which preparation found nothing for an input
 
 
@@ -72,7 +74,8 @@ class Outcome:
         values = {name: float(np.mean([getattr(scores, name) for scores in pooled])) for name in METRICS}
         if len(folds) > 1:
             values |= {f"{name}_fold_sd": float(np.std([getattr(s, name) for s in folds], ddof=1)) for name in METRICS}
-        return values | {EMPTY: float(sum(result.empty for result in self.finished))}
+        values[EMPTY] = sum(result.empty for result in self.finished) / len(by_seed)
+        return values if self.complete else {f"incomplete_{name}": value for name, value in values.items()}
 
 
 def joined(parts: Sequence[Scores]) -> Scores:
@@ -138,6 +141,7 @@ class Engine:
         if todo:  # else it would tell of a machine that computed nothing
             self.tracker.note(run_id, "environment.json", describe(self.device))
             self.tracker.note(run_id, "folds.json", [audited(fold) for fold in arena.folds])
+        self._compare_sources(row, [before[cell.key] for cell in row.cells if cell not in todo])
         job = Job(row, arena, store, fault, experiment, run_id)
         results: list[Result] = []
         with self.tracker.row(run_id), self.progress(title) as advance:
@@ -152,9 +156,18 @@ class Engine:
                     self.tracker.supersede(earlier.run_id)
         outcome = Outcome(row, arena, results, sum(r.scores is not None and r.cell in todo for r in results), run_id)
         self.tracker.close_row(
-            run_id, outcome.measured(), [line(r.cell, r.scores, r.error) for r in results], outcome.complete
+            run_id, outcome.measured(), [line(r.cell, r.scores, r.error, r.run_id) for r in results], outcome.complete
         )
         return outcome
+
+    def _compare_sources(self, row: Row, kept: Sequence[Done]) -> None:
+        """Say so where finished results come from another source than today's, under the same version."""
+        now = source(inspect.getfile(row.kind))
+        if old := sum(done.source != now for done in kept):
+            self.tell(
+                f"{row.title}: {old} finished folds come from another source of {row.name} or of its parts under the "
+                f"same version {row.kind.version}; --fresh runs them again"
+            )
 
     def _inputs(self, row: Row, arena: Arena) -> tuple[Store | None, str]:
         """Everything prepared for the clips of an arena; a fault of the method fails its Cells, not the run."""
@@ -164,7 +177,7 @@ class Engine:
             return None, str(error).strip()
 
     def _read(self, cell: Cell, done: Done) -> Result:
-        return Result(cell, self.tracker.scores(done.run_id), empty=int(done.metrics.get(EMPTY, 0)))
+        return Result(cell, self.tracker.scores(done.run_id), "", done.run_id, int(done.metrics.get(EMPTY, 0)))
 
     def _cell(self, job: Job, cell: Cell, told: Callable[[str], None]) -> Result:
         title, tags = f"{job.row.title}, {cell.title}", cell_tags(job.row, job.arena, cell, self.device)
@@ -172,20 +185,20 @@ class Engine:
             with self.tracker.cell(job.experiment, job.run_id, title, tags) as run:
                 if job.store is None:
                     raise PreparationError(job.fault)
-                return self._fit_and_test(job.row, cell, job.store, run, told)
+                return self._fit_and_test(job, cell, job.store, run, told)
         except Exception as error:  # one Cell's fault, whatever it is, must not cost the others
             lines = str(error).strip().splitlines() or [type(error).__name__]
             why = lines[-1] if isinstance(error, MethodError) else f"{type(error).__name__}: {lines[-1]}"
             self.tell(f"{title} failed: {why}")
             return Result(cell, None, why)
 
-    def _fit_and_test(self, row: Row, cell: Cell, store: Store, run: CellRun, told: Callable[[str], None]) -> Result:
+    def _fit_and_test(self, job: Job, cell: Cell, store: Store, run: CellRun, told: Callable[[str], None]) -> Result:
         def log(name: str, value: float, step: int) -> None:
             run.log(name, value, step)
             told(f"{cell.title}, epoch {step}: {name} {value:.3f}")
 
         started = time.perf_counter()
-        method, fold = row.method(), cell.fold
+        method, fold = job.row.method(), cell.fold
         train, validation = training(method, fold, store, cell.seed)
         method.fit(train, validation, RunContext(cell.seed, self.device, log, row.pretrained))
         fitted = time.perf_counter()
@@ -202,8 +215,14 @@ class Engine:
         }
         with TemporaryDirectory() as folder:
             method.save(Path(folder))
-            run.finish(scores, figures, Path(folder), membership(row, cell))
-        return Result(cell, scores, empty=empty)
+            run.finish(scores, figures, Path(folder), membership(job.row, job.arena, cell), _marks(job.arena))
+        return Result(cell, scores, "", run.run_id, empty)
+
+
+def _marks(arena: Arena) -> str:
+    """What a picture of a result must say."""
+    standin = "STAND-IN of " if arena.dataset.standin else ""
+    return f"{standin}{arena.dataset.name}, subjects: {arena.independence}"
 
 
 def training(method: Method, fold: Fold, store: Store, seed: int) -> tuple[Examples, Examples | None]:

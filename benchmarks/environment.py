@@ -1,5 +1,6 @@
 """What a result was computed with: recorded beside it, never part of its key."""
 
+import hashlib
 import os
 import platform
 import shutil
@@ -8,8 +9,15 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from datasets import base, media
+from methods import parts
+
+OURS = ("benchmarks", "datasets", "methods", "protocols")
 LIBRARIES = ("av-emotion-benchmarks", "av", "dlib-bin", "librosa", "mlflow", "numpy", "opensmile", "scikit-learn",
              "scipy", "silero-vad", "torch", "torchaudio", "torchvision")  # fmt: skip
+
+
+DECODERS = ("av", "dlib-bin", "numpy", "opensmile", "pillow", "scipy", "silero-vad", "torch", "torchaudio")
 
 
 def describe(device: str) -> dict[str, Any]:
@@ -41,9 +49,23 @@ def git() -> dict[str, Any]:
         return {}
 
     def ask(*words: str) -> str:
-        return subprocess.run([command, *words], cwd=here, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
+        line = [command, *words]
+        done = subprocess.run(line, cwd=here.parent, capture_output=True, text=True, check=False)  # noqa: S603
+        return done.stdout.strip()
 
-    return {"commit": ask("rev-parse", "HEAD"), "changed": bool(ask("status", "--porcelain", "--untracked-files=no"))}
+    return {"commit": ask("rev-parse", "HEAD"), "changed": bool(ask("status", "--porcelain", *OURS))}
+
+
+def source(file: str) -> str:
+    """Digest of a plugin's file, and of everything shared that stands between media and results."""
+    shared = [*Path(parts.__path__[0]).glob("*.py"), Path(media.__file__), Path(base.__file__)]
+    texts = [Path(name).read_bytes() for name in (file, *sorted(map(str, shared)))]
+    return hashlib.sha256(b"\0".join(texts)).hexdigest()[:16]
+
+
+def decoders() -> str:
+    """Versions of the libraries that prepared inputs depend on."""
+    return ", ".join(f"{name} {_version(name)}" for name in DECODERS)
 
 
 def _version(name: str) -> str:

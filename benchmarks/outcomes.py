@@ -16,28 +16,36 @@ def show_arena(arena: Arena) -> None:
     dataset = arena.dataset
     if dataset.standin:
         console.warn(console.STANDIN.format(dataset.title))
-    low, _ = dataset.expected.clips
-    partial = f" ({arena.copied} of {low} in this partial copy)" if arena.partial else ""
-    excluded = f", {len(dataset.exclude)} excluded by name" if dataset.exclude else ""
     console.err.print(
-        f"{dataset.title}: {len(arena.clips)} clips{partial}{excluded}; {arena.protocol}: {len(arena.folds)} folds; "
+        f"{dataset.title}: {len(arena.clips)} clips{_copy(arena)}; {arena.protocol}: {len(arena.folds)} folds; "
         f"independence of subjects: {arena.independence}",
         style=STYLES[arena.independence],
         markup=False,
     )
 
 
+def _copy(arena: Arena) -> str:
+    """What is missing from the whole corpus, and why."""
+    low, _ = arena.dataset.expected.clips
+    partial = f" (partial copy: {arena.copied} of {low})" if arena.partial else ""
+    excluded = f" ({len(arena.dataset.exclude)} excluded by name)" if arena.dataset.exclude else ""
+    return partial + excluded
+
+
 def show(outcomes: Sequence[Outcome], uri: str) -> None:
     """One table an arena, one line a row; then where the results are."""
     for arena in dict.fromkeys(outcome.arena for outcome in outcomes):
         dataset = arena.dataset
-        title = f"{'STAND-IN of ' if dataset.standin else ''}{dataset.title}, {arena.task}, {arena.protocol}"
-        console.out.print(f"{title} (subjects: {arena.independence})", style="bold", markup=False)
+        title = (
+            f"{'STAND-IN of ' if dataset.standin else ''}{dataset.title}{_copy(arena)}, {arena.task}, {arena.protocol}"
+        )
+        chance = f"chance {100 / len(arena.folds[0].labels):.1f}"
+        console.out.print(f"{title} (subjects: {arena.independence}; {chance})", style="bold", markup=False)
         console.table([_line(outcome) for outcome in outcomes if outcome.arena is arena])
     for outcome in outcomes:
         if found_nothing := outcome.measured().get(EMPTY):
             console.note(f"{outcome.row.title}: in {found_nothing:.0f} tested clips nothing was found for an input")
-    console.out.print("% over all test clips ± standard deviation over folds", style="dim", markup=False)
+    console.out.print("% over all test clips ± standard deviation over folds and seeds", style="dim", markup=False)
     console.out.print(f"results: {uri} (to browse: mlflow ui --backend-store-uri {uri})", markup=False)
 
 
@@ -57,6 +65,10 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "protocol": arena.protocol,
         "independence": arena.independence,
         "clips": len(arena.clips),
+        "clips_of_the_whole_corpus": list(arena.dataset.expected.clips),
+        "partial": arena.partial,
+        "excluded": sorted(arena.dataset.exclude),
+        "chance": 1 / len(arena.folds[0].labels),
         "classes": list(arena.folds[0].labels),
         "cells": len(row.cells),
         "finished": len(outcome.finished),
@@ -84,6 +96,7 @@ def _line(outcome: Outcome) -> dict[str, object]:
 
 def _percent(measured: dict[str, float], name: str) -> str:
     """Pooled over all test clips, and the standard deviation over folds."""
+    measured = {key.removeprefix("incomplete_"): value for key, value in measured.items()}
     if name not in measured:
         return "-"
     spread = f" ± {100 * measured[sd]:.1f}" if (sd := f"{name}_fold_sd") in measured else ""

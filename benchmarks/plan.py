@@ -89,7 +89,8 @@ class Row:
     @property
     def stamps(self) -> tuple[str, ...]:
         """What must stand beside every result."""
-        return ("weights none",) if self.wish.weightless and self.weights else ()
+        changed = tuple(f"{name}={value}" for name, value in self.wish.settings.items())
+        return (*changed, "weights none") if self.wish.weightless and self.weights else changed
 
     def method(self) -> Method:
         return self.kind(self.config, self.modality)
@@ -136,7 +137,9 @@ def row(name: str, wish: Wish, arena: Arena, seeds: int, weights: Weights) -> Ro
         for seed in range(seeds)
         for fold in arena.folds
     )
-    whole = _digest({**facts, "protocol": arena.protocol, "cells": [cell.key for cell in cells]})
+    whole = _digest(
+        {**facts, "protocol": arena.protocol, "variant": wish.variant, "cells": [cell.key for cell in cells]}
+    )
     return Row(name, kind, config, modality, wish, frozen, pretrained, cells, whole)
 
 
@@ -160,7 +163,9 @@ def configured(name: str, kind: type[Method], wish: Wish) -> tuple[Any, str]:
             )
         config, modality = variant.config, variant.modality
     if wish.preset == "quick":
-        config = assigned(name, config, kind.quick)
+        old = flat(config)
+        quick = {key: value(old[key]) if callable(value) else value for key, value in kind.quick.items()}
+        config = assigned(name, config, quick)
     modality = modality or next(m for m in ("av", "audio", "video") if m in kind.modalities)
     if modality not in kind.modalities:
         raise PluginError(f"{name} has no modality {modality!r}; choose from {', '.join(sorted(kind.modalities))}")

@@ -14,7 +14,7 @@ FEW = 8  # items that are not worth starting processes for
 
 def each(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
     """What `work` makes of each item, in order."""
-    processes = os.cpu_count() or 1
+    processes = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if processes == 1 or len(items) <= FEW:
         yield from map(work, items)
         return

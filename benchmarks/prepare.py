@@ -1,6 +1,7 @@
 """The two caches: prepared inputs, and what frozen networks make of them; keyed by content, written whole or not."""
 
 import hashlib
+import inspect
 import os
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from safetensors.numpy import load_file, save_file
 from benchmarks.console import Progress
 from benchmarks.content import Content
 from benchmarks.corpora import cache
+from benchmarks.environment import decoders, source
 from benchmarks.plan import Row
 from benchmarks.pool import each
 from datasets.base import Advance, Clip, DatasetError, Media, UserError
@@ -73,7 +75,10 @@ def prepared(
     preparation: Preparation, version: int, clips: Sequence[Clip], contents: Mapping[str, Content], advance: Advance
 ) -> Store:
     """Inputs for all clips, each prepared once, in parallel processes."""
-    store = Store(_folder("prepared", f"{type(preparation).__module__} v{version} {preparation!r}"), contents)
+    kind = type(preparation)
+    code = source(inspect.getfile(kind))
+    key = f"{kind.__module__} v{version} {preparation!r}\nsource {code}\n{decoders()}"
+    store = Store(_folder("prepared", key), contents)
     todo = store.missing(clips)
     jobs = [(clip.media, store.file(clip.media)) for clip in todo]
     with _blamed("preparing"):  # what cannot be sent to a process, or ends one

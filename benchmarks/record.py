@@ -1,12 +1,10 @@
 """What stands beside a result: how it was asked for, made and split; never part of its key."""
 
-import hashlib
 import inspect
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-from benchmarks.environment import git
+from benchmarks.environment import git, source
 from benchmarks.plan import Arena, Cell, Row, flat
 from benchmarks.track import METRICS
 from methods.base import Method
@@ -27,27 +25,35 @@ def row_record(row: Row, arena: Arena, device: str) -> tuple[dict[str, Any], dic
         "weights": row.weights or "none needed",
         **flat(row.config),
     }
+    return params, {**_shared(row, arena), "bench.independence": arena.independence, **made_with(row.kind, device)}
+
+
+def _shared(row: Row, arena: Arena) -> dict[str, Any]:
+    """What a row and each of its Cells say of themselves."""
     low, high = arena.dataset.expected.clips
-    tags = {
+    return {
         "bench.method": row.name,
+        "bench.modality": row.modality,
+        "bench.variant": row.wish.variant,
+        "bench.preset": row.wish.preset,
+        "bench.stamps": ", ".join(row.stamps),
+        "bench.protocol": arena.protocol,
+        "bench.task": arena.task,
         "bench.standin": arena.dataset.standin,
-        "bench.independence": arena.independence,
         "bench.corpus": arena.digest,
         "bench.clips": len(arena.clips),
         "bench.clips_of_the_whole_corpus": low if low == high else f"{low}-{high}",
         "bench.partial": arena.partial,
-        "bench.stamps": ", ".join(row.stamps),
-        "bench.excluded": ", ".join(sorted(arena.dataset.exclude)),
+        "bench.excluded": len(arena.dataset.exclude),
         "bench.chance": 1 / len(arena.folds[0].labels),
-        **_made_with(row.kind, device),
     }
-    return params, tags
 
 
-def _made_with(kind: type[Method], device: str) -> dict[str, Any]:
+def made_with(kind: type[Method], device: str) -> dict[str, Any]:
+    """Tags that tell the machine and the source."""
     return {
         "bench.method_version": kind.version,
-        "bench.source": source_digest(kind),
+        "bench.source": source(inspect.getfile(kind)),
         "bench.device": device,
         **{f"bench.git_{name}": value for name, value in git().items()},
     }
@@ -56,17 +62,16 @@ def _made_with(kind: type[Method], device: str) -> dict[str, Any]:
 def cell_tags(row: Row, arena: Arena, cell: Cell, device: str) -> dict[str, Any]:
     """Tags of a Cell."""
     return {
+        **_shared(row, arena),
         "bench.key": cell.key,
-        "bench.method": row.name,
-        "bench.standin": arena.dataset.standin,
         "bench.independence": cell.fold.independence,
         "bench.fold": cell.fold.name,
         "bench.seed": cell.seed,
-        **_made_with(row.kind, device),
+        **made_with(row.kind, device),
     }
 
 
-def membership(row: Row, cell: Cell) -> dict[str, Any]:
+def membership(row: Row, arena: Arena, cell: Cell) -> dict[str, Any]:
     """Who was trained on and tested, by the digests of their media, and how the method was set."""
     fold = cell.fold
     return {
@@ -76,6 +81,7 @@ def membership(row: Row, cell: Cell) -> dict[str, Any]:
         "train": [clip.media.clip_id for clip in fold.train],
         "test": [media.clip_id for media in fold.test_media],
         "dropped": fold.dropped,
+        "excluded": sorted(arena.dataset.exclude),
         "findings": [str(finding) for finding in fold.findings],
     }
 
@@ -86,12 +92,7 @@ def audited(fold: Fold) -> dict[str, Any]:
     return {"fold": fold.name, "independence": fold.independence, "held_out": fold.held_out, "findings": findings}
 
 
-def line(cell: Cell, scores: Scores | None, error: str) -> dict[str, Any]:
+def line(cell: Cell, scores: Scores | None, error: str, run_id: str) -> dict[str, Any]:
     """A Cell in the table of its row."""
     values = {name: round(getattr(scores, name), 4) if scores else "" for name in METRICS}
-    return {"fold": cell.fold.name, "seed": cell.seed, "key": cell.key, **values, "error": error}
-
-
-def source_digest(kind: type[Method]) -> str:
-    """Of the method's file: a result whose source has changed since, under the same version, can be told."""
-    return hashlib.sha256(Path(inspect.getfile(kind)).read_bytes()).hexdigest()[:16]
+    return {"fold": cell.fold.name, "seed": cell.seed, "key": cell.key, "run_id": run_id, **values, "error": error}

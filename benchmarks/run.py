@@ -52,11 +52,11 @@ def plan(request: Request, progress: Progress) -> Plan:
         raise PluginError(f"no task is called {request.task!r}; choose from {', '.join(TASKS)}")
     if request.seeds < 1:
         raise PluginError(f"--seeds must be at least 1, but is {request.seeds}")
-    device = _device(request.device)
     if request.modality and request.modality not in get_args(Modality):
         raise PluginError(f"no modality is called {request.modality!r}; choose from {', '.join(get_args(Modality))}")
     methods = _chosen("methods", request.method)
     corpora = _chosen("datasets", request.dataset)
+    device = _device(request.device)
     wish, notes = _wish(request, device)
     if request.protocol:
         build("protocols", canonical(request.protocol))
@@ -73,6 +73,8 @@ def plan(request: Request, progress: Progress) -> Plan:
         dataset = opened(corpus, request.data_root, request.exclude, progress)
         arenas.append(arena(dataset, request.task, request.protocol, progress))
         rows += [(row(name, wish, arenas[-1], request.seeds, weights), arenas[-1]) for name in fitting]
+    if any("weights none" in row_.stamps for row_, _ in rows):
+        notes.append("weights none: what a paper took pretrained is random here, and the results are stamped so")
     return Plan(arenas, rows, notes, device)
 
 
@@ -96,8 +98,6 @@ def _wish(request: Request, device: str) -> tuple[Wish, list[str]]:
     notes = []
     if not request.preset and preset == "quick":
         notes.append("preset quick: no GPU was found; the papers' sizes are --preset paper")
-    if request.weights == "none":
-        notes.append("weights none: what a paper took pretrained is random here, and the results are stamped so")
     return Wish(
         preset, request.modality, request.variant, _settings(request.settings), request.weights == "none"
     ), notes

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,6 +25,7 @@ from reports.figures import confusion
 URI = "MLFLOW_TRACKING_URI"
 DEFAULT = "sqlite:///mlflow.db"
 METRICS = ("accuracy", "uar", "macro_f1", "weighted_f1")
+EVERY = 15  # seconds between two looks at a curve
 BATCH = 1000  # metrics that one request may carry
 
 
@@ -38,17 +40,27 @@ class CellRun:
     tracker: "Tracker"
     run_id: str
     curves: list[tuple[str, float, int]] = field(default_factory=list)
+    sent: float = field(default_factory=time.monotonic)
 
     def log(self, name: str, value: float, step: int) -> None:
-        """A point of a curve; sent with the results."""
+        """A point of a curve; sent every few seconds, so that it can be watched."""
         self.curves.append((name, value, step))
+        if time.monotonic() - self.sent > EVERY:
+            self.flush()
 
-    def finish(self, scores: Scores, figures: Mapping[str, float], model: Path, facts: Mapping[str, Any]) -> None:
-        """Everything about a finished Cell; `figures` are further metrics, such as seconds."""
+    def flush(self) -> None:
+        """Send what has not been sent."""
+        self.tracker.metrics(self.run_id, self.curves)
+        self.curves, self.sent = [], time.monotonic()
+
+    def finish(
+        self, scores: Scores, figures: Mapping[str, float], model: Path, facts: Mapping[str, Any], marks: str = ""
+    ) -> None:
+        """Everything about a finished Cell; `figures` are further metrics, `marks` what its picture must say."""
         measured = {name: getattr(scores, name) for name in METRICS} | dict(figures)
         self.tracker.metrics(self.run_id, [*self.curves, *((name, value, 0) for name, value in measured.items())])
         with TemporaryDirectory() as folder:
-            write_scores(scores, Path(folder))
+            write_scores(scores, Path(folder), marks)
             (Path(folder) / "cell.json").write_text(json.dumps(facts, indent=1, default=str), encoding="utf-8")
             self.tracker.client.log_artifacts(self.run_id, folder)
         self.tracker.client.log_artifacts(self.run_id, str(model), "model")
@@ -61,6 +73,7 @@ class Done:
 
     run_id: str
     metrics: Mapping[str, float]
+    source: str = ""
 
 
 class Tracker:
@@ -68,19 +81,36 @@ class Tracker:
 
     def __init__(self, uri: str = "") -> None:
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-        from mlflow import MlflowClient
-        from mlflow.exceptions import MlflowException
-        from sqlalchemy.exc import SQLAlchemyError
-
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # else a server that is away costs minutes
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         logging.getLogger("alembic").setLevel(logging.WARNING)
         self.uri = uri or os.environ.get(URI) or DEFAULT
+        file = re.fullmatch(r"sqlite:///(.+)", self.uri)
+        if file and not os.access(Path(file[1]).parent, os.W_OK):
+            raise TrackingError(f"no results can be kept at {self.uri}: its folder is not there or may not be written")
+        if not file or Path(file[1]).exists():  # a new file is made only when there is something to keep
+            with self._reached():
+                self.client.search_experiments(max_results=1)
+
+    @cached_property
+    def client(self) -> Any:
+        from mlflow import MlflowClient
+
+        return MlflowClient(self.uri)
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        """What keeps the store from being read or written, in one line."""
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
+
         try:
-            self.client = MlflowClient(self.uri)
-            self.client.search_experiments(max_results=1)
+            yield
         except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
             why = str(error).strip().splitlines()[0].replace(self.uri, self.shown)
-            raise TrackingError(f"no results can be kept at {self.shown} ({why})") from None
+            remedy = "give an address like sqlite:///mlflow.db or http://host:5000 with --tracking-uri"
+            raise TrackingError(f"no results can be kept at {self.shown} ({why[:200]}); {remedy}") from None
 
     @property
     def shown(self) -> str:
@@ -89,14 +119,20 @@ class Tracker:
 
     def experiment(self, name: str) -> str:
         """The experiment's id; made on first use."""
-        found = self.client.get_experiment_by_name(name)
+        with self._reached():
+            found = self.client.get_experiment_by_name(name)
+        if found and found.lifecycle_stage == "deleted":
+            raise TrackingError(
+                f"experiment {name!r} was deleted in MLflow; mlflow experiments restore -x {found.experiment_id} "
+                "brings it back, another --tracking-uri starts anew"
+            )
         return str(found.experiment_id if found else self.client.create_experiment(name))
 
     def finished(self, experiment: str, method: str) -> dict[str, Done]:
         """A method's finished Cells, by key. Of several with one key the first that was begun counts."""
         query = f"tags.`bench.method` = '{method}' and tags.`bench.kind` = 'cell' and attributes.status = 'FINISHED'"
         return {
-            run.data.tags["bench.key"]: Done(run.info.run_id, run.data.metrics)
+            run.data.tags["bench.key"]: Done(run.info.run_id, run.data.metrics, run.data.tags.get("bench.source", ""))
             for run in self._search(experiment, query)  # the newest first
             if "bench.superseded" not in run.data.tags
         }
@@ -150,7 +186,7 @@ class Tracker:
         try:
             yield run
         except BaseException as error:
-            self.metrics(run_id, run.curves)
+            run.flush()
             self.client.log_text(run_id, traceback.format_exc(), "error.txt")
             self._tag(run_id, {"bench.error": f"{type(error).__name__}: {error}"[:4000]})
             self.client.set_terminated(run_id, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
@@ -201,7 +237,7 @@ class Tracker:
                 return
 
 
-def write_scores(scores: Scores, folder: Path) -> None:
+def write_scores(scores: Scores, folder: Path, marks: str = "") -> None:
     """Answers clip by clip, the table per class, the confusion matrix as figures and as a picture."""
     answers = [
         {"clip": name, "subject": subject, "truth": truth, "answer": answer}
@@ -217,7 +253,9 @@ def write_scores(scores: Scores, folder: Path) -> None:
         for label, row in zip(scores.labels, scores.confusion.tolist(), strict=True)
     ]
     (folder / "confusion.csv").write_text(_table(counts), encoding="utf-8")
-    confusion(scores.labels, scores.confusion, f"{len(scores.truth)} clips").savefig(folder / "confusion.png", dpi=100)
+    confusion(scores.labels, scores.confusion, f"{len(scores.truth)} clips {marks}".strip()).savefig(
+        folder / "confusion.png", dpi=100
+    )
 
 
 def read_scores(file: Path) -> Scores:

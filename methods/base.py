@@ -99,7 +99,7 @@ class Method(ABC):
     paper: ClassVar[Paper]
     Config: ClassVar[type]
     variants: ClassVar[Mapping[str, Variant]] = {}
-    quick: ClassVar[Mapping[str, Any]] = {}  # what the quick preset changes in a Config
+    quick: ClassVar[Mapping[str, Any]] = {}  # what the quick preset changes: a value, or what becomes of the old one
     modalities: ClassVar[frozenset[str]]  # of audio, video, av
     validates: ClassVar[bool] = False  # whether it chooses an epoch: then fit gets unseen subjects of the training set
 

@@ -31,6 +31,10 @@ class Config:
     complexity: float = 10.0
     balanced: bool = True  # classes weigh alike, however many clips they have
 
+    def __post_init__(self) -> None:
+        if self.rate < 8000 or self.complexity <= 0:
+            raise ValueError(f"rate >= 8000 and complexity > 0 must hold, but got {self.rate} and {self.complexity}")
+
 
 @dataclass(frozen=True)
 class Functionals:

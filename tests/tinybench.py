@@ -196,7 +196,7 @@ def _empty() -> Path:
     from benchmarks.track import Tracker
 
     file = Path(mkdtemp()) / "empty.db"
-    Tracker(f"sqlite:///{file}")
+    Tracker(f"sqlite:///{file}").client.search_experiments()
     return file
 
 

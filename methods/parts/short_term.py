@@ -18,10 +18,13 @@ Silence gives zeros, but for the first coefficient of the MFCC, which is the log
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy.fft import dct, rfft
+
+from datasets.base import Media
 
 Floats = npt.NDArray[np.float64]
 
@@ -78,6 +81,20 @@ def short_term(sound: npt.ArrayLike, rate: int, window: float = 0.050, hop: floa
         pitches.std(axis=1),
     )
     return np.column_stack(columns).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class ShortTerm:
+    """The features of a clip's first frames, at the resolution of deep networks that read them as a sequence."""
+
+    frames: int = 100
+    window: float = 0.2  # seconds
+    hop: float = 0.1
+    rate: int = 16_000
+
+    def __call__(self, media: Media) -> npt.NDArray[np.float32]:
+        """[frames or fewer, 34]"""
+        return short_term(media.audio(self.rate), self.rate, self.window, self.hop)[: self.frames]
 
 
 def normalised(wave: Floats) -> Floats:

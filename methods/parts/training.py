@@ -1,9 +1,13 @@
 """One way to train a network: epochs over shuffled batches, curves logged, a loss that is no number stops it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from copy import deepcopy
 from dataclasses import dataclass
+from math import inf
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -34,14 +38,19 @@ def fit(
     targets: Tensor,
     schedule: Schedule,
     run: RunContext,
+    validate: Callable[[], float] | None = None,
 ) -> None:
-    """Cross-entropy. `forward` maps the numbers of some examples, on the host, to their logits."""
+    """Cross-entropy. `forward` maps the numbers of some examples, on the host, to their logits.
+
+    With `validate`, the higher the better, the first of the best epochs is kept; without it the last.
+    """
     optimiser = _optimiser(network, schedule, fused=targets.device.type == "cuda")
     if len(targets) < 2:
         raise MethodError(f"a network needs two training clips at least, but there is {len(targets)}; hold out less")
     shuffler = torch.Generator().manual_seed(run.seed)
-    network.train()
+    best, kept = -inf, None
     for epoch in range(1, schedule.epochs + 1):
+        network.train()
         losses, hits = [], []
         for chosen in batches(torch.randperm(len(targets), generator=shuffler), schedule.batch):
             wanted = targets[chosen.to(targets.device)]
@@ -56,6 +65,14 @@ def fit(
             losses.append(loss.detach() * len(wanted))
             hits.append((logits.detach().argmax(dim=1) == wanted).sum())
         _report(torch.stack(losses).cpu(), torch.stack(hits).cpu(), len(targets), epoch, run)
+        network.eval()
+        if validate:
+            score = validate()
+            run.log("validation_score", score, epoch)
+            if score > best:
+                best, kept = score, deepcopy(network.state_dict())
+    if kept:
+        network.load_state_dict(kept)
     network.eval()
 
 
@@ -79,6 +96,18 @@ def mixed_precision(device: torch.device) -> AbstractContextManager[object]:
     if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.autocast("cuda", torch.bfloat16)
     return nullcontext()
+
+
+@torch.inference_mode()
+def probabilities(network: nn.Module, parts: Iterable[Mapping[str, Tensor]]) -> npt.NDArray[np.float64]:
+    """[clips, classes] from the inputs of some clips at a time."""
+    device = next(network.parameters()).device
+    told = []
+    for part in parts:
+        with mixed_precision(device):
+            logits = network({name: rows.to(device) for name, rows in part.items()})
+        told.append(logits.double().softmax(dim=1).cpu())
+    return np.asarray(torch.cat(told).numpy())
 
 
 def _report(losses: Tensor, hits: Tensor, examples: int, epoch: int, run: RunContext) -> None:

@@ -42,8 +42,8 @@ def folder() -> Path:
 def _download(url: str, file: Path) -> None:
     from torch.hub import download_url_to_file
 
-    file.parent.mkdir(parents=True, exist_ok=True)
     try:
+        file.parent.mkdir(parents=True, exist_ok=True)
         download_url_to_file(url, str(file), progress=False)  # writes beside it, then renames
     except (URLError, OSError) as error:
         raise MethodError(
