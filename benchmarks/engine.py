@@ -200,7 +200,7 @@ class Engine:
         started = time.perf_counter()
         method, fold = job.row.method(), cell.fold
         train, validation = training(method, fold, store, cell.seed)
-        method.fit(train, validation, RunContext(cell.seed, self.device, log))
+        method.fit(train, validation, RunContext(cell.seed, self.device, log, job.row.pretrained))
         fitted = time.perf_counter()
         test = Stored(store, fold.test_media)
         scores = fold.score(method.predict_proba(Examples(test, fold.labels)))

@@ -57,7 +57,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "modality": row.modality,
         "variant": row.wish.variant,
         "preset": row.wish.preset,
-        "weights": row.frozen.key if row.frozen else None,
+        "weights": row.weights,
         "stamps": list(row.stamps),
         "dataset": arena.dataset.name,
         "standin": arena.dataset.standin,

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from benchmarks.content import Content
@@ -81,6 +82,7 @@ class Row:
     modality: str
     wish: Wish
     frozen: Frozen | None
+    pretrained: Mapping[str, Path | None]
     cells: tuple[Cell, ...]
     key: str
 
@@ -88,10 +90,17 @@ class Row:
     def stamps(self) -> tuple[str, ...]:
         """What must stand beside every result."""
         changed = tuple(f"{name}={value}" for name, value in self.wish.settings.items())
-        return (*changed, "weights none") if self.wish.weightless and self.frozen else changed
+        return (*changed, "weights none") if self.wish.weightless and self.weights else changed
 
     def method(self) -> Method:
         return self.kind(self.config, self.modality)
+
+    @property
+    def weights(self) -> str | None:
+        """The published weights that are used, or what is random in their place; None if none are needed."""
+        told = [self.frozen.key] if self.frozen else []
+        told += [f"{part} {file}" for part, file in _names(self.pretrained).items()]
+        return ", ".join(told) or None
 
     @property
     def title(self) -> str:
@@ -105,7 +114,7 @@ def row(name: str, wish: Wish, arena: Arena, seeds: int, weights: Weights) -> Ro
     config, modality = configured(name, kind, wish)
     _available(arena, modality)
     method = kind(config, modality)
-    frozen = method.frozen(weights)
+    frozen, pretrained = method.frozen(weights), method.pretrained(weights)
     preparation = repr(method.preparation())
     if " at 0x" in preparation:  # else nothing prepared or finished would ever be found again
         raise MethodError(
@@ -117,6 +126,7 @@ def row(name: str, wish: Wish, arena: Arena, seeds: int, weights: Weights) -> Ro
         "config": dataclasses.asdict(config),
         "preparation": preparation,
         "frozen": frozen.key if frozen else None,
+        "pretrained": _names(pretrained),
         "preset": wish.preset,
         "modality": modality,
         "task": arena.task,
@@ -130,7 +140,12 @@ def row(name: str, wish: Wish, arena: Arena, seeds: int, weights: Weights) -> Ro
     whole = _digest(
         {**facts, "protocol": arena.protocol, "variant": wish.variant, "cells": [cell.key for cell in cells]}
     )
-    return Row(name, kind, config, modality, wish, frozen, cells, whole)
+    return Row(name, kind, config, modality, wish, frozen, pretrained, cells, whole)
+
+
+def _names(pretrained: Mapping[str, Path | None]) -> dict[str, str]:
+    """Published files are known by name: whoever finds one checks its digest."""
+    return {part: file.name if file else "random" for part, file in pretrained.items()}
 
 
 def configured(name: str, kind: type[Method], wish: Wish) -> tuple[Any, str]:

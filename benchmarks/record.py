@@ -22,7 +22,7 @@ def row_record(row: Row, arena: Arena, device: str) -> tuple[dict[str, Any], dic
         "modality": row.modality,
         "variant": row.wish.variant,
         "preset": row.wish.preset,
-        "weights": row.frozen.key if row.frozen else "none needed",
+        "weights": row.weights or "none needed",
         **flat(row.config),
     }
     return params, {**_shared(row, arena), "bench.independence": arena.independence, **made_with(row.kind, device)}

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -67,6 +67,11 @@ class RunContext:
     seed: int = 0
     device: str = "cpu"
     log: Callable[[str, float, int], None] = lambda name, value, step: None  # noqa: ARG005  a curve's name, value, epoch
+    pretrained: Mapping[str, Path | None] = field(default_factory=dict)  # what `Method.pretrained` found
+
+    def named(self, stage: str) -> "RunContext":
+        """The same for one of several trainings in a fit: its curves bear the stage's name."""
+        return replace(self, log=lambda name, value, step: self.log(f"{stage}_{name}", value, step))
 
 
 class Weights(Protocol):
@@ -109,6 +114,10 @@ class Method(ABC):
     def frozen(self, weights: Weights) -> Frozen | None:  # noqa: ARG002
         """The network between preparation and training whose weights are published and stay as they are."""
         return None
+
+    def pretrained(self, weights: Weights) -> Mapping[str, Path | None]:  # noqa: ARG002
+        """Published weights that `fit` begins with and changes; it gets them as `run.pretrained`."""
+        return {}
 
     @abstractmethod
     def fit(self, train: Examples, validation: Examples | None, run: RunContext) -> None:

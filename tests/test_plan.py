@@ -16,7 +16,7 @@ from benchmarks.plugins import PluginError, load
 from datasets.base import Dataset, DatasetError
 from methods.base import MethodError, Variant
 from methods.parts.weights import WeightStore
-from tests.tinybench import Bench, corpus, make_bench, noise, spoken, toy, wav  # noqa: F401  a fixture
+from tests.tinybench import Bench, corpus, diary, make_bench, noise, spoken, toy, wav  # noqa: F401  a fixture
 
 QUICK = Wish("quick")
 LOSO = "leave-one-subject-out"
@@ -74,6 +74,45 @@ def test_whatever_is_asked_otherwise_changes_every_key(bench: Bench, monkeypatch
     every = [key for one in found for key in keys(one)]
     assert len(every) == len(set(every)) == 4 * 7 + 2
     assert len({one.key for one in found}) == len(found)
+
+
+STARTS = (
+    "    def fit(self, train, validation, run):",
+    """    def pretrained(self, weights):
+        return {"ears": weights.find("ears.pth", "https://nowhere.invalid/ears.pth", "")}
+
+    def fit(self, train, validation, run):
+        note(f"starts from {run.pretrained}")""",
+)
+
+
+def test_the_weights_that_a_fit_begins_with_are_in_its_key_and_told(bench: Bench) -> None:
+    """By name, wherever they lie; what is random in their place is stamped."""
+    here = arena(corpus(bench.data), "emotion", LOSO, progress)
+    plain = row("toy", Wish("quick", weightless=True), here, 1, WeightStore(bench.folder, none=True))
+    toy(bench.plugins, "toy", STARTS)
+    none = row("toy", Wish("quick", weightless=True), here, 1, WeightStore(bench.folder, none=True))
+    folders = [bench.folder / name for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "ears.pth").write_bytes(b"ears")
+    found, again = (row("toy", QUICK, here, 1, WeightStore(folder)) for folder in folders)
+    assert keys(found) == keys(again)
+    assert not keys(found) & keys(none) and not keys(none) & keys(plain)
+    assert (plain.weights, none.weights, found.weights) == (None, "ears random", "ears ears.pth")
+    assert (plain.stamps, none.stamps, found.stamps) == ((), ("weights none",), ())
+    assert found.pretrained == {"ears": folders[0] / "ears.pth"}
+
+
+def test_a_fit_gets_the_weights_that_it_begins_with(bench: Bench) -> None:
+    toy(bench.plugins, "toy", STARTS)
+    folder = bench.folder / "weights"
+    folder.mkdir()
+    (folder / "ears.pth").write_bytes(b"ears")
+    assert bench.run("--weights", folder)[0] == 0
+    assert bench.run("--weights", "none")[0] == 0
+    told = [f"starts from {{'ears': {folder / 'ears.pth'!r}}}", "starts from {'ears': None}"]
+    assert diary("starts") == [told[0]] * 2 + [told[1]] * 2
 
 
 def test_seeds_are_cells_of_their_own(bench: Bench) -> None:

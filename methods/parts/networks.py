@@ -19,6 +19,15 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
+def he_initialised(network: nn.Module) -> None:
+    """Random weights under which rectified layers neither fade nor explode (He et al., ICCV 2015); biases zero."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.Conv3d | nn.Linear):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
 def save(folder: Path, network: nn.Module, shape: Mapping[str, Any]) -> None:
     """The weights, and what is needed to build the network again."""
     save_file(

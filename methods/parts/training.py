@@ -22,6 +22,7 @@ class Schedule:
     batch: int
     learning_rate: float
     clip_norm: float = 0.0  # 0: gradients are taken as they come
+    momentum: float | None = None  # of stochastic gradient descent; None: Adam
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 2 or self.learning_rate <= 0:
@@ -39,13 +40,11 @@ def fit(
     run: RunContext,
     validate: Callable[[], float] | None = None,
 ) -> None:
-    """Cross-entropy and Adam. `forward` maps the numbers of some examples, on the host, to their logits.
+    """Cross-entropy. `forward` maps the numbers of some examples, on the host, to their logits.
 
     With `validate`, the higher the better, the first of the best epochs is kept; without it the last.
     """
-    optimiser = torch.optim.Adam(
-        network.parameters(), lr=schedule.learning_rate, fused=targets.device.type == "cuda" or None
-    )
+    optimiser = _optimiser(network, schedule, fused=targets.device.type == "cuda")
     if len(targets) < 2:
         raise MethodError(f"a network needs two training clips at least, but there is {len(targets)}; hold out less")
     shuffler = torch.Generator().manual_seed(run.seed)
@@ -75,6 +74,13 @@ def fit(
     if kept:
         network.load_state_dict(kept)
     network.eval()
+
+
+def _optimiser(network: nn.Module, schedule: Schedule, fused: bool) -> torch.optim.Optimizer:
+    parameters, rate = network.parameters(), schedule.learning_rate
+    if schedule.momentum is None:
+        return torch.optim.Adam(parameters, lr=rate, fused=fused or None)
+    return torch.optim.SGD(parameters, lr=rate, momentum=schedule.momentum, fused=fused or None)
 
 
 def batches(order: Tensor, size: int) -> Iterator[Tensor]:

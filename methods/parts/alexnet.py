@@ -1,0 +1,91 @@
+"""AlexNet for spectrograms as pictures.
+
+A. Krizhevsky, I. Sutskever, G. E. Hinton, "ImageNet Classification with Deep Convolutional Neural Networks", NIPS 2012,
+in the widths of A. Krizhevsky, "One Weird Trick for Parallelizing Convolutional Neural Networks", 2014, and with
+torchvision's names, so that its ImageNet weights fit.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from methods.parts.networks import he_initialised
+
+IMAGENET = ("alexnet-owt-7be5be79.pth", "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth", "7be5be79")
+CHANNELS = (64, 192, 384, 256, 256)
+
+
+class AlexNet(nn.Module):
+    """Five convolutions and three fully connected layers; pictures of any size are stretched to `size`."""
+
+    def __init__(
+        self,
+        classes: int,
+        size: int = 227,
+        channels: Sequence[int] = CHANNELS,
+        units: int = 4096,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        one, two, three, four, five = channels
+        self.size = size
+        self.features = nn.Sequential(
+            nn.Conv2d(3, one, 11, stride=4, padding=2),  # 227 -> 56
+            nn.ReLU(),
+            nn.MaxPool2d(3, stride=2),  # 27
+            nn.Conv2d(one, two, 5, padding=2),
+            nn.ReLU(),
+            nn.MaxPool2d(3, stride=2),  # 13
+            nn.Conv2d(two, three, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(three, four, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(four, five, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(3, stride=2),  # 6
+        )
+        self.classifier = nn.Sequential(
+            nn.Dropout(dropout),
+            nn.Linear(five * _side(size) ** 2, units),  # fc6
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(units, units),  # fc7
+            nn.ReLU(),
+            nn.Linear(units, classes),  # fc8
+        )
+        self.mean = nn.Buffer(torch.zeros(3))  # of the pictures' channels: fitted to them
+        self.deviation = nn.Buffer(torch.ones(3))
+        he_initialised(self)
+
+    def load_published(self, file: Path) -> None:
+        """All layers but fc8, which is made for other classes."""
+        found = torch.load(file, weights_only=True, map_location="cpu")
+        found = {name: tensor for name, tensor in found.items() if not name.startswith("classifier.6")}
+        left, unknown = self.load_state_dict(found, strict=False)
+        assert not unknown, unknown
+        assert set(left) == {"classifier.6.weight", "classifier.6.bias", "mean", "deviation"}, left
+
+    def embed(self, pictures: Tensor) -> Tensor:
+        """fc7: [B, height, width, 3] -> [B, units]."""
+        scaled = ((pictures - self.mean) / self.deviation).permute(0, 3, 1, 2)
+        if scaled.shape[2:] != (self.size, self.size):
+            scaled = interpolate(scaled, (self.size, self.size), mode="bilinear")
+        units: Tensor = self.classifier[:-1](self.features(scaled).flatten(1))
+        return units
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        logits: Tensor = self.classifier[-1](self.embed(pictures))
+        return logits
+
+
+def _side(size: int) -> int:
+    """Of the last pooling's output."""
+    side = (size + 4 - 11) // 4 + 1
+    for _ in range(3):
+        side = (side - 3) // 2 + 1
+    if side < 1:
+        raise ValueError(f"AlexNet's poolings need pictures of 63 pixels and more, but got {size}")
+    return side

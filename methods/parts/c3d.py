@@ -1,0 +1,92 @@
+"""C3D: convolutions over space and time.
+
+D. Tran, L. Bourdev, R. Fergus, L. Torresani, M. Paluri, "Learning Spatiotemporal Features with 3D Convolutional
+Networks", ICCV 2015, doi:10.1109/ICCV.2015.510.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from methods.parts.networks import he_initialised
+
+# OpenMMLab's conversion of the authors' Caffe file; it ends with fc7 and takes RGB in 0..255 less MEAN
+_NAME = "c3d_sports1m_pretrain_20201016-dcc47ddc.pth"
+SPORTS_1M = (_NAME, f"https://download.openmmlab.com/mmaction/recognition/c3d/{_NAME}", "dcc47ddc")
+MEAN = (104.0, 117.0, 128.0)
+CHANNELS = (64, 128, 256, 256, 512, 512, 512, 512)
+FRAMES = 16
+
+
+class C3d(nn.Module):
+    """Eight convolutions, five poolings, three fully connected layers; clips of any size are stretched to `size`."""
+
+    def __init__(
+        self,
+        classes: int,
+        size: int = 112,
+        channels: Sequence[int] = CHANNELS,
+        units: int = 4096,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        c1, c2, c3a, c3b, c4a, c4b, c5a, c5b = channels
+        self.size = size
+        self.conv1a, self.pool1 = _conv(3, c1), nn.MaxPool3d((1, 2, 2))  # 16 x 56 x 56
+        self.conv2a, self.pool2 = _conv(c1, c2), nn.MaxPool3d(2)  # 8 x 28 x 28
+        self.conv3a, self.conv3b, self.pool3 = _conv(c2, c3a), _conv(c3a, c3b), nn.MaxPool3d(2)  # 4 x 14 x 14
+        self.conv4a, self.conv4b, self.pool4 = _conv(c3b, c4a), _conv(c4a, c4b), nn.MaxPool3d(2)  # 2 x 7 x 7
+        self.conv5a, self.conv5b = _conv(c4b, c5a), _conv(c5a, c5b)
+        self.pool5 = nn.MaxPool3d(2, padding=(0, 1, 1))  # 1 x 4 x 4
+        self.fc6 = nn.Linear(c5b * _side(size) ** 2, units)
+        self.fc7 = nn.Linear(units, units)
+        self.fc8 = nn.Linear(units, classes)
+        self.dropout = nn.Dropout(dropout)
+        self.mean = nn.Buffer(torch.full((3,), 127.5))
+        self.deviation = nn.Buffer(torch.full((3,), 64.0))
+        he_initialised(self)
+
+    def load_published(self, file: Path) -> None:
+        """All layers but fc8, which is made for other classes, and fc6 where the pictures have another size."""
+        found = torch.load(file, weights_only=True, map_location="cpu")
+        found = {name.replace(".conv.", "."): tensor for name, tensor in found.get("state_dict", found).items()}
+        if found["fc6.weight"].shape != self.fc6.weight.shape:
+            del found["fc6.weight"], found["fc6.bias"]
+        left, unknown = self.load_state_dict(found, strict=False)
+        assert not unknown, unknown
+        assert {name.partition(".")[0] for name in left} <= {"fc6", "fc8", "mean", "deviation"}, left
+        self.mean.copy_(torch.tensor(MEAN))
+        self.deviation.fill_(1.0)
+
+    def embed(self, clips: Tensor) -> Tensor:
+        """fc7: clips [B, 16, height, width, 3] in 0..255 -> [B, units]."""
+        x = ((clips - self.mean) / self.deviation).permute(0, 4, 1, 2, 3)  # [B, 3, 16, height, width]
+        if x.shape[3:] != (self.size, self.size):
+            x = interpolate(x, (FRAMES, self.size, self.size), mode="trilinear")
+        x = self.pool1(self.conv1a(x).relu())
+        x = self.pool2(self.conv2a(x).relu())
+        x = self.pool3(self.conv3b(self.conv3a(x).relu()).relu())
+        x = self.pool4(self.conv4b(self.conv4a(x).relu()).relu())
+        x = self.pool5(self.conv5b(self.conv5a(x).relu()).relu())
+        x = self.dropout(self.fc6(x.flatten(1)).relu())
+        units: Tensor = self.fc7(x).relu()
+        return units
+
+    def forward(self, clips: Tensor) -> Tensor:
+        logits: Tensor = self.fc8(self.dropout(self.embed(clips)))
+        return logits
+
+
+def _conv(ins: int, outs: int) -> nn.Conv3d:
+    return nn.Conv3d(ins, outs, 3, padding=1)
+
+
+def _side(size: int) -> int:
+    """Of the last pooling's output."""
+    side = size // 16
+    if side < 1:
+        raise ValueError(f"C3D's poolings need pictures of 16 pixels and more, but got {size}")
+    return side // 2 + 1

@@ -1,0 +1,50 @@
+"""AlexNet beside torchvision's."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torchvision.models import alexnet
+
+from methods.parts.alexnet import AlexNet
+
+
+def test_sizes() -> None:
+    with torch.device("meta"):
+        network = AlexNet(6)
+        pictures = torch.zeros(2, 64, 64, 3)
+        assert network.embed(pictures).shape == (2, 4096)
+        assert network(pictures).shape == (2, 6)
+    expected = 61_100_840 - 994 * 4097  # torchvision's documented 61,100,840 for 1000 classes
+    assert sum(parameter.numel() for parameter in network.parameters()) == expected
+
+
+def test_torchvisions_file_gives_torchvisions_network(tmp_path: Path) -> None:
+    theirs = alexnet(weights=None).eval()
+    torch.save(theirs.state_dict(), tmp_path / "alexnet.pth")
+    ours = AlexNet(6).eval()
+    fresh = ours.state_dict()["classifier.6.weight"].clone()
+    ours.load_published(tmp_path / "alexnet.pth")
+    pictures = torch.randn(1, 3, 227, 227)
+    with torch.no_grad():
+        found = ours.embed(pictures.permute(0, 2, 3, 1))
+        expected = theirs.classifier[:6](theirs.avgpool(theirs.features(pictures)).flatten(1))
+    assert torch.allclose(found, expected, rtol=1e-4, atol=1e-5)
+    assert torch.equal(ours.state_dict()["classifier.6.weight"], fresh)
+
+
+def test_channels_are_scaled_and_stretched() -> None:
+    network = AlexNet(3, size=67, channels=(4, 4, 4, 4, 4), units=8).eval()
+    pictures = torch.randn(2, 64, 15, 3)
+    with torch.no_grad():
+        plain = network(pictures)
+        mean, deviation = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([4.0, 5.0, 6.0])
+        network.mean.copy_(mean)
+        network.deviation.copy_(deviation)
+        assert torch.allclose(network(pictures * deviation + mean), plain, atol=1e-5)
+
+
+def test_too_small_a_picture() -> None:
+    AlexNet(3, size=63, channels=(4, 4, 4, 4, 4), units=8)
+    with pytest.raises(ValueError, match="63 pixels"):
+        AlexNet(3, size=62, channels=(4, 4, 4, 4, 4), units=8)
