@@ -34,7 +34,7 @@ if __name__ == "__main__":
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--method", "nothing"], "choose from egemaps-svm"),
+        (["--method", "nothing"], "choose from"),
         (["--method", ""], "choose from"),
         (["--dataset", "nothing"], "choose from afew"),
         (["--protocol", "nothing"], "choose from leave-one"),
