@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datasets.check import Report
 
 SHOWN = 12
-SHORT = 13  # letters that a column keeps on one line
+WIDE = 160  # letters of a table that goes into a file
 SECONDS = 20  # between two lines of progress where there is no terminal
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -83,11 +83,11 @@ def table(rows: Sequence[Mapping[str, object]]) -> None:
     """Rows under their keys."""
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for key in rows[0]:
-        short = max(len(str(row[key])) for row in rows) <= SHORT
-        shown.add_column(key.replace("_", " "), overflow="fold", no_wrap=short or key == "name")
+        whole = key == "name" or any("±" in str(row[key]) for row in rows)
+        shown.add_column(key.replace("_", " "), overflow="fold", no_wrap=whole)
     for row in rows:
         shown.add_row(*(str(value) for value in row.values()))
-    out.print(shown)
+    out.print(shown, width=None if out.is_terminal else WIDE)
 
 
 def report_json(report: "Report", dataset: "Dataset") -> dict[str, Any]:
