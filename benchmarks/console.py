@@ -87,7 +87,7 @@ def table(rows: Sequence[Mapping[str, object]]) -> None:
         shown.add_column(key.replace("_", " "), overflow="fold", no_wrap=whole)
     for row in rows:
         shown.add_row(*(str(value) for value in row.values()))
-    out.print(shown, width=None if out.is_terminal else WIDE)
+    (out if out.is_terminal else Console(width=WIDE, highlight=False)).print(shown)
 
 
 def report_json(report: "Report", dataset: "Dataset") -> dict[str, Any]:
