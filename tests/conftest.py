@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from datasets.standin import render
 
 CORPORA = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in names("datasets")]
 Run = Callable[..., tuple[int, str, str]]  # the command line in an empty folder: exit code, output, errors
+os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp()  # librosa's; workers that share one have crashed
 REAL = os.environ.get("BENCH_REAL_RAVDESS", "")
 
 
