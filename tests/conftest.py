@@ -2,8 +2,8 @@
 
 import os
 import shutil
-import tempfile
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
