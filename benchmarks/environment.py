@@ -5,6 +5,7 @@ import os
 import platform
 import shutil
 import subprocess
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,9 @@ def device_name(device: str) -> str:
     return str(torch.cuda.get_device_name())
 
 
+@cache
 def git() -> dict[str, Any]:
-    """Commit of our own checkout, and whether it was changed since."""
+    """Commit of our own checkout, and whether it was changed since; asked once: what runs was loaded at the start."""
     here = Path(__file__).parent
     command = shutil.which("git")
     if not command or not (here.parent / ".git").exists():
