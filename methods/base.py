@@ -44,6 +44,15 @@ class Variant:
 
 
 @dataclass(frozen=True)
+class Source:
+    """Other corpora, and how the method is set there: a fit begins with its model of them."""
+
+    corpora: tuple[str, ...]  # of these without the one that is run on; none: only where the user names some
+    config: Any
+    modality: Modality
+
+
+@dataclass(frozen=True)
 class Examples:
     """Prepared clips; `labels` only where they are for training."""
 
@@ -68,6 +77,7 @@ class RunContext:
     device: str = "cpu"
     log: Callable[[str, float, int], None] = lambda name, value, step: None  # noqa: ARG005  a curve's name, value, epoch
     pretrained: Mapping[str, Path | None] = field(default_factory=dict)  # what `Method.pretrained` found
+    initial: Mapping[str, Path] = field(default_factory=dict)  # by name in `Method.sources`, the folder `save` filled
 
     def named(self, stage: str) -> "RunContext":
         """The same for one of several trainings in a fit: its curves bear the stage's name."""
@@ -117,6 +127,13 @@ class Method(ABC):
 
     def pretrained(self, weights: Weights) -> Mapping[str, Path | None]:  # noqa: ARG002
         """Published weights that `fit` begins with and changes; it gets them as `run.pretrained`."""
+        return {}
+
+    def sources(self) -> Mapping[str, Source]:
+        """Models of this method, fitted to other corpora, that `fit` begins with; it gets them as `run.initial`.
+
+        Where the user goes without, `run.initial` lacks them. Fits on several corpora have the classes of all.
+        """
         return {}
 
     @abstractmethod
