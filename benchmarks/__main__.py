@@ -9,6 +9,24 @@ from typing import Annotated
 import typer
 
 from benchmarks import console
+from benchmarks.options import (
+    DataRoot,
+    DatasetName,
+    DatasetNames,
+    Device,
+    Exclude,
+    Json,
+    MethodNames,
+    Modality,
+    Preset,
+    PretrainOn,
+    Seeds,
+    Settings,
+    Task,
+    TrackingUri,
+    Variant,
+    WeightsFrom,
+)
 
 app = typer.Typer(
     name="python -m benchmarks",
@@ -39,38 +57,23 @@ class New(StrEnum):
     protocol = "protocol"
 
 
-Json = Annotated[bool, typer.Option("--json", help="Print a JSON document instead.")]
-DataRoot = Annotated[
-    Path | None, typer.Option(help="Folder of the corpora, one folder each; default $BENCH_DATA, else ./data.")
-]
-DatasetName = Annotated[str, typer.Option("--dataset", help="Name of a corpus; see: list datasets.")]
-DatasetNames = Annotated[str, typer.Option("--dataset", help="Corpora, with commas between; see: list datasets.")]
-MethodNames = Annotated[str, typer.Option("--method", help="Methods, with commas between, or all; see: list methods.")]
-Exclude = Annotated[Path | None, typer.Option(help="File of clip or file names to leave out, one a line.")]
-Modality = Annotated[str, typer.Option(help="av, audio or video; default: the richest that the method has.")]
-Preset = Annotated[str, typer.Option(help="paper or quick; default: paper on a GPU, quick without.")]
-Variant = Annotated[str, typer.Option(help="A row of the method's own tables; see: list variants.")]
-WeightsFrom = Annotated[str, typer.Option("--weights", help="Folder of pretrained weights, or none to go without.")]
-Settings = Annotated[list[str] | None, typer.Option("--set", help="key=value in the method's Config; repeatable.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-
-
 @app.command()
 def run(
     method: MethodNames,
     dataset: DatasetNames,
     protocol: Annotated[str, typer.Option(help="Who is held out; default: the corpus' own. NAME or NAME:k=3.")] = "",
     modality: Modality = "",
-    task: Annotated[str, typer.Option(help="emotion, arousal or valence.")] = "emotion",
+    task: Task = "emotion",
     variant: Variant = "",
     preset: Preset = "",
     weights: WeightsFrom = "",
-    seeds: Annotated[int, typer.Option(help="Repeat everything with so many seeds.")] = 1,
+    pretrain_on: PretrainOn = "",
+    seeds: Seeds = 1,
     settings: Settings = None,
     device: Device = "auto",
     data_root: DataRoot = None,
     exclude: Exclude = None,
-    tracking_uri: Annotated[str, typer.Option(help="Default $MLFLOW_TRACKING_URI, else sqlite:///mlflow.db.")] = "",
+    tracking_uri: TrackingUri = "",
     fresh: Annotated[bool, typer.Option(help="Run finished Cells again.")] = False,
     json: Json = False,
 ) -> None:
@@ -82,7 +85,7 @@ def run(
 
     request = Request(
         method, dataset, protocol, task, modality, variant, preset, weights, seeds, tuple(settings or ()), device,
-        data_root, _excluded(exclude),
+        data_root, _excluded(exclude), pretrain_on,
     )  # fmt: skip
     tracker = Tracker(tracking_uri)
     planned = plan(request, console.progress)
@@ -100,6 +103,49 @@ def run(
 
 
 @app.command()
+def pretrain(
+    method: Annotated[str, typer.Argument(help="A method that begins with a model of other corpora.")],
+    on: Annotated[str, typer.Option(help="The corpora to learn from, with commas between.")],
+    task: Task = "emotion",
+    modality: Modality = "",
+    variant: Variant = "",
+    preset: Preset = "",
+    weights: WeightsFrom = "",
+    seeds: Seeds = 1,
+    settings: Settings = None,
+    device: Device = "auto",
+    data_root: DataRoot = None,
+    exclude: Exclude = None,
+    tracking_uri: TrackingUri = "",
+    fresh: Annotated[bool, typer.Option(help="Make it again.")] = False,
+    json: Json = False,
+) -> None:
+    """An initial model from other corpora, for `run --pretrain-on`; one that is there is not made again."""
+    from benchmarks.outcomes import initial_json, show_initials
+    from benchmarks.run import Request, lessons
+    from benchmarks.track import Tracker
+    from benchmarks.transfer import taught
+
+    request = Request(
+        method, "", "", task, modality, variant, preset, weights, seeds, tuple(settings or ()), device, data_root,
+        _excluded(exclude), on,
+    )  # fmt: skip
+    tracker = Tracker(tracking_uri)
+    planned = lessons(request, console.progress)
+    for note in planned.notes:
+        console.note(note)
+    made = [
+        initial_json(initial, seed, taught(initial, seed, tracker, planned.device, console.progress, fresh))
+        for seed in range(seeds)
+        for initial in planned.initials
+    ]
+    if json:
+        console.write_json(made)
+    else:
+        show_initials(made, tracker.shown)
+
+
+@app.command()
 def prepare(
     method: MethodNames,
     dataset: DatasetNames,
@@ -107,6 +153,7 @@ def prepare(
     variant: Variant = "",
     preset: Preset = "",
     weights: WeightsFrom = "",
+    pretrain_on: PretrainOn = "",
     settings: Settings = None,
     device: Device = "auto",
     data_root: DataRoot = None,
@@ -118,13 +165,16 @@ def prepare(
 
     request = Request(
         method, dataset, "", "emotion", modality, variant, preset, weights, 1, tuple(settings or ()), device, data_root,
-        _excluded(exclude),
+        _excluded(exclude), pretrain_on,
     )  # fmt: skip
     planned = plan(request, console.progress)
     for note in planned.notes:
         console.note(note)
     failed = 0
-    for row, arena in planned.rows:
+    lessons = [
+        (initial.row, arena) for row, _ in planned.rows for initial in row.initials.values() for arena in initial.arenas
+    ]
+    for row, arena in [*lessons, *planned.rows]:
         try:
             store = fill(row, arena.clips, arena.contents, planned.device, console.progress)
         except PreparationError as error:

@@ -2,7 +2,7 @@
 
 import inspect
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -11,14 +11,15 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from benchmarks.console import Progress
-from benchmarks.content import contents, corpus_digest, tied
+from benchmarks.content import Content, contents, corpus_digest, tied
 from benchmarks.environment import describe, source
 from benchmarks.plan import Arena, Cell, Row
 from benchmarks.plugins import build, canonical
 from benchmarks.prepare import PreparationError, Store, Stored, fill
 from benchmarks.record import audited, cell_tags, line, membership, row_record
 from benchmarks.track import METRICS, CellRun, Done, Tracker
-from datasets.base import Dataset, DatasetError, Media
+from benchmarks.transfer import taught
+from datasets.base import Clip, Dataset, DatasetError, Media
 from methods.base import Examples, Method, MethodError, RunContext
 from protocols.base import Fold, Protocol, ProtocolError
 from protocols.scores import Scores
@@ -93,18 +94,32 @@ def arena(dataset: Dataset, task: str, protocol: str, progress: Progress) -> Are
     """Clips, tied by what they hold, and the folds of the protocol; an error if a file is broken or contradictory."""
     told = canonical(protocol or dataset.default_protocol)
     built: Protocol = build("protocols", told, dataset.protocol_settings)
-    clips = dataset.index(task)
-    if not clips:
-        raise DatasetError(f"{dataset.title} at {dataset.root} holds no clip; {dataset.how_to_get}; see check")
-    with progress(f"reading {dataset.name}") as advance:
-        known = contents(clips, advance)
-    clips = tied(clips, known)
+    clips, known = _read(dataset, task, progress)
     folds = tuple(built.folds(clips))
     if not folds:
         raise ProtocolError(
             f"{told} makes no fold of the {len(clips)} clips of {dataset.name}; choose another protocol"
         )
     return Arena(dataset, task, told, clips, folds, known, corpus_digest(clips, known))
+
+
+def material(dataset: Dataset, task: str, progress: Progress) -> Arena:
+    """What is learnt from a corpus for use on another: all its clips, less the official test set where it has one."""
+    clips, known = _read(dataset, task, progress)
+    if dataset.default_protocol == "official-split":
+        split: Protocol = build("protocols", dataset.default_protocol)
+        clips = list(next(split.folds(clips)).train)
+    return Arena(dataset, task, "", clips, (), known, corpus_digest(clips, known))
+
+
+def _read(dataset: Dataset, task: str, progress: Progress) -> tuple[list[Clip], Mapping[str, Content]]:
+    """The clips, tied by what they hold."""
+    clips = dataset.index(task)
+    if not clips:
+        raise DatasetError(f"{dataset.title} at {dataset.root} holds no clip; {dataset.how_to_get}; see check")
+    with progress(f"reading {dataset.name}") as advance:
+        known = contents(clips, advance)
+    return tied(clips, known), known
 
 
 @dataclass(frozen=True)
@@ -114,7 +129,8 @@ class Job:
     row: Row
     arena: Arena
     store: Store | None
-    fault: str  # why there is no store
+    initial: Mapping[int, Mapping[str, Path]]  # models to begin with, by seed and by the method's own names
+    fault: str  # why there is no store or no model to begin with
     experiment: str
     run_id: str
 
@@ -142,23 +158,43 @@ class Engine:
             self.tracker.note(run_id, "environment.json", describe(self.device))
             self.tracker.note(run_id, "folds.json", [audited(fold) for fold in arena.folds])
         self._compare_sources(row, [before[cell.key] for cell in row.cells if cell not in todo])
-        job = Job(row, arena, store, fault, experiment, run_id)
-        results: list[Result] = []
-        with self.tracker.row(run_id), self.progress(title) as advance:
-            for number, cell in enumerate(row.cells):
-                told = partial(advance, number, len(row.cells))
-                told(cell.title)
-                earlier = before.get(cell.key)
-                results.append(
-                    self._cell(job, cell, told) if cell in todo or not earlier else self._read(cell, earlier)
-                )
-                if cell in todo and earlier and results[-1].scores:
-                    self.tracker.supersede(earlier.run_id)
+        with self.tracker.row(run_id), TemporaryDirectory() as folder:
+            initial, fault = self._taught(row, todo, Path(folder)) if store else ({}, fault)
+            job = Job(row, arena, store, initial, fault, experiment, run_id)
+            results = list(self._cells(job, todo, before, title))
         outcome = Outcome(row, arena, results, sum(r.scores is not None and r.cell in todo for r in results), run_id)
         self.tracker.close_row(
             run_id, outcome.measured(), [line(r.cell, r.scores, r.error, r.run_id) for r in results], outcome.complete
         )
         return outcome
+
+    def _cells(self, job: Job, todo: Sequence[Cell], before: Mapping[str, Done], title: str) -> Iterator[Result]:
+        """Each run, or read where it is finished."""
+        with self.progress(title) as advance:
+            for number, cell in enumerate(job.row.cells):
+                told = partial(advance, number, len(job.row.cells))
+                told(cell.title)
+                earlier = before.get(cell.key)
+                if earlier and cell not in todo:
+                    yield self._read(cell, earlier)
+                    continue
+                result = self._cell(job, cell, told)
+                if earlier and result.scores:
+                    self.tracker.supersede(earlier.run_id)
+                yield result
+
+    def _taught(self, row: Row, todo: Sequence[Cell], folder: Path) -> tuple[dict[int, dict[str, Path]], str]:
+        """Models to begin with, for the seeds that are to be run; what keeps one from being made fails the Cells."""
+        found: dict[int, dict[str, Path]] = {}
+        for seed in sorted({cell.seed for cell in todo}):
+            found[seed] = {}
+            for part, initial in row.initials.items():
+                try:
+                    run_id = taught(initial, seed, self.tracker, self.device, self.progress)
+                except (PreparationError, MethodError) as error:
+                    return {}, f"{initial.title}: {str(error).strip()}"
+                found[seed][part] = self.tracker.model(run_id, folder / f"{seed}-{part}")
+        return found, ""
 
     def _compare_sources(self, row: Row, kept: Sequence[Done]) -> None:
         """Say so where finished results come from another source than today's, under the same version."""
@@ -183,7 +219,7 @@ class Engine:
         title, tags = f"{job.row.title}, {cell.title}", cell_tags(job.row, job.arena, cell, self.device)
         try:
             with self.tracker.cell(job.experiment, job.run_id, title, tags) as run:
-                if job.store is None:
+                if job.fault or job.store is None:
                     raise PreparationError(job.fault)
                 return self._fit_and_test(job, cell, job.store, run, told)
         except Exception as error:  # one Cell's fault, whatever it is, must not cost the others
@@ -200,7 +236,8 @@ class Engine:
         started = time.perf_counter()
         method, fold = job.row.method(), cell.fold
         train, validation = training(method, fold, store, cell.seed)
-        method.fit(train, validation, RunContext(cell.seed, self.device, log, job.row.pretrained))
+        initial = job.initial.get(cell.seed, {})
+        method.fit(train, validation, RunContext(cell.seed, self.device, log, job.row.pretrained, initial))
         fitted = time.perf_counter()
         test = Stored(store, fold.test_media)
         scores = fold.score(method.predict_proba(Examples(test, fold.labels)))

@@ -1,11 +1,11 @@
 """The end of a run: what the user sees, and what programs read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks import console
 from benchmarks.engine import EMPTY, Outcome
-from benchmarks.plan import Arena
+from benchmarks.plan import Arena, Initial
 from benchmarks.track import METRICS
 
 STYLES = {"verified": "green", "unknown": "yellow", "violated": "red"}
@@ -63,7 +63,8 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "standin": arena.dataset.standin,
         "task": arena.task,
         "protocol": arena.protocol,
-        "independence": arena.independence,
+        "independence": row.independence(arena.independence),
+        "initial": {part: list(initial.corpora) for part, initial in row.initials.items()},
         "clips": len(arena.clips),
         "clips_of_the_whole_corpus": list(arena.dataset.expected.clips),
         "partial": arena.partial,
@@ -78,6 +79,30 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "metrics": outcome.measured(),
         "run_id": outcome.run_id,
     }
+
+
+def initial_json(initial: Initial, seed: int, run_id: str) -> dict[str, Any]:
+    """A model of other corpora as a document."""
+    subjects = sum(len({clip.subject for clip in arena.clips}) for arena in initial.arenas)
+    return {
+        "method": initial.row.name,
+        "modality": initial.row.modality,
+        "preset": initial.row.wish.preset,
+        "stamps": list(initial.row.stamps),
+        "corpora": list(initial.corpora),
+        "standin": initial.standin,
+        "task": initial.arenas[0].task,
+        "clips": sum(len(arena.clips) for arena in initial.arenas),
+        "subjects": "unknown" if initial.strangers else subjects,
+        "seed": seed,
+        "run_id": run_id,
+    }
+
+
+def show_initials(made: Sequence[Mapping[str, Any]], uri: str) -> None:
+    """One line a model."""
+    console.table([{**row, "stamps": ", ".join(row["stamps"]), "corpora": ", ".join(row["corpora"])} for row in made])
+    console.out.print(f"kept in {uri}; run --pretrain-on {','.join(made[0]['corpora'])} begins with it", markup=False)
 
 
 def _line(outcome: Outcome) -> dict[str, object]:

@@ -4,30 +4,18 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, get_args
 
 from benchmarks.content import Content
 from benchmarks.plugins import PluginError, load
+from benchmarks.settings import Wish, configured
 from datasets.base import TASKS, Clip, Dataset, DatasetError
 from methods.base import Frozen, Method, MethodError, Modality, Weights
 from protocols.audit import Independence
 from protocols.base import Fold
-
-PRESETS = ("paper", "quick")
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What is asked of each method, whatever the corpus."""
-
-    preset: str
-    modality: str = ""  # empty: the variant's, else the richest that the method has
-    variant: str = ""
-    settings: Mapping[str, Any] = field(default_factory=dict)  # dotted names in the method's Config
-    weightless: bool = False  # --weights none
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,14 +71,21 @@ class Row:
     wish: Wish
     frozen: Frozen | None
     pretrained: Mapping[str, Path | None]
-    cells: tuple[Cell, ...]
-    key: str
+    initials: Mapping[str, "Initial"] = field(default_factory=dict)
+    cells: tuple[Cell, ...] = ()
+    key: str = ""
 
     @property
     def stamps(self) -> tuple[str, ...]:
         """What must stand beside every result."""
-        changed = tuple(f"{name}={value}" for name, value in self.wish.settings.items())
-        return (*changed, "weights none") if self.wish.weightless and self.weights else changed
+        told = [f"{name}={value}" for name, value in self.wish.settings.items()]
+        if self.wish.weightless and any((self.weights, *(initial.row.weights for initial in self.initials.values()))):
+            told.append("weights none")
+        if self.wish.pretrain_on is not None and self.method().sources():
+            told.append(f"pretrain-on {','.join(self.wish.pretrain_on) or 'none'}")
+        if unknown := {name for initial in self.initials.values() for name in initial.strangers}:
+            told.append(f"identities in {','.join(sorted(unknown))} unknown")
+        return tuple(told)
 
     def method(self) -> Method:
         return self.kind(self.config, self.modality)
@@ -107,40 +102,84 @@ class Row:
         parts = [self.name, self.modality, self.wish.variant, self.wish.preset, *self.stamps]
         return " ".join(filter(None, parts))
 
+    def independence(self, measured: Independence) -> Independence:
+        """Of subjects: as measured on the folds, and never verified beside people whom nobody can name."""
+        doubted = any(initial.strangers for initial in self.initials.values())
+        return "unknown" if doubted and measured == "verified" else measured
 
-def row(name: str, wish: Wish, arena: Arena, seeds: int, weights: Weights) -> Row:
-    """The Cells of one method; an error if it cannot do what is asked."""
+    def facts(self) -> dict[str, Any]:
+        """All that its results depend on but for corpus, seed and other corpora."""
+        return {
+            "method": self.name,
+            "version": self.kind.version,
+            "config": dataclasses.asdict(self.config),
+            "preparation": repr(self.method().preparation()),
+            "frozen": self.frozen.key if self.frozen else None,
+            "pretrained": _names(self.pretrained),
+            "preset": self.wish.preset,
+            "modality": self.modality,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Initial:
+    """A method's model of other corpora, with which the fits of a row begin."""
+
+    row: Row  # the method as set there; it has no Cells
+    arenas: tuple[Arena, ...]  # without folds: all their clips are trained on
+
+    @property
+    def corpora(self) -> tuple[str, ...]:
+        return tuple(arena.dataset.name for arena in self.arenas)
+
+    @property
+    def strangers(self) -> tuple[str, ...]:
+        """Corpora without person ids: whoever is in them may be in a test set too."""
+        return tuple(arena.dataset.name for arena in self.arenas if not all(clip.subject for clip in arena.clips))
+
+    @property
+    def standin(self) -> bool:
+        return any(arena.dataset.standin for arena in self.arenas)
+
+    @property
+    def title(self) -> str:
+        return f"{self.row.name} {self.row.modality} {self.row.wish.preset}, learnt from {', '.join(self.corpora)}"
+
+    def key(self, seed: int) -> str:
+        """Hashes all that the model depends on."""
+        taught = {"task": self.arenas[0].task, "taught_by": sorted(arena.digest for arena in self.arenas)}
+        return _digest(self.row.facts() | taught | {"seed": seed})
+
+
+def bare(name: str, config: Any, modality: str, wish: Wish, weights: Weights) -> Row:
+    """A method as set, on no corpus yet."""
     kind: type[Method] = load("methods", name)
-    config, modality = configured(name, kind, wish)
-    _available(arena, modality)
     method = kind(config, modality)
-    frozen, pretrained = method.frozen(weights), method.pretrained(weights)
     preparation = repr(method.preparation())
     if " at 0x" in preparation:  # else nothing prepared or finished would ever be found again
         raise MethodError(
             f"{name}'s preparation must be a frozen dataclass, for its repr is its key; got {preparation}"
         )
-    facts = {
-        "method": name,
-        "version": kind.version,
-        "config": dataclasses.asdict(config),
-        "preparation": preparation,
-        "frozen": frozen.key if frozen else None,
-        "pretrained": _names(pretrained),
-        "preset": wish.preset,
-        "modality": modality,
-        "task": arena.task,
-        "corpus": arena.digest,
-    }
-    cells = tuple(
-        Cell(fold, seed, _digest(facts | _membership(fold, arena.contents, kind.validates) | {"seed": seed}))
-        for seed in range(seeds)
-        for fold in arena.folds
-    )
-    whole = _digest(
-        {**facts, "protocol": arena.protocol, "variant": wish.variant, "cells": [cell.key for cell in cells]}
-    )
-    return Row(name, kind, config, modality, wish, frozen, pretrained, cells, whole)
+    return Row(name, kind, config, modality, wish, method.frozen(weights), method.pretrained(weights))
+
+
+def row(
+    name: str, wish: Wish, arena: Arena, seeds: int, weights: Weights, initials: Mapping[str, Initial] | None = None
+) -> Row:
+    """The Cells of one method; an error if it cannot do what is asked."""
+    config, modality = configured(name, load("methods", name), wish)
+    available(arena, modality)
+    made = replace(bare(name, config, modality, wish, weights), initials=initials or {})
+    facts = made.facts() | {"task": arena.task, "corpus": arena.digest}
+
+    def cell(fold: Fold, seed: int) -> Cell:
+        own = _membership(fold, arena.contents, made.kind.validates) | {"seed": seed}
+        taught = {part: initial.key(seed) for part, initial in made.initials.items()}
+        return Cell(fold, seed, _digest(facts | own | ({"initial": taught} if taught else {})))
+
+    cells = tuple(cell(fold, seed) for seed in range(seeds) for fold in arena.folds)
+    whole = {"protocol": arena.protocol, "variant": wish.variant, "cells": [cell.key for cell in cells]}
+    return replace(made, cells=cells, key=_digest(facts | whole))
 
 
 def _names(pretrained: Mapping[str, Path | None]) -> dict[str, str]:
@@ -148,80 +187,12 @@ def _names(pretrained: Mapping[str, Path | None]) -> dict[str, str]:
     return {part: file.name if file else "random" for part, file in pretrained.items()}
 
 
-def configured(name: str, kind: type[Method], wish: Wish) -> tuple[Any, str]:
-    """Config and modality, from the variant, the preset and single settings, in this order."""
-    config: Any = kind.Config()
-    modality = wish.modality
-    if wish.variant:
-        if wish.variant not in kind.variants:
-            there = ", ".join(kind.variants) or "none: it has no variants"
-            raise PluginError(f"{name} has no variant {wish.variant!r}; choose from {there}")
-        variant = kind.variants[wish.variant]
-        if modality and modality != variant.modality:
-            raise PluginError(
-                f"{name}'s {wish.variant} is a row for {variant.modality}; leave --modality {modality} out"
-            )
-        config, modality = variant.config, variant.modality
-    if wish.preset == "quick":
-        old = flat(config)
-        quick = {key: value(old[key]) if callable(value) else value for key, value in kind.quick.items()}
-        config = assigned(name, config, quick)
-    modality = modality or next(m for m in ("av", "audio", "video") if m in kind.modalities)
-    if modality not in kind.modalities:
-        raise PluginError(f"{name} has no modality {modality!r}; choose from {', '.join(sorted(kind.modalities))}")
-    return assigned(name, config, wish.settings), modality
-
-
-def flat(config: Any, before: str = "") -> dict[str, Any]:
-    """A Config by dotted names."""
-    found: dict[str, Any] = {}
-    for name, value in vars(config).items():
-        found |= flat(value, f"{before}{name}.") if dataclasses.is_dataclass(value) else {f"{before}{name}": value}
-    return found
-
-
-def assigned(name: str, config: Any, settings: Mapping[str, Any]) -> Any:
-    """A copy of a Config with some values changed; `a.b` is the field b of the part a."""
-    for dotted, value in settings.items():
-        head, _, rest = dotted.partition(".")
-        fields = [f.name for f in dataclasses.fields(config)]
-        if head not in fields:
-            raise PluginError(f"{name} has no setting {dotted!r}; choose from {', '.join(fields)}")
-        old = getattr(config, head)
-        if rest and not dataclasses.is_dataclass(old):
-            raise PluginError(f"{name}'s {head} has no parts, so there is no {dotted!r}")
-        new = assigned(f"{name}'s {head}", old, {rest: value}) if rest else _like(old, value, name, dotted)
-        hint = get_type_hints(type(config))[head]
-        if get_origin(hint) is Literal and new not in get_args(hint):
-            there = ", ".join(map(str, get_args(hint)))
-            raise PluginError(f"{name} has no {dotted} {new!r}; choose from {there}")
-        try:
-            config = dataclasses.replace(config, **{head: new})
-        except ValueError as error:
-            raise PluginError(f"{name}: {dotted}={value} cannot be: {error}") from None
-    return config
-
-
-def _like(old: Any, new: Any, name: str, dotted: str) -> Any:
-    """The new value, if it is of the old one's type; whole numbers are numbers too."""
-    if dataclasses.is_dataclass(old):
-        parts = ", ".join(f"{dotted}.{f.name}" for f in dataclasses.fields(old))
-        raise PluginError(f"{name}'s {dotted} has parts; set {parts}")
-    if isinstance(old, float) and isinstance(new, int) and not isinstance(new, bool):
-        new = float(new)
-    if isinstance(old, tuple) and isinstance(new, list):
-        new = tuple(new)
-    if old is not None and type(new) is not type(old):
-        raise PluginError(f"{name}: {dotted} is {type(old).__name__}, like {old!r}, but got {new!r}")
-    return new
-
-
 def needed(modality: str) -> frozenset[str]:
     """What a clip must have for it."""
     return frozenset({"audio", "video"}) if modality == "av" else frozenset({modality})
 
 
-def _available(arena: Arena, modality: str) -> None:
+def available(arena: Arena, modality: str) -> None:
     """Every clip must have what the modality asks for: nothing is dropped silently."""
     if modality not in get_args(Modality):
         raise PluginError(f"no modality is called {modality!r}; choose from {', '.join(get_args(Modality))}")

@@ -5,7 +5,8 @@ from dataclasses import asdict
 from typing import Any
 
 from benchmarks.environment import git, source
-from benchmarks.plan import Arena, Cell, Row, flat
+from benchmarks.plan import Arena, Cell, Initial, Row
+from benchmarks.settings import flat
 from benchmarks.track import METRICS
 from methods.base import Method
 from protocols.base import Fold
@@ -23,9 +24,14 @@ def row_record(row: Row, arena: Arena, device: str) -> tuple[dict[str, Any], dic
         "variant": row.wish.variant,
         "preset": row.wish.preset,
         "weights": row.weights or "none needed",
+        "initial": "; ".join(f"{part} from {', '.join(told.corpora)}" for part, told in row.initials.items()) or "none",
         **flat(row.config),
     }
-    return params, {**_shared(row, arena), "bench.independence": arena.independence, **made_with(row.kind, device)}
+    return params, {
+        **_shared(row, arena),
+        "bench.independence": row.independence(arena.independence),
+        **made_with(row.kind, device),
+    }
 
 
 def _shared(row: Row, arena: Arena) -> dict[str, Any]:
@@ -64,10 +70,47 @@ def cell_tags(row: Row, arena: Arena, cell: Cell, device: str) -> dict[str, Any]
     return {
         **_shared(row, arena),
         "bench.key": cell.key,
-        "bench.independence": cell.fold.independence,
+        "bench.independence": row.independence(cell.fold.independence),
         "bench.fold": cell.fold.name,
         "bench.seed": cell.seed,
         **made_with(row.kind, device),
+    }
+
+
+def initial_tags(initial: Initial, seed: int, device: str) -> dict[str, Any]:
+    """Tags of a model of other corpora."""
+    row = initial.row
+    return {
+        "bench.kind": "initial",
+        "bench.key": initial.key(seed),
+        "bench.method": row.name,
+        "bench.modality": row.modality,
+        "bench.preset": row.wish.preset,
+        "bench.stamps": ", ".join(row.stamps),
+        "bench.task": initial.arenas[0].task,
+        "bench.corpora": ", ".join(initial.corpora),
+        "bench.standin": initial.standin,
+        "bench.seed": seed,
+        **made_with(row.kind, device),
+    }
+
+
+def provenance(initial: Initial, seed: int) -> dict[str, Any]:
+    """What a model of other corpora was made of."""
+    return {
+        "key": initial.key(seed),
+        "config": asdict(initial.row.config),
+        "weights": initial.row.weights,
+        "corpora": [
+            {
+                "name": arena.dataset.name,
+                "standin": arena.dataset.standin,
+                "digest": arena.digest,
+                "subjects": sorted({clip.subject for clip in arena.clips if clip.subject}),
+                "media": sorted(arena.contents[clip.media.clip_id].media for clip in arena.clips),
+            }
+            for arena in initial.arenas
+        ],
     }
 
 
@@ -77,6 +120,7 @@ def membership(row: Row, arena: Arena, cell: Cell) -> dict[str, Any]:
     return {
         "key": cell.key,
         "config": asdict(row.config),
+        "initial": {part: initial.key(cell.seed) for part, initial in row.initials.items()},
         "held_out": fold.held_out,
         "train": [clip.media.clip_id for clip in fold.train],
         "test": [media.clip_id for media in fold.test_media],

@@ -1,18 +1,20 @@
 """The `run` and `prepare` commands: names to plugins, plugins to rows, rows through the engine."""
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
 from benchmarks.console import Progress
 from benchmarks.corpora import opened
-from benchmarks.engine import arena
-from benchmarks.plan import PRESETS, Arena, Row, Wish, configured, row
+from benchmarks.engine import arena, material
+from benchmarks.plan import Arena, Initial, Row, row
 from benchmarks.plugins import PluginError, build, canonical, load, names, resolve
+from benchmarks.settings import PRESETS, Wish, configured
+from benchmarks.transfer import initials
 from datasets.base import TASKS
-from methods.base import Modality
+from methods.base import Method, Modality
 from methods.parts.weights import WeightStore
 from methods.parts.weights import folder as weights_folder
 
@@ -34,6 +36,7 @@ class Request:
     device: str = "auto"
     data_root: Path | None = None
     exclude: frozenset[str] = field(default_factory=frozenset)
+    pretrain_on: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,15 +48,17 @@ class Plan:
     notes: Sequence[str]
     device: str
 
+    @property
+    def all_rows(self) -> Iterator[tuple[Row, Arena]]:
+        """Also those of the models that fits begin with."""
+        for row_, arena_ in self.rows:
+            yield from ((initial.row, source) for initial in row_.initials.values() for source in initial.arenas)
+            yield row_, arena_
+
 
 def plan(request: Request, progress: Progress) -> Plan:
     """Rows for every method and corpus, or an error that names the choices."""
-    if request.task not in TASKS:
-        raise PluginError(f"no task is called {request.task!r}; choose from {', '.join(TASKS)}")
-    if request.seeds < 1:
-        raise PluginError(f"--seeds must be at least 1, but is {request.seeds}")
-    if request.modality and request.modality not in get_args(Modality):
-        raise PluginError(f"no modality is called {request.modality!r}; choose from {', '.join(get_args(Modality))}")
+    _sensible(request)
     methods = _chosen("methods", request.method)
     corpora = _chosen("datasets", request.dataset)
     device = _device(request.device)
@@ -66,16 +71,51 @@ def plan(request: Request, progress: Progress) -> Plan:
     if not fitting:
         raise PluginError(f"no method has the modality {request.modality}; choose another, or leave --modality out")
     for name in fitting:
-        configured(name, load("methods", name), wish)  # a wrong wish is told before anything is rendered or read
-    weights = _weights(request.weights)
+        _set(name, wish)  # a wrong wish is told before anything is rendered or read
+    if request.pretrain_on:
+        notes += _transferable(fitting, request, wish)
+    weights, sources = store(request.weights), Sources(request, progress)
     arenas, rows = [], []
     for corpus in corpora:
         dataset = opened(corpus, request.data_root, request.exclude, progress)
-        arenas.append(arena(dataset, request.task, request.protocol, progress))
-        rows += [(row(name, wish, arenas[-1], request.seeds, weights), arenas[-1]) for name in fitting]
+        arenas.append(here := arena(dataset, request.task, request.protocol, progress))
+        for name in fitting:
+            taught = initials(name, wish, here, weights, sources)
+            rows.append((row(name, wish, here, request.seeds, weights, taught), here))
     if any("weights none" in row_.stamps for row_, _ in rows):
         notes.append("weights none: what a paper took pretrained is random here, and the results are stamped so")
     return Plan(arenas, rows, notes, device)
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """Models of other corpora that are to be made; nothing of it has begun."""
+
+    initials: Sequence[Initial]
+    notes: Sequence[str]
+    device: str
+
+
+def _sensible(request: Request) -> None:
+    """What can be told without any method or corpus."""
+    if request.task not in TASKS:
+        raise PluginError(f"no task is called {request.task!r}; choose from {', '.join(TASKS)}")
+    if request.seeds < 1:
+        raise PluginError(f"--seeds must be at least 1, but is {request.seeds}")
+    if request.modality and request.modality not in get_args(Modality):
+        raise PluginError(f"no modality is called {request.modality!r}; choose from {', '.join(get_args(Modality))}")
+
+
+def lessons(request: Request, progress: Progress) -> Lessons:
+    """What a method learns from `request.pretrain_on`, whatever it is run on later."""
+    _sensible(request)
+    name, device = resolve("methods", request.method), _device(request.device)
+    wish, notes = _wish(request, device)
+    if not wish.pretrain_on:
+        raise PluginError("--on must name a corpus at least; see: list datasets")
+    _transferable([name], request, wish)
+    found = initials(name, wish, None, store(request.weights), Sources(request, progress))
+    return Lessons(list(found.values()), notes, device)
 
 
 def _chosen(kind: Any, asked: str) -> list[str]:
@@ -98,9 +138,38 @@ def _wish(request: Request, device: str) -> tuple[Wish, list[str]]:
     notes = []
     if not request.preset and preset == "quick":
         notes.append("preset quick: no GPU was found; the papers' sizes are --preset paper")
-    return Wish(
-        preset, request.modality, request.variant, _settings(request.settings), request.weights == "none"
-    ), notes
+    named = [name for name in request.pretrain_on.split(",") if name.strip() != "none"]
+    sources = tuple(dict.fromkeys(resolve("datasets", name) for name in named)) if request.pretrain_on else None
+    settings = _settings(request.settings)
+    return Wish(preset, request.modality, request.variant, settings, request.weights == "none", sources), notes
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Corpora to begin with, each opened once."""
+
+    request: Request
+    progress: Progress
+    known: dict[str, Arena] = field(default_factory=dict)
+
+    def __call__(self, name: str) -> Arena:
+        if name not in self.known:
+            dataset = opened(name, self.request.data_root, self.request.exclude, self.progress)
+            self.known[name] = material(dataset, self.request.task, self.progress)
+        return self.known[name]
+
+
+def _transferable(names: Sequence[str], request: Request, wish: Wish) -> list[str]:
+    """With `all`, methods that begin with no other corpus stay as they are, and that is said; else it is an error."""
+    alone = [name for name in names if not _set(name, wish).sources()]
+    if alone and request.method.strip() != "all":
+        raise PluginError(f"{alone[0]} begins with no other corpus; leave --pretrain-on out")
+    return [f"begin with no other corpus whatever --pretrain-on says: {', '.join(alone)}"] if alone else []
+
+
+def _set(name: str, wish: Wish) -> Method:
+    kind: type[Method] = load("methods", name)
+    return kind(*configured(name, kind, wish))
 
 
 def _settings(given: Sequence[str]) -> Mapping[str, Any]:
@@ -117,7 +186,8 @@ def _settings(given: Sequence[str]) -> Mapping[str, Any]:
     return found
 
 
-def _weights(asked: str) -> WeightStore:
+def store(asked: str) -> WeightStore:
+    """Where published weights are looked for."""
     if asked and asked != "none" and not Path(asked).is_dir():
         raise PluginError(f"--weights {asked}: there is no such folder; name one, or none")
     return WeightStore(Path(asked) if asked and asked != "none" else weights_folder(), none=asked == "none")

@@ -14,8 +14,9 @@ import numpy as np
 from benchmarks import console
 from benchmarks.corpora import opened
 from benchmarks.engine import arena, joined
-from benchmarks.plan import Arena, Row, Wish, row
+from benchmarks.plan import Arena, Row, row
 from benchmarks.prepare import Store, fill
+from benchmarks.settings import Wish
 from methods.base import Examples, RunContext
 from methods.parts.weights import WeightStore, folder
 

@@ -58,11 +58,16 @@ class CellRun:
     ) -> None:
         """Everything about a finished Cell; `figures` are further metrics, `marks` what its picture must say."""
         measured = {name: getattr(scores, name) for name in METRICS} | dict(figures)
-        self.tracker.metrics(self.run_id, [*self.curves, *((name, value, 0) for name, value in measured.items())])
+        self.curves += [(name, value, 0) for name, value in measured.items()]
         with TemporaryDirectory() as folder:
             write_scores(scores, Path(folder), marks)
-            (Path(folder) / "cell.json").write_text(json.dumps(facts, indent=1, default=str), encoding="utf-8")
             self.tracker.client.log_artifacts(self.run_id, folder)
+        self.finish_model(model, facts)
+
+    def finish_model(self, model: Path, facts: Mapping[str, Any]) -> None:
+        """A model, and what it was made of."""
+        self.flush()
+        self.tracker.client.log_text(self.run_id, json.dumps(facts, indent=1, default=str), "cell.json")
         self.tracker.client.log_artifacts(self.run_id, str(model), "model")
         self.tracker.client.set_terminated(self.run_id, "FINISHED")
 
@@ -128,9 +133,9 @@ class Tracker:
             )
         return str(found.experiment_id if found else self.client.create_experiment(name))
 
-    def finished(self, experiment: str, method: str) -> dict[str, Done]:
+    def finished(self, experiment: str, method: str, kind: str = "cell") -> dict[str, Done]:
         """A method's finished Cells, by key. Of several with one key the first that was begun counts."""
-        query = f"tags.`bench.method` = '{method}' and tags.`bench.kind` = 'cell' and attributes.status = 'FINISHED'"
+        query = f"tags.`bench.method` = '{method}' and tags.`bench.kind` = '{kind}' and attributes.status = 'FINISHED'"
         return {
             run.data.tags["bench.key"]: Done(run.info.run_id, run.data.metrics, run.data.tags.get("bench.source", ""))
             for run in self._search(experiment, query)  # the newest first
@@ -178,9 +183,9 @@ class Tracker:
 
     @contextmanager
     def cell(self, experiment: str, parent: str, title: str, tags: Mapping[str, Any]) -> Iterator[CellRun]:
-        """A child run. What ends otherwise than by `finish` is marked failed, with the reason."""
+        """A run, the child of another if there is one. What ends unfinished is marked failed, with the reason."""
         self._bury(experiment, str(tags["bench.key"]))
-        told = {"bench.kind": "cell", "mlflow.parentRunId": parent, **tags}
+        told = {"bench.kind": "cell", **({"mlflow.parentRunId": parent} if parent else {}), **tags}
         run_id = self._create(experiment, title, told)
         run = CellRun(self, run_id)
         try:
@@ -203,6 +208,18 @@ class Tracker:
                 raise TrackingError(
                     f"run {run_id} at {self.shown} is finished, but its answers are gone ({error}); run it --fresh"
                 ) from None
+
+    def model(self, run_id: str, folder: Path) -> Path:
+        """A finished run's model, in a folder below that one."""
+        from mlflow.exceptions import MlflowException
+
+        folder.mkdir(parents=True)
+        try:
+            return Path(self.client.download_artifacts(run_id, "model", str(folder)))
+        except (MlflowException, OSError) as error:
+            raise TrackingError(
+                f"run {run_id} at {self.shown} is finished, but its model is gone ({error}); run it --fresh"
+            ) from None
 
     def metrics(self, run_id: str, points: Sequence[tuple[str, float, int]]) -> None:
         """Values with their steps, in as many requests as they need."""

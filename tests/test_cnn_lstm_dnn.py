@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from benchmarks.plan import Wish, configured
+from benchmarks.settings import Wish, configured
 from datasets.base import Dataset, Media
 from methods.base import Examples, MethodError, Prepared, RunContext
 from methods.cnn_lstm_dnn import CnnLstmDnn, Config, Face, Recogniser, SoundAndMotion

@@ -10,9 +10,10 @@ from benchmarks import pool
 from benchmarks.console import progress
 from benchmarks.content import contents
 from benchmarks.engine import Engine, arena, training
-from benchmarks.plan import Wish, row
+from benchmarks.plan import row
 from benchmarks.plugins import build
 from benchmarks.prepare import Store
+from benchmarks.settings import Wish
 from benchmarks.track import Tracker
 from methods.parts.weights import WeightStore
 from protocols.base import ProtocolError

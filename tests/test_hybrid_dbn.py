@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.plan import Wish, configured
+from benchmarks.settings import Wish, configured
 from datasets.base import Media
 from methods.base import Examples, RunContext
 from methods.hybrid_dbn import Config, Hybrid, HybridDbn

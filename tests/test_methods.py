@@ -23,7 +23,7 @@ import pytest
 import torch
 
 from benchmarks import plugins
-from benchmarks.plan import PRESETS, Wish, configured, flat
+from benchmarks.settings import PRESETS, Wish, configured, flat
 from datasets.base import Media, UserError
 from methods.base import Examples, Method, MethodError, Modality, Prepared, RunContext
 from methods.parts.weights import WeightStore

@@ -11,8 +11,9 @@ import pytest
 from benchmarks import plan
 from benchmarks.console import progress
 from benchmarks.engine import arena
-from benchmarks.plan import Row, Wish, assigned, configured, row
+from benchmarks.plan import Row, row
 from benchmarks.plugins import PluginError, load
+from benchmarks.settings import Wish, assigned, configured
 from datasets.base import Dataset, DatasetError
 from methods.base import MethodError, Variant
 from methods.parts.weights import WeightStore
@@ -58,7 +59,7 @@ def test_whatever_changes_a_method_changes_every_key(bench: Bench) -> None:
 
 
 def test_whatever_is_asked_otherwise_changes_every_key(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "_available", lambda arena, modality: None)
+    monkeypatch.setattr(plan, "available", lambda arena, modality: None)
     toy(bench.plugins, "toy", ('modalities = frozenset({"audio"})', 'modalities = frozenset({"audio", "video"})'))
     here = corpus(bench.data)
     found = [

@@ -98,7 +98,7 @@ def test_published_weights_that_cannot_be_had_are_one_line(bench: Bench, monkeyp
         raise URLError("no network")
 
     monkeypatch.setattr("torch.hub.download_url_to_file", offline)
-    monkeypatch.setattr("benchmarks.plan._available", lambda arena, modality: None)
+    monkeypatch.setattr("benchmarks.plan.available", lambda arena, modality: None)
     monkeypatch.setenv("BENCH_WEIGHTS", str(bench.folder / "weights"))
     code, out, err = bench.run("--preset", "paper", "--modality", "video", method="vgg16-gru")
     assert (code, out) == (2, "")

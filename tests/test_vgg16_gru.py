@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torchvision.transforms.v2 import functional as transforms
 
-from benchmarks.plan import Wish, configured
+from benchmarks.settings import Wish, configured
 from methods.base import Examples, RunContext
 from methods.parts.training import Schedule
 from methods.parts.weights import WeightStore

@@ -21,7 +21,8 @@ from safetensors.numpy import save as packed
 
 import methods
 from benchmarks import new, plugins
-from benchmarks.plan import Wish, assigned, configured, flat, needed
+from benchmarks.plan import needed
+from benchmarks.settings import Wish, assigned, configured, flat
 from datasets.base import Entry, Media, Planned, Recorded, Scene, Track
 from datasets.rendering.face import Expression
 from datasets.rendering.factors import Factors

@@ -1,0 +1,27 @@
+"""What commands have in common on the command line."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print a JSON document instead.")]
+DataRoot = Annotated[
+    Path | None, typer.Option(help="Folder of the corpora, one folder each; default $BENCH_DATA, else ./data.")
+]
+DatasetName = Annotated[str, typer.Option("--dataset", help="Name of a corpus; see: list datasets.")]
+DatasetNames = Annotated[str, typer.Option("--dataset", help="Corpora, with commas between; see: list datasets.")]
+MethodNames = Annotated[str, typer.Option("--method", help="Methods, with commas between, or all; see: list methods.")]
+Exclude = Annotated[Path | None, typer.Option(help="File of clip or file names to leave out, one a line.")]
+Modality = Annotated[str, typer.Option(help="av, audio or video; default: the richest that the method has.")]
+Preset = Annotated[str, typer.Option(help="paper or quick; default: paper on a GPU, quick without.")]
+Variant = Annotated[str, typer.Option(help="A row of the method's own tables; see: list variants.")]
+WeightsFrom = Annotated[str, typer.Option("--weights", help="Folder of pretrained weights, or none to go without.")]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="key=value in the method's Config; repeatable.")]
+PretrainOn = Annotated[
+    str, typer.Option(help="Corpora to begin with, for methods that do, or none; default: as the paper did.")
+]
+Seeds = Annotated[int, typer.Option(help="Repeat everything with so many seeds.")]
+Task = Annotated[str, typer.Option(help="emotion, arousal or valence.")]
+TrackingUri = Annotated[str, typer.Option(help="Default $MLFLOW_TRACKING_URI, else sqlite:///mlflow.db.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]

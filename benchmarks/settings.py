@@ -1,0 +1,91 @@
+"""How a method is set: its paper's values, a variant, the quick preset, and single values by dotted names."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from benchmarks.plugins import PluginError
+from methods.base import Method
+
+PRESETS = ("paper", "quick")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is asked of each method, whatever the corpus."""
+
+    preset: str
+    modality: str = ""  # empty: the variant's, else the richest that the method has
+    variant: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)  # dotted names in the method's Config
+    weightless: bool = False  # --weights none
+    pretrain_on: tuple[str, ...] | None = None  # None: as the paper did; none of them: not at all
+
+
+def configured(name: str, kind: type[Method], wish: Wish) -> tuple[Any, str]:
+    """Config and modality, from the variant, the preset and single settings, in this order."""
+    config: Any = kind.Config()
+    modality = wish.modality
+    if wish.variant:
+        if wish.variant not in kind.variants:
+            there = ", ".join(kind.variants) or "none: it has no variants"
+            raise PluginError(f"{name} has no variant {wish.variant!r}; choose from {there}")
+        variant = kind.variants[wish.variant]
+        if modality and modality != variant.modality:
+            raise PluginError(
+                f"{name}'s {wish.variant} is a row for {variant.modality}; leave --modality {modality} out"
+            )
+        config, modality = variant.config, variant.modality
+    if wish.preset == "quick":
+        old = flat(config)
+        quick = {key: value(old[key]) if callable(value) else value for key, value in kind.quick.items()}
+        config = assigned(name, config, quick)
+    modality = modality or next(m for m in ("av", "audio", "video") if m in kind.modalities)
+    if modality not in kind.modalities:
+        raise PluginError(f"{name} has no modality {modality!r}; choose from {', '.join(sorted(kind.modalities))}")
+    return assigned(name, config, wish.settings), modality
+
+
+def flat(config: Any, before: str = "") -> dict[str, Any]:
+    """A Config by dotted names."""
+    found: dict[str, Any] = {}
+    for name, value in vars(config).items():
+        found |= flat(value, f"{before}{name}.") if dataclasses.is_dataclass(value) else {f"{before}{name}": value}
+    return found
+
+
+def assigned(name: str, config: Any, settings: Mapping[str, Any]) -> Any:
+    """A copy of a Config with some values changed; `a.b` is the field b of the part a."""
+    for dotted, value in settings.items():
+        head, _, rest = dotted.partition(".")
+        fields = [f.name for f in dataclasses.fields(config)]
+        if head not in fields:
+            raise PluginError(f"{name} has no setting {dotted!r}; choose from {', '.join(fields)}")
+        old = getattr(config, head)
+        if rest and not dataclasses.is_dataclass(old):
+            raise PluginError(f"{name}'s {head} has no parts, so there is no {dotted!r}")
+        new = assigned(f"{name}'s {head}", old, {rest: value}) if rest else _like(old, value, name, dotted)
+        hint = get_type_hints(type(config))[head]
+        if get_origin(hint) is Literal and new not in get_args(hint):
+            there = ", ".join(map(str, get_args(hint)))
+            raise PluginError(f"{name} has no {dotted} {new!r}; choose from {there}")
+        try:
+            config = dataclasses.replace(config, **{head: new})
+        except ValueError as error:
+            raise PluginError(f"{name}: {dotted}={value} cannot be: {error}") from None
+    return config
+
+
+def _like(old: Any, new: Any, name: str, dotted: str) -> Any:
+    """The new value, if it is of the old one's type; whole numbers are numbers too."""
+    if dataclasses.is_dataclass(old):
+        parts = ", ".join(f"{dotted}.{f.name}" for f in dataclasses.fields(old))
+        raise PluginError(f"{name}'s {dotted} has parts; set {parts}")
+    if isinstance(old, float) and isinstance(new, int) and not isinstance(new, bool):
+        new = float(new)
+    if isinstance(old, tuple) and isinstance(new, list):
+        new = tuple(new)
+    if old is not None and type(new) is not type(old):
+        raise PluginError(f"{name}: {dotted} is {type(old).__name__}, like {old!r}, but got {new!r}")
+    return new

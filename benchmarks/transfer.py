@@ -1,0 +1,103 @@
+"""Transfer: which other corpora a method's fits begin with, what must not be among them, and the models of them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmarks.console import Progress
+from benchmarks.plan import Arena, Initial, available, bare
+from benchmarks.plugins import PluginError, load
+from benchmarks.prepare import Stored, fill
+from benchmarks.record import initial_tags, provenance
+from benchmarks.settings import Wish, configured
+from benchmarks.track import Tracker
+from datasets.base import DatasetError
+from methods.base import Examples, Method, RunContext, Source, Weights
+
+Material = Callable[[str], Arena]  # a corpus by name, its clips without folds
+
+
+def initials(name: str, wish: Wish, target: Arena | None, weights: Weights, material: Material) -> dict[str, Initial]:
+    """By the method's own names. Without a target: for whatever it is run on later."""
+    config, modality = configured(name, load("methods", name), wish)
+    method: Method = load("methods", name)(config, modality)
+    there = replace(wish, modality="", variant="", pretrain_on=None)
+    found = {}
+    for part, source in method.sources().items():
+        if corpora := _corpora(source, wish, target):
+            made = bare(name, source.config, source.modality, there, weights)
+            arenas = tuple(_opened(corpus, material) for corpus in corpora)
+            for arena in arenas:
+                available(arena, source.modality)
+                _apart(arena, target)
+            found[part] = Initial(made, arenas)
+    return found
+
+
+def _corpora(source: Source, wish: Wish, target: Arena | None) -> tuple[str, ...]:
+    """Those that the user names, else those of the paper but for the target."""
+    here = target.dataset.name if target else ""
+    if wish.pretrain_on is None:
+        return tuple(name for name in source.corpora if name != here)
+    if here in wish.pretrain_on:
+        raise PluginError(f"{here} is what is tested on; leave it out of --pretrain-on")
+    return wish.pretrain_on
+
+
+def _opened(name: str, material: Material) -> Arena:
+    try:
+        return material(name)
+    except DatasetError as error:
+        raise DatasetError(f"{error}; or go without it: --pretrain-on none") from None
+
+
+def _apart(source: Arena, target: Arena | None) -> None:
+    """No clip of the target may be learnt from beforehand, whatever its name and container."""
+    if target is None:
+        return
+    media, sounds = (_by(target, kind) for kind in ("media", "sound"))
+    for clip in source.clips:
+        content = source.contents[clip.media.clip_id]
+        if twin := media.get(content.media) or sounds.get(content.sound):
+            raise DatasetError(
+                f"{clip.name} of {source.dataset.name} is the same recording as {twin} of {target.dataset.name}, "
+                "which is tested on; exclude one with --exclude FILE, or choose another --pretrain-on"
+            )
+
+
+def _by(arena: Arena, kind: str) -> Mapping[str, str]:
+    """Names of clips by a digest of what they hold."""
+    told = {getattr(arena.contents[clip.media.clip_id], kind): clip.name for clip in arena.clips}
+    told.pop("", None)
+    return told
+
+
+def taught(initial: Initial, seed: int, tracker: Tracker, device: str, progress: Progress, fresh: bool = False) -> str:
+    """The run that holds the model; it is fitted unless it was before."""
+    experiment = tracker.experiment("models of other corpora" + (" (STAND-IN)" if initial.standin else ""))
+    before = tracker.finished(experiment, initial.row.name, "initial").get(initial.key(seed))
+    if before and not fresh:
+        return before.run_id
+    clips = [clip for arena in initial.arenas for clip in arena.clips]
+    contents = {clip_id: content for arena in initial.arenas for clip_id, content in arena.contents.items()}
+    store = fill(initial.row, clips, contents, device, progress)
+    classes = tuple(sorted({clip.label for clip in clips}))
+    examples = Examples(Stored(store, [clip.media for clip in clips]), classes, tuple(clip.label for clip in clips))
+    with (
+        tracker.cell(experiment, "", initial.title, initial_tags(initial, seed, device)) as run,
+        progress(initial.title) as advance,
+        TemporaryDirectory() as folder,
+    ):
+
+        def log(name: str, value: float, step: int) -> None:
+            run.log(name, value, step)
+            advance(0, 1, f"epoch {step}: {name} {value:.3f}")
+
+        method = initial.row.method()
+        method.fit(examples, None, RunContext(seed, device, log, initial.row.pretrained))
+        method.save(Path(folder))
+        run.finish_model(Path(folder), provenance(initial, seed))
+    if before:
+        tracker.supersede(before.run_id)
+    return run.run_id
