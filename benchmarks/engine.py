@@ -15,7 +15,7 @@ from benchmarks.content import Content, contents, corpus_digest, tied
 from benchmarks.environment import describe, source
 from benchmarks.plan import Arena, Cell, Row
 from benchmarks.plugins import build, canonical
-from benchmarks.prepare import PreparationError, Store, Stored, fill
+from benchmarks.prepare import PreparationError, Store, Stored, fill, reason
 from benchmarks.record import audited, cell_tags, line, membership, row_record
 from benchmarks.track import METRICS, CellRun, Done, Tracker
 from benchmarks.transfer import taught
@@ -191,8 +191,8 @@ class Engine:
             for part, initial in row.initials.items():
                 try:
                     run_id = taught(initial, seed, self.tracker, self.device, self.progress)
-                except (PreparationError, MethodError) as error:
-                    return {}, f"{initial.title}: {str(error).strip()}"
+                except MethodError as error:
+                    return {}, str(error)
                 found[seed][part] = self.tracker.model(run_id, folder / f"{seed}-{part}")
         return found, ""
 
@@ -223,10 +223,8 @@ class Engine:
                     raise PreparationError(job.fault)
                 return self._fit_and_test(job, cell, job.store, run, told)
         except Exception as error:  # one Cell's fault, whatever it is, must not cost the others
-            lines = str(error).strip().splitlines() or [type(error).__name__]
-            why = lines[-1] if isinstance(error, MethodError) else f"{type(error).__name__}: {lines[-1]}"
-            self.tell(f"{title} failed: {why}")
-            return Result(cell, None, why)
+            self.tell(f"{title} failed: {reason(error)}")
+            return Result(cell, None, reason(error))
 
     def _fit_and_test(self, job: Job, cell: Cell, store: Store, run: CellRun, told: Callable[[str], None]) -> Result:
         def log(name: str, value: float, step: int) -> None:

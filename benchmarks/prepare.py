@@ -27,6 +27,13 @@ class PreparationError(Exception):
     """A method's preparation failed on a clip: a fault of the method, not of the user."""
 
 
+def reason(error: Exception) -> str:
+    """Why something failed, in a line."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    known = isinstance(error, UserError | PreparationError)
+    return lines[-1] if known else f"{type(error).__name__}: {lines[-1]}"
+
+
 @dataclass(frozen=True)
 class Store:
     """Inputs of one kind, a file a clip."""

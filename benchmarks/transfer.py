@@ -5,15 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.console import Progress
+from benchmarks.console import Progress, Tell
 from benchmarks.plan import Arena, Initial, available, bare
 from benchmarks.plugins import PluginError, load
-from benchmarks.prepare import Stored, fill
+from benchmarks.prepare import Stored, fill, reason
 from benchmarks.record import initial_tags, provenance
 from benchmarks.settings import Wish, configured
-from benchmarks.track import Tracker
+from benchmarks.track import CellRun, Tracker
 from datasets.base import DatasetError
-from methods.base import Examples, Method, RunContext, Source, Weights
+from methods.base import Examples, Method, MethodError, RunContext, Source, Weights
 
 Material = Callable[[str], Arena]  # a corpus by name, its clips without folds
 
@@ -81,23 +81,29 @@ def taught(initial: Initial, seed: int, tracker: Tracker, device: str, progress:
         return before.run_id
     clips = [clip for arena in initial.arenas for clip in arena.clips]
     contents = {clip_id: content for arena in initial.arenas for clip_id, content in arena.contents.items()}
-    store = fill(initial.row, clips, contents, device, progress)
-    classes = tuple(sorted({clip.label for clip in clips}))
-    examples = Examples(Stored(store, [clip.media for clip in clips]), classes, tuple(clip.label for clip in clips))
-    with (
-        tracker.cell(experiment, "", initial.title, initial_tags(initial, seed, device)) as run,
-        progress(initial.title) as advance,
-        TemporaryDirectory() as folder,
-    ):
-
-        def log(name: str, value: float, step: int) -> None:
-            run.log(name, value, step)
-            advance(0, 1, f"epoch {step}: {name} {value:.3f}")
-
-        method = initial.row.method()
-        method.fit(examples, None, RunContext(seed, device, log, initial.row.pretrained))
-        method.save(Path(folder))
-        run.finish_model(Path(folder), provenance(initial, seed))
+    try:
+        store = fill(initial.row, clips, contents, device, progress)
+        with (
+            tracker.cell(experiment, "", initial.title, initial_tags(initial, seed, device)) as run,
+            progress(initial.title) as advance,
+        ):
+            _learn(initial, seed, device, Stored(store, [clip.media for clip in clips]), run, advance)
+    except Exception as error:  # whatever it is, it must reach the user as what failed, and cost no other method
+        raise MethodError(f"{initial.title}: {reason(error)}") from error
     if before:
         tracker.supersede(before.run_id)
     return run.run_id
+
+
+def _learn(initial: Initial, seed: int, device: str, inputs: Stored, run: CellRun, advance: Tell) -> None:
+    def log(name: str, value: float, step: int) -> None:
+        run.log(name, value, step)
+        advance(0, 1, f"epoch {step}: {name} {value:.3f}")
+
+    labels = tuple(clip.label for arena in initial.arenas for clip in arena.clips)
+    method = initial.row.method()
+    examples = Examples(inputs, tuple(sorted(set(labels))), labels)
+    method.fit(examples, None, RunContext(seed, device, log, initial.row.pretrained))
+    with TemporaryDirectory() as folder:
+        method.save(Path(folder))
+        run.finish_model(Path(folder), provenance(initial, seed))
