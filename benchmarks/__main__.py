@@ -158,6 +158,9 @@ def prepare(
     device: Device = "auto",
     data_root: DataRoot = None,
     exclude: Exclude = None,
+    sheet: Annotated[
+        Path | None, typer.Option(help="Also draw what the method gets of some clips into this PNG.")
+    ] = None,
 ) -> None:
     """Fill the cache ahead of a run."""
     from benchmarks.prepare import PreparationError, fill
@@ -184,6 +187,11 @@ def prepare(
         console.out.print(
             f"{row.title}, {arena.dataset.name}: {len(arena.clips)} clips in {store.folder}", markup=False
         )
+        if sheet:
+            from benchmarks.sheet import draw_inputs, spread
+
+            shown = [(clip.name, store.read(clip.media)) for clip in spread(arena.clips)]
+            draw_inputs(shown, sheet.with_stem(f"{sheet.stem}-{row.name}-{arena.dataset.name}"), row.title)
     raise typer.Exit(failed)
 
 

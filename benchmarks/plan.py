@@ -74,6 +74,7 @@ class Row:
     initials: Mapping[str, "Initial"] = field(default_factory=dict)
     cells: tuple[Cell, ...] = ()
     key: str = ""
+    substituted: tuple[str, ...] = ()  # what took the place of tracks that the corpus lacks
 
     @property
     def stamps(self) -> tuple[str, ...]:
@@ -85,7 +86,7 @@ class Row:
             told.append(f"pretrain-on {','.join(self.wish.pretrain_on) or 'none'}")
         if unknown := {name for initial in self.initials.values() for name in initial.strangers}:
             told.append(f"identities in {','.join(sorted(unknown))} unknown")
-        return tuple(told)
+        return (*told, *self.substituted)
 
     def method(self) -> Method:
         return self.kind(self.config, self.modality)
@@ -179,7 +180,9 @@ def row(
 
     cells = tuple(cell(fold, seed) for seed in range(seeds) for fold in arena.folds)
     whole = {"protocol": arena.protocol, "variant": wish.variant, "cells": [cell.key for cell in cells]}
-    return replace(made, cells=cells, key=_digest(facts | whole))
+    lacking = [kind for kind in made.method().substitutes() if any(kind not in clip.media.has for clip in arena.clips)]
+    substituted = tuple(made.method().substitutes()[kind] for kind in lacking)
+    return replace(made, cells=cells, key=_digest(facts | whole), substituted=substituted)
 
 
 def _names(pretrained: Mapping[str, Path | None]) -> dict[str, str]:

@@ -1,15 +1,19 @@
-"""A contact sheet of a corpus: faces at three moments of each emotion, and one voice of each as a spectrogram."""
+"""Contact sheets: of a corpus, faces and a voice of each emotion; of a method, what its preparation makes of clips."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from datasets.base import Clip, DatasetError
+from methods.base import Prepared
 
 MOMENTS = (0.25, 0.5, 0.75)  # of the clip
 RATE = 16_000
+ROWS = 7  # clips of which a method's inputs are drawn
+COLUMNS = 4  # parts of an input that are drawn
 
 
 def draw(clips: Sequence[Clip], file: Path, title: str, standin: bool) -> None:
@@ -41,6 +45,12 @@ def draw(clips: Sequence[Clip], file: Path, title: str, standin: bool) -> None:
     pyplot.close(figure)
 
 
+def spread(clips: Sequence[Clip]) -> Sequence[Clip]:
+    """Some clips, of as many people and emotions as there are."""
+    ordered = sorted(clips, key=lambda clip: clip.name)
+    return [ordered[number] for number in np.unique(np.linspace(0, len(ordered) - 1, ROWS).round().astype(int))]
+
+
 def _example(clips: Sequence[Clip], row: int) -> Clip:
     """A clip with picture if there is one, of another person from row to row."""
     seen = [clip for clip in clips if "video" in clip.media.has] or list(clips)
@@ -54,3 +64,47 @@ def _pictures(clip: Clip) -> list[npt.NDArray[np.uint8]]:
         return []
     frames = list(clip.media.frames(10))
     return [frames[int(moment * len(frames))] for moment in MOMENTS]
+
+
+def draw_inputs(shown: Sequence[tuple[str, Prepared]], file: Path, title: str) -> None:
+    """What a method gets of some clips: pictures as they are, everything else as heat maps over time, a row a clip."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    parts = {(clip, name): _parts(array) for clip, inputs in shown for name, array in inputs.items()}
+    columns = {name: max(len(parts.get((clip, name), ())) for clip, _ in shown) for _, name in sorted(parts)}
+    total = sum(columns.values())
+    figure, grid = pyplot.subplots(
+        len(shown), total, figsize=(max(1.9 * total, 6), 1.8 * len(shown)), squeeze=False, layout="constrained"
+    )
+    figure.suptitle(title)
+    for cell in grid.flat:
+        cell.set_axis_off()
+    for (clip, inputs), row in zip(shown, grid, strict=True):
+        first = 0
+        for name, width in columns.items():
+            shape = f"{name} {list(inputs[name].shape)}" if name in inputs else f"no {name}"
+            row[first].set_title(f"{clip}: {shape}", fontsize=6, loc="left")
+            for cell, part in zip(row[first : first + width], parts.get((clip, name), ()), strict=False):
+                cell.imshow(
+                    part, aspect="equal" if part.ndim == 3 else "auto", origin="upper" if part.ndim == 3 else "lower"
+                )
+            first += width
+    figure.savefig(file, dpi=110)
+    pyplot.close(figure)
+
+
+def _parts(array: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+    """Up to COLUMNS pictures [height, width, 3] or maps [values, time] spread over a clip; of a series one map."""
+    if not array.size:
+        return []
+    if array.ndim < 3:  # [time, values], each value between its own extremes
+        series = np.atleast_2d(array).T.astype(float)
+        low, high = series.min(axis=1, keepdims=True), series.max(axis=1, keepdims=True)
+        return [(series - low) / np.maximum(high - low, 1e-9)]
+    chosen = array[np.unique(np.linspace(0, len(array) - 1, COLUMNS).round().astype(int))]
+    if array.dtype == np.uint8 and array.shape[-1] == 3:
+        return list(chosen)
+    return [part.reshape(*part.shape[:2], -1)[..., 0].astype(float) for part in chosen]

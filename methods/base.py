@@ -136,6 +136,10 @@ class Method(ABC):
         """
         return {}
 
+    def substitutes(self) -> Mapping[str, str]:
+        """What takes the place of tracks that a corpus may lack, by kind of track: it stands beside the results."""
+        return {}
+
     @abstractmethod
     def fit(self, train: Examples, validation: Examples | None, run: RunContext) -> None:
         """Learn from labelled examples."""

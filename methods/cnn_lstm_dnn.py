@@ -239,6 +239,9 @@ class CnnLstmDnn(Method):
     def preparation(self) -> Preparation:
         return SoundAndMotion(self.modality, self.config.sound, self.config.motion)
 
+    def substitutes(self) -> Mapping[str, str]:
+        return {"mocap": "tracked landmarks for mocap"} if self.modality != "audio" else {}
+
     def fit(self, train: Examples, validation: Examples | None, run: RunContext) -> None:
         clips = list(train.inputs)
         self._build(len(train.classes), run)
