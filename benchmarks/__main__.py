@@ -29,6 +29,7 @@ class Kind(StrEnum):
     protocols = "protocols"
     variants = "variants"
     published = "published"
+    weights = "weights"
 
 
 class New(StrEnum):
@@ -49,9 +50,11 @@ MethodNames = Annotated[str, typer.Option("--method", help="Methods, with commas
 Exclude = Annotated[Path | None, typer.Option(help="File of clip or file names to leave out, one a line.")]
 Modality = Annotated[str, typer.Option(help="av, audio or video; default: the richest that the method has.")]
 Preset = Annotated[str, typer.Option(help="paper or quick; default: paper on a GPU, quick without.")]
-Variant = Annotated[str, typer.Option(help="A row of the method's own tables; see: list variants.")]
+Variant = Annotated[str, typer.Option(help="Rows of the method's own tables, with commas between; see: list variants.")]
 WeightsFrom = Annotated[str, typer.Option("--weights", help="Folder of pretrained weights, or none to go without.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="key=value in the method's Config; repeatable.")]
+Seeds = Annotated[int, typer.Option(help="Repeat everything with so many seeds.")]
+TrackingUri = Annotated[str, typer.Option(help="Default $MLFLOW_TRACKING_URI, else sqlite:///mlflow.db.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 
 
@@ -65,12 +68,12 @@ def run(
     variant: Variant = "",
     preset: Preset = "",
     weights: WeightsFrom = "",
-    seeds: Annotated[int, typer.Option(help="Repeat everything with so many seeds.")] = 1,
+    seeds: Seeds = 1,
     settings: Settings = None,
     device: Device = "auto",
     data_root: DataRoot = None,
     exclude: Exclude = None,
-    tracking_uri: Annotated[str, typer.Option(help="Default $MLFLOW_TRACKING_URI, else sqlite:///mlflow.db.")] = "",
+    tracking_uri: TrackingUri = "",
     fresh: Annotated[bool, typer.Option(help="Run finished Cells again.")] = False,
     json: Json = False,
 ) -> None:
@@ -137,12 +140,52 @@ def prepare(
     raise typer.Exit(failed)
 
 
+@app.command()
+def reproduce(
+    method: Annotated[str, typer.Argument(help="A method with published numbers; see: list published.")],
+    table: Annotated[str, typer.Option(help="One table of its paper, like VI or 'Fig. 6'; default: all.")] = "",
+    preset: Preset = "",
+    weights: WeightsFrom = "",
+    seeds: Seeds = 1,
+    device: Device = "auto",
+    data_root: DataRoot = None,
+    exclude: Exclude = None,
+    tracking_uri: TrackingUri = "",
+    json: Json = False,
+) -> None:
+    """A paper's tables, published beside reproduced, on the corpora that are there. Exit code 1 if a Cell failed."""
+    from benchmarks.engine import Engine
+    from benchmarks.outcomes import show_arena
+    from benchmarks.reproduce import keep, show, stage
+    from benchmarks.run import Request
+    from benchmarks.track import Tracker
+
+    request = Request(
+        method, "", preset=preset, weights=weights, seeds=seeds, device=device, data_root=data_root,
+        exclude=_excluded(exclude),
+    )  # fmt: skip
+    tracker = Tracker(tracking_uri)
+    staged = stage(request, table, console.progress)
+    for note in staged.notes:
+        console.note(note)
+    for arena in staged.arenas:
+        show_arena(arena)
+    lines = staged.run(Engine(tracker, staged.device, console.progress, tell=console.warn))
+    if json:
+        console.write_json([line.told() for line in lines])
+    else:
+        show(lines)
+    if staged.plans:
+        console.note(keep(tracker, lines))
+    raise typer.Exit(1 if any(line.failed for line in lines) else 0)
+
+
 @app.command("list")
 def list_(kind: Kind, json: Json = False) -> None:
-    """What there is: methods, datasets, protocols; the rows of papers that can be run, and all numbers of papers."""
-    from benchmarks.listing import JSON_ONLY, ROWS
+    """What there is: methods, datasets, protocols, weights; rows of papers that can be run, and papers' numbers."""
+    from benchmarks.listing import IN_FULL, JSON_ONLY, ROWS
 
-    rows = ROWS[kind.value]()
+    rows = (IN_FULL if json else ROWS).get(kind.value, ROWS[kind.value])()
     if json:
         console.write_json(rows)
     elif rows:

@@ -26,7 +26,7 @@ class Request:
     protocol: str = ""
     task: str = "emotion"
     modality: str = ""
-    variant: str = ""
+    variant: str = ""  # or several, with commas between
     preset: str = ""
     weights: str = ""
     seeds: int = 1
@@ -57,7 +57,7 @@ def plan(request: Request, progress: Progress) -> Plan:
     methods = _chosen("methods", request.method)
     corpora = _chosen("datasets", request.dataset)
     device = _device(request.device)
-    wish, notes = _wish(request, device)
+    wishes, notes = _wishes(request, device)
     if request.protocol:
         build("protocols", canonical(request.protocol))
     fitting = [name for name in methods if _fits(name, request)]
@@ -65,14 +65,15 @@ def plan(request: Request, progress: Progress) -> Plan:
         notes.append(f"left out, for they have no modality {request.modality}: {', '.join(skipped)}")
     if not fitting:
         raise PluginError(f"no method has the modality {request.modality}; choose another, or leave --modality out")
-    for name in fitting:
+    asked = [(name, wish) for name in fitting for wish in wishes]
+    for name, wish in asked:
         configured(name, load("methods", name), wish)  # a wrong wish is told before anything is rendered or read
     weights = _weights(request.weights)
     arenas, rows = [], []
     for corpus in corpora:
         dataset = opened(corpus, request.data_root, request.exclude, progress)
         arenas.append(arena(dataset, request.task, request.protocol, progress))
-        rows += [(row(name, wish, arenas[-1], request.seeds, weights), arenas[-1]) for name in fitting]
+        rows += [(row(name, wish, arenas[-1], request.seeds, weights), arenas[-1]) for name, wish in asked]
     if any("weights none" in row_.stamps for row_, _ in rows):
         notes.append("weights none: what a paper took pretrained is random here, and the results are stamped so")
     return Plan(arenas, rows, notes, device)
@@ -91,16 +92,17 @@ def _fits(name: str, request: Request) -> bool:
     return asked_by_name or not request.modality or request.modality in load("methods", name).modalities
 
 
-def _wish(request: Request, device: str) -> tuple[Wish, list[str]]:
+def _wishes(request: Request, device: str) -> tuple[list[Wish], list[str]]:
+    """One for each variant, and what the user should know."""
     preset = request.preset or ("paper" if device == "cuda" else "quick")
     if preset not in PRESETS:
         raise PluginError(f"no preset is called {preset!r}; choose from {', '.join(PRESETS)}")
     notes = []
     if not request.preset and preset == "quick":
         notes.append("preset quick: no GPU was found; the papers' sizes are --preset paper")
-    return Wish(
-        preset, request.modality, request.variant, _settings(request.settings), request.weights == "none"
-    ), notes
+    variants = dict.fromkeys(name.strip() for name in request.variant.split(","))
+    settings, none = _settings(request.settings), request.weights == "none"
+    return [Wish(preset, request.modality, variant, settings, none) for variant in variants], notes
 
 
 def _settings(given: Sequence[str]) -> Mapping[str, Any]:
