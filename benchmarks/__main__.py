@@ -155,7 +155,6 @@ def reproduce(
 ) -> None:
     """A paper's tables, published beside reproduced, on the corpora that are there. Exit code 1 if a Cell failed."""
     from benchmarks.engine import Engine
-    from benchmarks.outcomes import show_arena
     from benchmarks.reproduce import keep, show, stage
     from benchmarks.run import Request
     from benchmarks.track import Tracker
@@ -166,10 +165,7 @@ def reproduce(
     )  # fmt: skip
     tracker = Tracker(tracking_uri)
     staged = stage(request, table, console.progress)
-    for note in staged.notes:
-        console.note(note)
-    for arena in staged.arenas:
-        show_arena(arena)
+    staged.announce()
     lines = staged.run(Engine(tracker, staged.device, console.progress, tell=console.warn))
     if json:
         console.write_json([line.told() for line in lines])
@@ -224,18 +220,9 @@ def check(
 
 
 def _excluded(file: Path | None) -> frozenset[str]:
-    if file is None:
-        return frozenset()
-    from datasets.base import DatasetError
+    from benchmarks.corpora import excluded
 
-    if not file.is_file():
-        raise DatasetError(f"there is no file {file} of names to exclude")
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{file} cannot be read as UTF-8 text ({error}); write one name a line") from None
-    lines = (line.partition("#")[0].strip() for line in text.splitlines())
-    return frozenset(filter(None, lines))
+    return excluded(file)
 
 
 @app.command()

@@ -9,7 +9,7 @@ from benchmarks import console
 from benchmarks.console import Progress
 from benchmarks.corpora import data_root
 from benchmarks.engine import Engine, Outcome, joined
-from benchmarks.plan import Arena
+from benchmarks.outcomes import show_arena
 from benchmarks.plugins import PluginError, canonical, load, resolve
 from benchmarks.published import UNSTATED, Number, measured, numbers, of_table
 from benchmarks.run import Plan, Request, plan
@@ -42,7 +42,7 @@ class Line:
     """A published number, and what became of it."""
 
     number: Number
-    status: str  # reproduced, incomplete, cannot be run, corpus absent or quoted
+    status: str  # reproduced, no clip (of the class), incomplete, cannot be run, corpus absent or quoted
     why: str = ""
     outcome: Outcome | None = None
 
@@ -84,6 +84,7 @@ class Line:
             "partial": arena.partial if arena else None,
             "clips": len(arena.clips) if arena else None,
             "preset": row.wish.preset if row else None,
+            "weights": row.weights if row else None,
             "stamps": ", ".join(row.stamps) if row else None,
             "status": self.status,
             "why": self.why,
@@ -115,15 +116,13 @@ class Staged:
     def device(self) -> str:
         return next((planned.device for planned in self.plans.values()), "cpu")
 
-    @property
-    def notes(self) -> Sequence[str]:
-        return list(dict.fromkeys(note for planned in self.plans.values() for note in planned.notes))
-
-    @property
-    def arenas(self) -> Sequence[Arena]:
-        """Each once, though several modalities meet there."""
+    def announce(self) -> None:
+        """What the user should know, and each arena once, though several modalities meet there."""
+        for note in dict.fromkeys(note for planned in self.plans.values() for note in planned.notes):
+            console.note(note)
         found = [arena for planned in self.plans.values() for arena in planned.arenas]
-        return list({(arena.dataset.name, arena.protocol, arena.task): arena for arena in found}.values())
+        for arena in {(arena.dataset.name, arena.protocol, arena.task): arena for arena in found}.values():
+            show_arena(arena)
 
     def run(self, engine: Engine) -> list[Line]:
         """Every row once, whatever number of published numbers it gives."""
@@ -141,7 +140,8 @@ class Staged:
         if not outcome.complete:
             cell, why = next(iter(outcome.failures.items()))
             return Line(number, "incomplete", f"{len(outcome.failures)} failed; {cell}: {why}", outcome)
-        return Line(number, "reproduced", "", outcome)
+        line = Line(number, "reproduced", "", outcome)
+        return line if line.values()[0] is not None else replace(line, status="no clip", why="none is of this class")
 
 
 def stage(request: Request, table: str, progress: Progress) -> Staged:
@@ -206,17 +206,15 @@ def _settings(lines: Sequence[Line]) -> str:
 
 def _shown(line: Line) -> dict[str, object]:
     number, (value, spread), told = line.number, line.values(), line.told()
-    difference = told["difference"]
+    difference, deviation = told["difference"], "" if spread is None else f" ± {100 * spread:.1f}"
     return {
         "row": number.row,
         "column": number.column,
         "dataset": f"STAND-IN of {number.dataset}" if line.standin else number.dataset,
-        "protocol": f"{told['protocol']} ({line.match})" if line.match else number.protocol,
+        "protocol (the paper's?)": f"{told['protocol']} ({line.match})" if line.match else number.protocol,
         "subjects": told["independence"] or "-",
         "published": f"{100 * number.value:.2f}",
-        "reproduced": line.status
-        if value is None
-        else f"{100 * value:.2f}" + (f" ± {100 * spread:.1f}" if spread is not None else ""),
+        "reproduced": line.status if value is None else f"{100 * value:.2f}{deviation}",
         "difference": f"{100 * difference:+.2f}" if isinstance(difference, float) else "",
     }
 

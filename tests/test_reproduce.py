@@ -145,6 +145,13 @@ def test_a_failed_cell_leaves_a_blank(bench: Bench, monkeypatch: pytest.MonkeyPa
     assert all(row["reproduced"] is None and "was meant to fail" in row["why"] for row in told[:7])
 
 
+def test_a_class_that_a_copy_lacks_leaves_a_blank(bench: Bench) -> None:
+    published(bench, RECALLS, RECALLS.splitlines(keepends=True)[2].replace("Angry", "Surprised"))
+    code, told, _ = reproduce(bench, "--table", "I")
+    assert (code, told[-1]["status"], told[-1]["reproduced"], told[-1]["difference"]) == (0, "no clip", None, None)
+    assert [row["status"] for row in told[:-1]] == ["reproduced"] * 5
+
+
 def test_a_standin_is_said_and_not_compared(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Dataset, "standin", property(lambda corpus: True))
     published(bench, RECALLS)
