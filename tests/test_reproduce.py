@@ -90,6 +90,18 @@ def test_a_row_is_run_once_and_never_again(bench: Bench) -> None:
     assert bench.json("--variant", "deep")[1][0]["metrics"]["accuracy_fold_sd"] == pytest.approx(first[0]["fold_sd"])
 
 
+def test_each_number_is_of_its_own_variant(bench: Bench) -> None:
+    more = '"wide": Variant(Config(rate=4_000), "audio", "Table 1"), '
+    toy(bench.plugins, "toy", ("variants = {", "variants = {" + more))
+    published(bench, RECALLS, RECALLS.replace("deep,", "wide,").replace("I,", "V,").replace("Fig. 2", "Fig. 3"))
+    code, told, _ = reproduce(bench)
+    assert (code, len(diary("fit"))) == (0, 4)
+    for row in told:
+        assert bench.client.get_run(row["run_id"]).data.params["variant"] == row["variant"]
+    again = bench.json("--variant", "wide, deep")[1]
+    assert [(row["variant"], row["trained_now"]) for row in again] == [("wide", 0), ("deep", 0)]
+
+
 def test_the_table_is_kept(bench: Bench) -> None:
     published(bench, RECALLS, QUOTED)
     _, told, err = reproduce(bench)
