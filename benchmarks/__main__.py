@@ -47,6 +47,7 @@ class Kind(StrEnum):
     protocols = "protocols"
     variants = "variants"
     published = "published"
+    weights = "weights"
 
 
 class New(StrEnum):
@@ -195,12 +196,49 @@ def prepare(
     raise typer.Exit(failed)
 
 
+@app.command()
+def reproduce(
+    method: Annotated[str, typer.Argument(help="A method with published numbers; see: list published.")],
+    table: Annotated[str, typer.Option(help="One table of its paper, like VI or 'Fig. 6'; default: all.")] = "",
+    preset: Preset = "",
+    weights: WeightsFrom = "",
+    pretrain_on: PretrainOn = "",
+    seeds: Seeds = 1,
+    device: Device = "auto",
+    data_root: DataRoot = None,
+    exclude: Exclude = None,
+    tracking_uri: TrackingUri = "",
+    json: Json = False,
+) -> None:
+    """A paper's tables, published beside reproduced, on the corpora that are there. Exit code 1 if a Cell failed."""
+    from benchmarks.engine import Engine
+    from benchmarks.reproduce import keep, show, stage
+    from benchmarks.run import Request
+    from benchmarks.track import Tracker
+
+    request = Request(
+        method, "", preset=preset, weights=weights, seeds=seeds, device=device, data_root=data_root,
+        exclude=_excluded(exclude), pretrain_on=pretrain_on,
+    )  # fmt: skip
+    tracker = Tracker(tracking_uri)
+    staged = stage(request, table, console.progress)
+    staged.announce()
+    lines = staged.run(Engine(tracker, staged.device, console.progress, tell=console.warn))
+    if json:
+        console.write_json([line.told() for line in lines])
+    else:
+        show(lines)
+    if staged.plans:
+        console.note(keep(tracker, lines))
+    raise typer.Exit(1 if any(line.failed for line in lines) else 0)
+
+
 @app.command("list")
 def list_(kind: Kind, json: Json = False) -> None:
-    """What there is: methods, datasets, protocols; the rows of papers that can be run, and all numbers of papers."""
-    from benchmarks.listing import JSON_ONLY, ROWS
+    """What there is: methods, datasets, protocols, weights; rows of papers that can be run, and papers' numbers."""
+    from benchmarks.listing import IN_FULL, JSON_ONLY, ROWS
 
-    rows = ROWS[kind.value]()
+    rows = (IN_FULL if json else ROWS).get(kind.value, ROWS[kind.value])()
     if json:
         console.write_json(rows)
     elif rows:
@@ -239,18 +277,9 @@ def check(
 
 
 def _excluded(file: Path | None) -> frozenset[str]:
-    if file is None:
-        return frozenset()
-    from datasets.base import DatasetError
+    from benchmarks.corpora import excluded
 
-    if not file.is_file():
-        raise DatasetError(f"there is no file {file} of names to exclude")
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{file} cannot be read as UTF-8 text ({error}); write one name a line") from None
-    lines = (line.partition("#")[0].strip() for line in text.splitlines())
-    return frozenset(filter(None, lines))
+    return excluded(file)
 
 
 @app.command()

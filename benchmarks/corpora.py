@@ -24,6 +24,20 @@ def cache() -> Path:
     return Path(os.environ.get(CACHE, ".benchmarks"))
 
 
+def excluded(file: Path | None) -> frozenset[str]:
+    """Names of clips or files to leave out, one a line."""
+    if file is None:
+        return frozenset()
+    if not file.is_file():
+        raise DatasetError(f"there is no file {file} of names to exclude")
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{file} cannot be read as UTF-8 text ({error}); write one name a line") from None
+    lines = (line.partition("#")[0].strip() for line in text.splitlines())
+    return frozenset(filter(None, lines))
+
+
 def located(name: str, given: Path | None, exclude: frozenset[str] = frozenset()) -> Dataset | None:
     """The corpus in the data root; None where nothing is configured. A configured root must hold it."""
     kind = load("datasets", name)

@@ -1,15 +1,16 @@
 """The rows of `list`: what plugins say of themselves."""
 
-import csv
 import dataclasses
 from collections.abc import Callable, Mapping
-from importlib.resources import files
 from pathlib import Path
 
 from benchmarks.plugins import describe, load, names
 
 Row = dict[str, object]
-JSON_ONLY = frozenset({"citation", "how_to_get", "layout", "column", "protocol", "task", "metric"})
+JSON_ONLY = frozenset(
+    {"citation", "how_to_get", "layout", "column", "protocol", "task", "metric", "reason"}
+    | {"looked_for", "url", "sha256", "sha256_is_whole", "differs"}
+)
 
 
 def _datasets() -> list[Row]:
@@ -55,14 +56,47 @@ def _variants() -> list[Row]:
     ]
 
 
+def _methods_in_full() -> list[Row]:
+    """With their papers, for which they must be imported."""
+    return [{**row, **_paper(str(row["name"]))} for row in _methods()]
+
+
+def _paper(name: str) -> Row:
+    kind = load("methods", name)
+    told = dataclasses.asdict(kind.paper)
+    apart = {key: told.pop(key) for key in ("left_unsaid", "departures")}
+    return {"modalities": sorted(kind.modalities), "paper": told, **apart}
+
+
 def _published() -> list[Row]:
     """The papers' own numbers, not those that they cite; a row without a variant cannot be run."""
-    rows: list[Row] = []
-    for name in names("methods"):
-        file = files("methods") / "published" / f"{name.replace('-', '_')}.csv"
-        if file.is_file():
-            told = csv.DictReader(file.read_text(encoding="utf-8").splitlines())
-            rows += [{"method": name, **row, "value": float(row["value"])} for row in told]
+    from benchmarks.published import numbers
+
+    return [vars(number) for name in names("methods") for number in numbers(name)]
+
+
+def _weights() -> list[Row]:
+    from methods.parts.weights import PUBLISHED, WeightStore, folder, genuine
+
+    store, rows = WeightStore(folder()), list[Row]()
+    for file in PUBLISHED:
+        found = store.there(file)
+        state = "absent" if found is None else "there" if genuine(file, found) else "ANOTHER FILE"
+        rows.append(
+            {
+                "name": file.name,
+                "methods": ", ".join(file.used_by),
+                "state": state,
+                "what": file.what,
+                "licence": file.licence,
+                "where": str(found or "not in " + " or ".join(str(place.parent) for place in store.places(file))),
+                "looked_for": [str(place) for place in store.places(file)],
+                "url": file.url,
+                "sha256": file.digest,
+                "sha256_is_whole": len(file.digest) == 64,
+                "differs": file.differs,
+            }
+        )
     return rows
 
 
@@ -72,4 +106,6 @@ ROWS: Mapping[str, Callable[[], list[Row]]] = {
     "protocols": _protocols,
     "variants": _variants,
     "published": _published,
+    "weights": _weights,
 }
+IN_FULL: Mapping[str, Callable[[], list[Row]]] = {"methods": _methods_in_full}  # for JSON

@@ -15,7 +15,7 @@ MethodNames = Annotated[str, typer.Option("--method", help="Methods, with commas
 Exclude = Annotated[Path | None, typer.Option(help="File of clip or file names to leave out, one a line.")]
 Modality = Annotated[str, typer.Option(help="av, audio or video; default: the richest that the method has.")]
 Preset = Annotated[str, typer.Option(help="paper or quick; default: paper on a GPU, quick without.")]
-Variant = Annotated[str, typer.Option(help="A row of the method's own tables; see: list variants.")]
+Variant = Annotated[str, typer.Option(help="Rows of the method's own tables, with commas between; see: list variants.")]
 WeightsFrom = Annotated[str, typer.Option("--weights", help="Folder of pretrained weights, or none to go without.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="key=value in the method's Config; repeatable.")]
 PretrainOn = Annotated[

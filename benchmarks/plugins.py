@@ -25,8 +25,13 @@ def names(kind: Kind) -> tuple[str, ...]:
 
 def describe(kind: Kind, name: str) -> str:
     """The first line of the plugin's docstring, read without importing it."""
-    tree = ast.parse(_files(kind)[resolve(kind, name)].read_text())
+    tree = ast.parse(file_of(kind, name).read_text())
     return (ast.get_docstring(tree) or "").partition("\n")[0]
+
+
+def file_of(kind: Kind, name: str) -> Path:
+    """The file that is the plugin."""
+    return _files(kind)[resolve(kind, name)]
 
 
 def resolve(kind: Kind, name: str) -> str:

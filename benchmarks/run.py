@@ -28,7 +28,7 @@ class Request:
     protocol: str = ""
     task: str = "emotion"
     modality: str = ""
-    variant: str = ""
+    variant: str = ""  # or several, with commas between
     preset: str = ""
     weights: str = ""
     seeds: int = 1
@@ -62,7 +62,7 @@ def plan(request: Request, progress: Progress) -> Plan:
     methods = _chosen("methods", request.method)
     corpora = _chosen("datasets", request.dataset)
     device = _device(request.device)
-    wish, notes = _wish(request, device)
+    wishes, notes = _wishes(request, device)
     if request.protocol:
         build("protocols", canonical(request.protocol))
     fitting = [name for name in methods if _fits(name, request)]
@@ -70,16 +70,17 @@ def plan(request: Request, progress: Progress) -> Plan:
         notes.append(f"left out, for they have no modality {request.modality}: {', '.join(skipped)}")
     if not fitting:
         raise PluginError(f"no method has the modality {request.modality}; choose another, or leave --modality out")
-    for name in fitting:
-        _set(name, wish)  # a wrong wish is told before anything is rendered or read
-    if request.pretrain_on:
-        notes += _transferable(fitting, request, wish)
+    asked = [(name, wish) for name in fitting for wish in wishes]
+    if request.pretrain_on:  # a wrong wish is told before anything is rendered or read
+        notes += _transferable(asked, request.method)
+    for name, wish in asked:
+        _set(name, wish)
     weights, sources = store(request.weights), Sources(request, progress)
     arenas, rows = [], []
     for corpus in corpora:
         dataset = opened(corpus, request.data_root, request.exclude, progress)
         arenas.append(here := arena(dataset, request.task, request.protocol, progress))
-        for name in fitting:
+        for name, wish in asked:
             taught = initials(name, wish, here, weights, sources)
             rows.append((row(name, wish, here, request.seeds, weights, taught), here))
     if any("weights none" in row_.stamps for row_, _ in rows):
@@ -110,12 +111,18 @@ def lessons(request: Request, progress: Progress) -> Lessons:
     """What a method learns from `request.pretrain_on`, whatever it is run on later."""
     _sensible(request)
     name, device = resolve("methods", request.method), _device(request.device)
-    wish, notes = _wish(request, device)
-    if not wish.pretrain_on:
+    wishes, notes = _wishes(request, device)
+    if not wishes[0].pretrain_on:
         raise PluginError("--on must name a corpus at least; see: list datasets")
-    _transferable([name], request, wish)
-    found = initials(name, wish, None, store(request.weights), Sources(request, progress))
+    _transferable([(name, wish) for wish in wishes], name)
+    weights, sources = store(request.weights), Sources(request, progress)
+    found = {id_: made for wish in wishes for id_, made in _lessons(name, wish, weights, sources)}
     return Lessons(list(found.values()), notes, device)
+
+
+def _lessons(name: str, wish: Wish, weights: WeightStore, sources: "Sources") -> Iterator[tuple[str, Initial]]:
+    """By key, for two variants may begin alike."""
+    yield from ((initial.key(0), initial) for initial in initials(name, wish, None, weights, sources).values())
 
 
 def _chosen(kind: Any, asked: str) -> list[str]:
@@ -131,7 +138,8 @@ def _fits(name: str, request: Request) -> bool:
     return asked_by_name or not request.modality or request.modality in load("methods", name).modalities
 
 
-def _wish(request: Request, device: str) -> tuple[Wish, list[str]]:
+def _wishes(request: Request, device: str) -> tuple[list[Wish], list[str]]:
+    """One for each variant, and what the user should know."""
     preset = request.preset or ("paper" if device == "cuda" else "quick")
     if preset not in PRESETS:
         raise PluginError(f"no preset is called {preset!r}; choose from {', '.join(PRESETS)}")
@@ -140,8 +148,9 @@ def _wish(request: Request, device: str) -> tuple[Wish, list[str]]:
         notes.append("preset quick: no GPU was found; the papers' sizes are --preset paper")
     named = [name for name in request.pretrain_on.split(",") if name.strip() != "none"]
     sources = tuple(dict.fromkeys(resolve("datasets", name) for name in named)) if request.pretrain_on else None
-    settings = _settings(request.settings)
-    return Wish(preset, request.modality, request.variant, settings, request.weights == "none", sources), notes
+    variants = dict.fromkeys(name.strip() for name in request.variant.split(","))
+    settings, none = _settings(request.settings), request.weights == "none"
+    return [Wish(preset, request.modality, variant, settings, none, sources) for variant in variants], notes
 
 
 @dataclass(frozen=True)
@@ -159,10 +168,10 @@ class Sources:
         return self.known[name]
 
 
-def _transferable(names: Sequence[str], request: Request, wish: Wish) -> list[str]:
+def _transferable(asked: Sequence[tuple[str, Wish]], method: str) -> list[str]:
     """With `all`, methods that begin with no other corpus stay as they are, and that is said; else it is an error."""
-    alone = [name for name in names if not _set(name, wish).sources()]
-    if alone and request.method.strip() != "all":
+    alone = list(dict.fromkeys(name for name, wish in asked if not _set(name, wish).sources()))
+    if alone and method.strip() != "all":
         raise PluginError(f"{alone[0]} begins with no other corpus; leave --pretrain-on out")
     return [f"begin with no other corpus whatever --pretrain-on says: {', '.join(alone)}"] if alone else []
 

@@ -177,6 +177,16 @@ class Tracker:
             self.client.set_terminated(run_id, "KILLED")
             raise
 
+    def keep_table(
+        self, experiment: str, title: str, tags: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
+    ) -> str:
+        """A run of its own for a table that was made from others' results."""
+        run_id = self._create(self.experiment(experiment), title, tags)
+        self.client.log_text(run_id, _table(rows), "table.csv")
+        self.note(run_id, "table.json", list(rows))
+        self.client.set_terminated(run_id, "FINISHED")
+        return run_id
+
     def note(self, run_id: str, name: str, value: Any) -> None:
         """A document beside a run's results."""
         self.client.log_dict(run_id, value, name)

@@ -84,10 +84,23 @@ class RunContext:
         return replace(self, log=lambda name, value, step: self.log(f"{stage}_{name}", value, step))
 
 
+@dataclass(frozen=True)
+class WeightsFile:
+    """A file of published weights; `methods.parts.weights` lists ours."""
+
+    name: str
+    url: str
+    digest: str  # its SHA-256, or as much of the beginning as is published
+    used_by: tuple[str, ...] = ()  # methods
+    what: str = ""
+    licence: str = ""
+    differs: str = ""  # from what papers took, and what becomes of it here
+
+
 class Weights(Protocol):
     """Where published weights come from; `methods.parts.weights` has the one implementation."""
 
-    def find(self, name: str, url: str, digest: str) -> Path | None:
+    def find(self, file: WeightsFile) -> Path | None:
         """The file, or None where the user asked to go without; an error that says what to put where."""
 
 

@@ -22,6 +22,7 @@ from methods.parts.fusion import Fusing, FusionNetwork, fit_scale
 from methods.parts.pooled import OneVersusOne, Segments, ensemble
 from methods.parts.segment_pairs import Cutting, Pictures, SegmentPairs
 from methods.parts.training import Schedule, fit
+from methods.parts.weights import ALEXNET, C3D
 
 
 @dataclass(frozen=True)
@@ -179,10 +180,10 @@ class HybridDbn(Method):
 
     def pretrained(self, weights: Weights) -> Mapping[str, Path | None]:
         """Of a tower with the published channels; a small one starts from nothing."""
-        published = {"audio": (alexnet.CHANNELS, alexnet.IMAGENET), "video": (c3d.CHANNELS, c3d.SPORTS_1M)}
+        published = {"audio": (alexnet.CHANNELS, ALEXNET), "video": (c3d.CHANNELS, C3D)}
         used = {name: told for name, told in published.items() if self.modality in (name, "av")}
         return {
-            name: weights.find(*file)
+            name: weights.find(file)
             for name, (channels, file) in used.items()
             if getattr(self.config, name).channels == channels
         }

@@ -23,8 +23,8 @@ from methods.parts.audio import Mfcc
 from methods.parts.faces import FaceTracker, crop_box
 from methods.parts.ragged import Ragged
 from methods.parts.training import Schedule, fit
+from methods.parts.weights import VGG16
 
-IMAGENET = ("vgg16-397923af.pth", "https://download.pytorch.org/models/vgg16-397923af.pth", "397923af")
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pictures
 
 
@@ -113,7 +113,7 @@ class ImagenetVgg16:
     """Fig. 3: the five blocks of VGG16 up to the last pooling, never trained here; faces become rows of numbers."""
 
     def __init__(self, file: Path | None) -> None:
-        self.key = f"vgg16 {IMAGENET[2] if file else 'random'}"
+        self.key = f"vgg16 {VGG16.digest if file else 'random'}"
         self.file = file
 
     @cached_property
@@ -256,7 +256,7 @@ class Vgg16Gru(Method):
     def frozen(self, weights: Weights) -> Frozen | None:
         if self.modality == "audio" or self.config.channels:
             return None
-        return ImagenetVgg16(weights.find(*IMAGENET))
+        return ImagenetVgg16(weights.find(VGG16))
 
     def fit(self, train: Examples, validation: Examples | None, run: RunContext) -> None:  # noqa: ARG002
         sequences = _sequences(train, run.device)

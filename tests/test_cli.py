@@ -19,14 +19,16 @@ from benchmarks import plugins
 from benchmarks.new import write
 from datasets.base import Clip, Dataset, Media, Track
 from datasets.standin import render
-from methods.base import Examples, RunContext
+from methods.base import Examples, Paper, RunContext
 from tests.conftest import REAL, Run
 from tests.test_media import sound_file
 
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["list", "datasets"], ["list", "protocols"], ["list", "methods"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], *(["list", kind] for kind in (*plugins.BASES, "published", "weights"))]
+)
 def test_light_commands_import_nothing_heavy(arguments: list[str]) -> None:
     code = (
         "import sys; sys.argv = ['benchmarks', *sys.argv[1:]]\n"
@@ -45,6 +47,25 @@ def test_list_as_json(kind: str, run: Run) -> None:
     code, out, _ = run("list", kind, "--json")
     assert code == 0
     assert [row["name"] for row in json.loads(out)] == list(plugins.names(kind))  # type: ignore[arg-type]
+
+
+def test_methods_as_json_tell_their_papers(run: Run) -> None:
+    for row in json.loads(run("list", "methods", "--json")[1]):
+        kind = plugins.load("methods", row["name"])
+        told = {**row["paper"], "left_unsaid": row["left_unsaid"], "departures": row["departures"]}
+        assert Paper(**told) == kind.paper
+        assert set(row["modalities"]) == kind.modalities
+
+
+def test_published_numbers_as_json(run: Run) -> None:
+    rows = json.loads(run("list", "published", "--json")[1])
+    (best,) = (row for row in rows if (row["table"], row["row"], row["column"]) == ("XI", "Ours", "RML"))
+    del best["reason"]
+    assert best == {
+        "method": "hybrid-dbn", "table": "XI", "row": "Ours", "column": "RML", "dataset": "rml",
+        "protocol": "leave-one-subject-out", "modality": "av", "task": "emotion", "metric": "accuracy",
+        "value": 0.8036, "variant": "dbn-2",
+    }  # fmt: skip
 
 
 @pytest.mark.xdist_group("rml")

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from methods.base import MethodError, RunContext
+from methods.base import MethodError, RunContext, WeightsFile
 from methods.parts import networks, weights
 from methods.parts.ragged import Ragged
 from methods.parts.training import Schedule, batches, fit
@@ -163,7 +163,7 @@ def refuse(url: str, target: str, progress: bool) -> None:
 def test_weights_that_cannot_be_had_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
     with pytest.raises(MethodError) as caught:
-        WeightStore(tmp_path / "new").find("net.pth", URL, "abc")
+        WeightStore(tmp_path / "new").find(WeightsFile("net.pth", URL, "abc"))
     told = str(caught.value)
     assert "\n" not in told
     for part in (str(tmp_path / "new" / "net.pth"), URL, "no network", "--weights DIR", "--weights none"):
@@ -177,15 +177,15 @@ def test_weights_are_downloaded_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     digest = hashlib.sha256(b"weights").hexdigest()[:8]
     monkeypatch.setattr(torch.hub, "download_url_to_file", download)
-    assert WeightStore(tmp_path).find("net.pth", URL, digest) == tmp_path / "net.pth"
+    assert WeightStore(tmp_path).find(WeightsFile("net.pth", URL, digest)) == tmp_path / "net.pth"
     monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
-    assert WeightStore(tmp_path).find("net.pth", URL, digest) == tmp_path / "net.pth"
+    assert WeightStore(tmp_path).find(WeightsFile("net.pth", URL, digest)) == tmp_path / "net.pth"
 
 
 def test_other_weights_are_refused(tmp_path: Path) -> None:
     (tmp_path / "net.pth").write_bytes(b"something else")
     with pytest.raises(MethodError) as caught:
-        WeightStore(tmp_path).find("net.pth", URL, "0" * 8)
+        WeightStore(tmp_path).find(WeightsFile("net.pth", URL, "0" * 8))
     told = str(caught.value)
     assert "\n" not in told
     assert str(tmp_path / "net.pth") in told and URL in told
@@ -193,7 +193,7 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
 
 def test_none_asks_for_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
-    assert WeightStore(tmp_path / "nowhere", none=True).find("net.pth", URL, "abc") is None
+    assert WeightStore(tmp_path / "nowhere", none=True).find(WeightsFile("net.pth", URL, "abc")) is None
     assert not (tmp_path / "nowhere").exists()
 
 

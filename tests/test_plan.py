@@ -80,7 +80,9 @@ def test_whatever_is_asked_otherwise_changes_every_key(bench: Bench, monkeypatch
 STARTS = (
     "    def fit(self, train, validation, run):",
     """    def pretrained(self, weights):
-        return {"ears": weights.find("ears.pth", "https://nowhere.invalid/ears.pth", "")}
+        from methods.base import WeightsFile
+
+        return {"ears": weights.find(WeightsFile("ears.pth", "https://nowhere.invalid/ears.pth", ""))}
 
     def fit(self, train, validation, run):
         note(f"starts from {run.pretrained}")""",

@@ -14,7 +14,6 @@ from torch.nn.functional import interpolate
 
 from methods.parts.networks import he_initialised
 
-IMAGENET = ("alexnet-owt-7be5be79.pth", "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth", "7be5be79")
 CHANNELS = (64, 192, 384, 256, 256)
 
 

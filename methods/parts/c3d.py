@@ -13,10 +13,7 @@ from torch.nn.functional import interpolate
 
 from methods.parts.networks import he_initialised
 
-# OpenMMLab's conversion of the authors' Caffe file; it ends with fc7 and takes RGB in 0..255 less MEAN
-_NAME = "c3d_sports1m_pretrain_20201016-dcc47ddc.pth"
-SPORTS_1M = (_NAME, f"https://download.openmmlab.com/mmaction/recognition/c3d/{_NAME}", "dcc47ddc")
-MEAN = (104.0, 117.0, 128.0)
+MEAN = (104.0, 117.0, 128.0)  # what OpenMMLab's conversion of the authors' weights takes RGB in 0..255 less of
 CHANNELS = (64, 128, 256, 256, 512, 512, 512, 512)
 FRAMES = 16
 

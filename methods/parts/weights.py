@@ -1,14 +1,48 @@
-"""Published weights: found on disk, else downloaded, else one line that says what to put where."""
+"""Published weights: which there are, and where: found on disk, else downloaded, else one line that says what to do."""
 
 import hashlib
 import os
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from urllib.error import URLError
 
-from methods.base import MethodError
+from methods.base import MethodError, WeightsFile
 
 FOLDER = "BENCH_WEIGHTS"
+
+ALEXNET = WeightsFile(
+    "alexnet-owt-7be5be79.pth",
+    "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
+    "7be5be79",
+    used_by=("hybrid-dbn",),
+    what="AlexNet on ImageNet, trained by torchvision",
+    licence="BSD-3-Clause (torchvision); ImageNet's pictures are for research that is not commercial",
+    differs="channels 64-192-384-256-256 on one GPU ('one weird trick'), not normalised; Caffe's and MatConvNet's have "
+    "96-256-384-384-256, convolutions in two groups and local response normalisation; all layers but fc8 are taken",
+)
+_C3D = "c3d_sports1m_pretrain_20201016-dcc47ddc.pth"
+C3D = WeightsFile(
+    _C3D,
+    f"https://download.openmmlab.com/mmaction/recognition/c3d/{_C3D}",
+    "dcc47ddc",
+    used_by=("hybrid-dbn",),
+    what="C3D on Sports-1M, OpenMMLab's conversion of the authors' Caffe file; the digest in its name is not confirmed",
+    licence="Apache-2.0 (MMAction2); none is known of the authors' own file",
+    differs="Caffe's takes BGR less a mean clip, ours RGB less a mean colour; it ends with fc7, so fc8 is fresh, and "
+    "so is fc6 where pictures are not 112 x 112",
+)
+VGG16 = WeightsFile(
+    "vgg16-397923af.pth",
+    "https://download.pytorch.org/models/vgg16-397923af.pth",
+    "397923af",
+    used_by=("vgg16-gru",),
+    what="VGG16 on ImageNet, trained by torchvision",
+    licence="BSD-3-Clause (torchvision); ImageNet's pictures are for research that is not commercial",
+    differs="Keras' are the authors' Caffe weights for BGR less a mean colour; these were trained anew, for RGB of "
+    "mean 0 and deviation 1; the layers before the last pooling are taken",
+)
+PUBLISHED = (ALEXNET, C3D, VGG16)
 
 
 @dataclass(frozen=True)
@@ -18,28 +52,44 @@ class WeightStore:
     folder: Path
     none: bool = False
 
-    def find(self, name: str, url: str, digest: str) -> Path | None:
-        """A file whose SHA-256 starts with `digest`."""
+    def find(self, file: WeightsFile) -> Path | None:
+        """The file as it was published, from the folder, PyTorch's cache or the net."""
         if self.none:
             return None
-        file = self.folder / name
-        if not file.is_file():
-            _download(url, file)
-        found = _sha256(file)
-        if not found.startswith(digest):
+        found = self.there(file) or _download(file.url, self.folder / file.name)
+        if not genuine(file, found):
             raise MethodError(
-                f"{file} is not the published file (SHA-256 {found[:16]}, not {digest}…); get {url} again"
+                f"{found} is not the published file (SHA-256 {_sha256(found)[:16]}, not {file.digest}…); "
+                f"get {file.url} again"
             )
-        return file
+        return found
+
+    def places(self, file: WeightsFile) -> tuple[Path, ...]:
+        """Where it is looked for, in this order."""
+        return tuple(dict.fromkeys((self.folder / file.name, torch_cache() / file.name)))
+
+    def there(self, file: WeightsFile) -> Path | None:
+        """A file of its name, whatever it holds."""
+        return next((place for place in self.places(file) if place.is_file()), None)
+
+
+def genuine(file: WeightsFile, found: Path) -> bool:
+    """Whether a file is the published one."""
+    return _sha256(found).startswith(file.digest)
+
+
+def torch_cache() -> Path:
+    """The folder of PyTorch's own downloads."""
+    home = Path(os.environ.get("TORCH_HOME", Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "torch"))
+    return (home / "hub" / "checkpoints").expanduser()
 
 
 def folder() -> Path:
     """Where weights lie unless asked otherwise: $BENCH_WEIGHTS, else the cache of PyTorch's own downloads."""
-    home = Path(os.environ.get("TORCH_HOME", Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "torch"))
-    return Path(os.environ.get(FOLDER, home / "hub" / "checkpoints")).expanduser()
+    return Path(os.environ.get(FOLDER, torch_cache())).expanduser()
 
 
-def _download(url: str, file: Path) -> None:
+def _download(url: str, file: Path) -> Path:
     from torch.hub import download_url_to_file
 
     try:
@@ -50,8 +100,15 @@ def _download(url: str, file: Path) -> None:
             f"{file} is not there and cannot be downloaded ({getattr(error, 'reason', error)}); "
             f"get {url}, put it there (or name its folder with --weights DIR), or ask for --weights none"
         ) from None
+    return file
 
 
 def _sha256(file: Path) -> str:
+    told = file.stat()
+    return _digest(file, told.st_size, told.st_mtime_ns)
+
+
+@cache
+def _digest(file: Path, size: int, changed: int) -> str:  # noqa: ARG001  a file that changed is read again
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,236 @@
+"""The `reproduce` command: the rows of a paper's tables through the engine, published beside reproduced."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from benchmarks import console
+from benchmarks.console import Progress
+from benchmarks.corpora import data_root
+from benchmarks.engine import Engine, Outcome, joined
+from benchmarks.outcomes import show_arena
+from benchmarks.plugins import PluginError, canonical, load, resolve
+from benchmarks.published import UNSTATED, Number, measured, numbers, of_table
+from benchmarks.run import Plan, Request, plan
+from benchmarks.track import Tracker
+from datasets.base import DatasetError
+from protocols.base import ProtocolError
+from protocols.scores import Scores
+
+EXPERIMENT = "reproductions"
+NO_DIFFERENCE = "rows on a STAND-IN have no difference: it would say nothing about the paper"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a number was measured: of one place all variants are planned together."""
+
+    dataset: str
+    protocol: str
+    task: str
+    modality: str
+
+    @classmethod
+    def of(cls, number: Number) -> "Place":
+        stated = number.protocol if number.protocol != UNSTATED else load("datasets", number.dataset).default_protocol
+        return cls(number.dataset, canonical(stated), number.task, number.modality)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A published number, and what became of it."""
+
+    number: Number
+    status: str  # reproduced, no clip (of the class), incomplete, cannot be run, corpus absent or quoted
+    why: str = ""
+    outcome: Outcome | None = None
+
+    @property
+    def standin(self) -> bool:
+        return bool(self.outcome and self.outcome.arena.dataset.standin)
+
+    @property
+    def failed(self) -> bool:
+        return self.status in ("incomplete", "cannot be run")
+
+    def values(self) -> tuple[float | None, float | None]:
+        """Pooled over all test clips (the mean over seeds), and the standard deviation over folds and seeds."""
+        by_seed: dict[int, list[Scores]] = {}
+        for result in self.outcome.finished if self.outcome and self.outcome.complete else ():
+            if result.scores:
+                by_seed.setdefault(result.cell.seed, []).append(result.scores)
+        pooled = self._measured([joined(parts) for parts in by_seed.values()])
+        folds = self._measured([scores for parts in by_seed.values() for scores in parts])
+        spread = float(np.std(folds, ddof=1)) if len(folds) > 1 else None
+        return (float(np.mean(pooled)), spread) if pooled else (None, None)
+
+    def _measured(self, found: Sequence[Scores]) -> list[float]:
+        """Without those in which no clip is of the class that is asked for."""
+        return [value for scores in found if (value := measured(self.number, scores)) is not None]
+
+    def told(self) -> dict[str, object]:
+        """A row of the table that is kept, and of the JSON document."""
+        number, (value, spread) = self.number, self.values()
+        row, arena = (self.outcome.row, self.outcome.arena) if self.outcome else (None, None)
+        return {
+            **{name: getattr(number, name) for name in ("method", "table", "row", "column", "dataset")},
+            "standin": arena.dataset.standin if arena else None,
+            **{name: getattr(number, name) for name in ("modality", "task", "metric", "variant")},
+            "protocol": Place.of(number).protocol if number.variant else number.protocol,
+            "protocol_of_the_paper": number.protocol,
+            "match": self.match,
+            "independence": row.independence(arena.independence) if row and arena else None,
+            "partial": arena.partial if arena else None,
+            "clips": len(arena.clips) if arena else None,
+            "preset": row.wish.preset if row else None,
+            "weights": row.weights if row else None,
+            "stamps": ", ".join(row.stamps) if row else None,
+            "status": self.status,
+            "why": self.why,
+            "published": number.value,
+            "reproduced": value,
+            "fold_sd": spread,
+            "difference": None if value is None or self.standin else value - number.value,
+            "run_id": self.outcome.run_id if self.outcome else None,
+        }
+
+    @property
+    def match(self) -> str:
+        """Whether the protocol is the paper's."""
+        if not self.number.variant:
+            return ""
+        return "paper does not say" if self.number.protocol == UNSTATED else "yes"
+
+
+@dataclass(frozen=True)
+class Staged:
+    """All numbers, and the plans of those that can be run."""
+
+    method: str
+    numbers: Sequence[Number]
+    plans: Mapping[Place, Plan]
+    hindered: Mapping[Place, tuple[str, str]]  # status and why
+
+    @property
+    def device(self) -> str:
+        return next((planned.device for planned in self.plans.values()), "cpu")
+
+    def announce(self) -> None:
+        """What the user should know, and each arena once, though several modalities meet there."""
+        for note in dict.fromkeys(note for planned in self.plans.values() for note in planned.notes):
+            console.note(note)
+        found = [arena for planned in self.plans.values() for arena in planned.arenas]
+        for arena in {(arena.dataset.name, arena.protocol, arena.task): arena for arena in found}.values():
+            show_arena(arena)
+
+    def run(self, engine: Engine) -> list[Line]:
+        """Every row once, whatever number of published numbers it gives."""
+        rows = [(place, *found) for place, planned in self.plans.items() for found in planned.rows]
+        outcomes = {(place, row.wish.variant): engine.run(row, arena) for place, row, arena in rows}
+        return [self._line(number, outcomes) for number in self.numbers]
+
+    def _line(self, number: Number, outcomes: Mapping[tuple[Place, str], Outcome]) -> Line:
+        if not number.variant:
+            return Line(number, "quoted", number.reason or "it names no variant that could be run")
+        place = Place.of(number)
+        if place in self.hindered:
+            return Line(number, *self.hindered[place])
+        outcome = outcomes[place, number.variant]
+        if not outcome.complete:
+            cell, why = next(iter(outcome.failures.items()))
+            return Line(number, "incomplete", f"{len(outcome.failures)} failed; {cell}: {why}", outcome)
+        line = Line(number, "reproduced", "", outcome)
+        return line if line.values()[0] is not None else replace(line, status="no clip", why="none is of this class")
+
+
+def stage(request: Request, table: str, progress: Progress) -> Staged:
+    """The numbers of a table (or of all) and plans for them; nothing has begun. `request` names the method alone."""
+    method = resolve("methods", request.method)
+    found = numbers(method)
+    if not found:
+        raise PluginError(f"{method} has no published numbers; run --method {method} compares it on a corpus")
+    root = data_root(request.data_root)
+    if root and not root.is_dir():
+        raise DatasetError(f"there is no folder {root} of corpora; name another, or none for stand-ins")
+    chosen = of_table(found, table)
+    variants: dict[Place, list[str]] = {}
+    for number in chosen:
+        if number.variant:
+            variants.setdefault(Place.of(number), []).append(number.variant)
+    plans: dict[Place, Plan] = {}
+    hindered: dict[Place, tuple[str, str]] = {}
+    for place, asked in variants.items():
+        if absent := _absent(place.dataset, request):
+            hindered[place] = ("corpus absent", absent)
+            continue
+        asks = replace(
+            request, method=method, dataset=place.dataset, protocol=place.protocol, task=place.task,
+            modality=place.modality, variant=",".join(dict.fromkeys(asked)),
+        )  # fmt: skip
+        try:
+            plans[place] = plan(asks, progress)
+        except (DatasetError, ProtocolError) as error:  # one corpus' fault must not cost the others
+            hindered[place] = ("cannot be run", str(error))
+    return Staged(method, chosen, plans, hindered)
+
+
+def _absent(dataset: str, request: Request) -> str:
+    """How to get a corpus that the configured data root does not hold."""
+    root = data_root(request.data_root)
+    if root is None or (root / dataset).is_dir():
+        return ""
+    corpus = load("datasets", dataset)
+    return f"{corpus.title} is not at {root / dataset}; {corpus.how_to_get}"
+
+
+def show(lines: Sequence[Line]) -> None:
+    """One table for each of the paper's, then why some numbers are missing."""
+    for table in dict.fromkeys(line.number.where for line in lines):
+        here = [line for line in lines if line.number.where == table]
+        console.out.print(f"{here[0].number.method}, {table}, {_settings(here)}", style="bold", markup=False)
+        console.table([_shown(line) for line in here])
+    for status, dataset, why in dict.fromkeys((line.status, line.number.dataset, line.why) for line in lines):
+        if why:
+            console.out.print(f"{status} ({dataset}): {why}", style="dim", markup=False)
+    if any(line.standin for line in lines):
+        console.out.print(NO_DIFFERENCE, style="yellow", markup=False)
+    console.out.print("% over all test clips ± standard deviation over folds and seeds", style="dim", markup=False)
+
+
+def _settings(lines: Sequence[Line]) -> str:
+    rows = [line.outcome.row for line in lines if line.outcome]
+    told = dict.fromkeys(" ".join((f"preset {row.wish.preset}", *row.stamps)) for row in rows)
+    return ", ".join(told) or "not run"
+
+
+def _shown(line: Line) -> dict[str, object]:
+    number, (value, spread), told = line.number, line.values(), line.told()
+    difference, deviation = told["difference"], "" if spread is None else f" ± {100 * spread:.1f}"
+    return {
+        "row": number.row,
+        "column": number.column,
+        "dataset": f"STAND-IN of {number.dataset}" if line.standin else number.dataset,
+        "protocol (the paper's?)": f"{told['protocol']} ({line.match})" if line.match else number.protocol,
+        "subjects": told["independence"] or "-",
+        "published": f"{100 * number.value:.2f}",
+        "reproduced": line.status if value is None else f"{100 * value:.2f}{deviation}",
+        "difference": f"{100 * difference:+.2f}" if isinstance(difference, float) else "",
+    }
+
+
+def keep(tracker: Tracker, lines: Sequence[Line]) -> str:
+    """The table in a run of its own; where it is."""
+    standin = any(line.standin for line in lines)
+    experiment = EXPERIMENT + (" (STAND-IN)" if standin else "")
+    tables = ", ".join(dict.fromkeys(line.number.where for line in lines))
+    tags = {
+        "bench.kind": "reproduction",
+        "bench.method": lines[0].number.method,
+        "bench.tables": tables,
+        "bench.standin": standin,
+    }
+    run_id = tracker.keep_table(
+        experiment, f"{lines[0].number.method}, {tables}", tags, [line.told() for line in lines]
+    )
+    return f"table.csv and table.json: run {run_id} of experiment {experiment!r} at {tracker.shown}"

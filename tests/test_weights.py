@@ -1,0 +1,93 @@
+"""Published weights: the table of them, where they are looked for, and who uses them."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.settings import Wish, configured
+from benchmarks.plugins import load, names
+from methods.base import MethodError, WeightsFile
+from methods.parts import weights
+from methods.parts.weights import PUBLISHED, WeightStore
+from tests.conftest import Run
+from tests.test_parts_training import refuse
+
+EARS = WeightsFile("ears.pth", "https://nowhere.invalid/ears.pth", hashlib.sha256(b"ears").hexdigest()[:8])
+
+
+@pytest.fixture(name="cached")
+def make_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file where PyTorch would keep it."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.delenv("BENCH_WEIGHTS", raising=False)
+    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
+    cache = Path(torch.hub.get_dir()) / "checkpoints"
+    cache.mkdir(parents=True)
+    return cache / EARS.name
+
+
+def test_the_folder_comes_first_then_the_cache(cached: Path, tmp_path: Path) -> None:
+    store = WeightStore(tmp_path)
+    assert store.there(EARS) is None
+    cached.write_bytes(b"ears")
+    assert store.find(EARS) == cached
+    (tmp_path / EARS.name).write_bytes(b"eyes")
+    with pytest.raises(MethodError, match="is not the published file"):  # not passed over in silence
+        store.find(EARS)
+    (tmp_path / EARS.name).write_bytes(b"ears")
+    os.utime(tmp_path / EARS.name, ns=(1, 1))
+    assert store.find(EARS) == tmp_path / EARS.name
+
+
+def test_what_is_in_the_cache_is_checked(cached: Path, tmp_path: Path) -> None:
+    cached.write_bytes(b"eyes")
+    with pytest.raises(MethodError) as caught:
+        WeightStore(tmp_path).find(EARS)
+    assert str(cached) in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("content", "state"), [(None, "absent"), (b"ears", "there"), (b"eyes", "ANOTHER FILE")])
+def test_the_list_says_what_is_there(
+    content: bytes | None, state: str, cached: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "PUBLISHED", (EARS,))
+    if content:
+        cached.write_bytes(content)
+    code, out, _ = run("list", "weights", "--json")
+    (told,) = json.loads(out)
+    assert (code, told["state"], told["looked_for"], told["sha256"]) == (0, state, [str(cached)], EARS.digest)
+    assert str(cached if content else cached.parent) in told["where"]
+    assert state in run("list", "weights")[1]
+
+
+class Asked:
+    """Notes what a method wants, and has nothing."""
+
+    def __init__(self) -> None:
+        self.files: set[WeightsFile] = set()
+
+    def find(self, file: WeightsFile) -> None:
+        self.files.add(file)
+
+
+@pytest.mark.parametrize("name", names("methods"))
+def test_every_file_that_a_method_asks_for_is_in_the_table(name: str) -> None:
+    kind, asked = load("methods", name), Asked()
+    wishes = [Wish("paper", modality=modality) for modality in sorted(kind.modalities)]
+    for wish in (*wishes, *(Wish("paper", variant=variant) for variant in kind.variants)):
+        method = kind(*configured(name, kind, wish))
+        method.frozen(asked)
+        method.pretrained(asked)
+    assert asked.files == {file for file in PUBLISHED if name in file.used_by}
+
+
+def test_the_table_says_everything() -> None:
+    for file in PUBLISHED:
+        assert file.url.startswith("https://") and file.url.endswith(file.name)
+        assert file.used_by and file.what and file.licence and file.differs
+        assert 8 <= len(file.digest) <= 64 and set(file.digest) <= set("0123456789abcdef")
+        assert len(file.digest) == 64 or file.digest in file.name
