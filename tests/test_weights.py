@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.settings import Wish, configured
 from benchmarks.plugins import load, names
+from benchmarks.settings import Wish, configured
 from methods.base import MethodError, WeightsFile
 from methods.parts import weights
 from methods.parts.weights import PUBLISHED, WeightStore
