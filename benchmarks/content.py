@@ -12,8 +12,9 @@ from pathlib import Path
 
 from benchmarks.corpora import cache
 from benchmarks.pool import each
-from datasets.base import Advance, Clip, DatasetError, file_digest, tie
+from datasets.base import Advance, Clip, DatasetError, Track, file_digest, tie
 from datasets.media import probe
+from datasets.stills import read_still
 
 
 @dataclass(frozen=True)
@@ -79,22 +80,31 @@ def _identity(clip: Clip) -> str:
 def _files(clip: Clip) -> Iterator[tuple[object, ...]]:
     for kind, track in sorted(clip.media._tracks.items()):
         stat = track.file.stat()
-        yield kind, str(track.file.resolve()), stat.st_size, stat.st_mtime_ns, track.start, track.end, track.side
+        place = str(track.file.resolve()), stat.st_size, stat.st_mtime_ns
+        yield (kind, *place, *_part(track), *([] if track.offset is None else [track.offset]))
+
+
+def _part(track: Track) -> tuple[object, ...]:
+    """Which part of its file it is; only single pictures have boxes."""
+    return track.start, track.end, track.side, *([] if track.box is None else [track.box])
 
 
 def _read(clip: Clip) -> Content | str:
     tracks = sorted(clip.media._tracks.items())
     try:
         sound = probe(dict(tracks)["audio"], "audio").digest if "audio" in clip.media.has else ""
-        parts = [(kind, _digest(track.file), track.start, track.end, track.side) for kind, track in tracks]
+        parts = [(kind, _digest(track), *_part(track)) for kind, track in tracks]
     except (DatasetError, OSError) as error:
         return str(error)
     return Content(hashlib.sha256(json.dumps(parts).encode()).hexdigest(), sound)
 
 
-def _digest(file: Path) -> str:
-    stat = file.stat()
-    return _digest_once(file, stat.st_size, stat.st_mtime_ns)
+def _digest(track: Track) -> str:
+    """Of the file's bytes; of a picture in a table, of its pixels, for the table holds labels too."""
+    if track.offset is not None:
+        return hashlib.sha256(read_still(track).tobytes()).hexdigest()
+    stat = track.file.stat()
+    return _digest_once(track.file, stat.st_size, stat.st_mtime_ns)
 
 
 @lru_cache(maxsize=64)  # many clips of IEMOCAP lie in one film
