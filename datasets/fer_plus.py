@@ -179,9 +179,7 @@ def _picture(table: Path, line: int, cells: Sequence[bytes], columns: tuple[int,
         raise DatasetError(f"{table} row {line} has the Usage {usage!r}; {', '.join(USAGES)} are right")
     if shown.count(b" ") != PIXELS - 1 or shown.translate(None, b"0123456789 "):
         there = len(shown.split())
-        raise DatasetError(
-            f"{table} row {line} holds {there} grey levels, {PIXELS} numbers are right; restore it"
-        )
+        raise DatasetError(f"{table} row {line} holds {there} grey levels, {PIXELS} numbers are right; restore it")
     return line, usage, offset, blake2b(shown, digest_size=16).hexdigest()
 
 
