@@ -22,7 +22,8 @@ def draw(clips: Sequence[Clip], file: Path, title: str, standin: bool) -> None:
     if not clips:
         raise DatasetError(f"{title} has no readable clip here, so there is nothing to draw")
     labels = sorted({clip.label for clip in clips})
-    figure, grid = pyplot.subplots(len(labels), 4, figsize=(11, 1.9 * len(labels)), squeeze=False)
+    columns = 4 if any("audio" in clip.media.has for clip in clips) else 3
+    figure, grid = pyplot.subplots(len(labels), columns, figsize=(2.75 * columns, 1.9 * len(labels)), squeeze=False)
     figure.suptitle(f"{title}{' (STAND-IN: rendered, not recorded)' if standin else ''}")
     for row, label in enumerate(labels):
         examples = _examples([clip for clip in clips if clip.label == label], row)

@@ -94,7 +94,7 @@ class Affectnet(Dataset):
             yield Problem("note", self.name, f"{cut_out} faces already cut out are not read: the lists are used")
 
     def _pictures(self, lists: set[PurePosixPath]) -> tuple[dict[str, PurePosixPath], list[PurePosixPath]]:
-        """Pictures by folder and file, as the lists name them, without case; and files that are nothing of AffectNet."""
+        """Pictures by folder and file, as the lists name them, without case; and files of no known kind."""
         pictures: dict[str, PurePosixPath] = {}
         strange = []
         for path in self.files:
@@ -179,10 +179,8 @@ class Affectnet(Dataset):
 
     def plan(self, full: bool) -> Iterator[Planned]:
         """Each person shows every emotion once, in training or in test; then pictures of no class."""
-        counts = (
-            {"train": TRAINING, "test": (TESTED,) * len(LABELS)} if full else dict.fromkeys(("train", "test"), TWENTY)
-        )
-        for split, sizes in counts.items():
+        whole = {"train": TRAINING, "test": (TESTED,) * len(LABELS)}
+        for split, sizes in (whole if full else dict.fromkeys(whole, TWENTY)).items():
             for number, label in product(range(max(sizes)), LABELS):
                 if number < sizes[LABELS.index(label)]:
                     yield _planned(split, number, label)

@@ -62,7 +62,7 @@ class FerPlus(Dataset):
         pixels, votes = (self._table(name) for name in TABLES)
         first: dict[str, Entry] = {}
         counts: Counter[str] = Counter()
-        twins = Counter(dict.fromkeys(("alike", "apart", "at odds"), 0))
+        twins: Counter[str] = Counter()
         for picture, voted in zip_longest(_pictures(self.root / pixels), _votes(self.root / votes)):
             entry = self._row(pixels, picture, votes, voted)
             counts[picture[1]] += 1
@@ -72,7 +72,11 @@ class FerPlus(Dataset):
                 twins["alike"] += original.name != entry.name
                 twins["apart"] += (original.split == "test") != (entry.split == "test")
                 twins["at odds"] += original.label != entry.label
+                twins["tied"] += bool(voted) and voted[3].count(max(voted[3])) > 1
             yield entry
+        if twins["tied"]:
+            what = f"{twins['tied']} pictures have another label with as many votes: the first of the columns is taken"
+            yield Problem("note", self.name, what)
         if twins["alike"]:
             yield Problem(
                 "note",
