@@ -284,9 +284,14 @@ class Dataset(ABC):
         """Every file below the root, sorted, without the droppings of desktop systems."""
         if not self.root.is_dir():
             raise DatasetError(f"{self.title} is not at {self.root}; {self.how_to_get}; layout: {self.layout}")
+        return tuple(path for path in self.named if (self.root / path).is_file())
+
+    @cached_property
+    def named(self) -> tuple[PurePosixPath, ...]:
+        """The same with what is listed but is no file: links that lead nowhere."""
         from datasets.scan import listed
 
-        return tuple(path for path in listed(self.root) if (self.root / path).is_file())
+        return listed(self.root)
 
     @property
     def standin(self) -> bool:

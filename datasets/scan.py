@@ -55,7 +55,7 @@ def _grouped(dataset: Dataset, problems: list[Problem]) -> tuple[Collection[Sequ
     groups: dict[str, list[Entry]] = defaultdict(list)
     excluded: set[str] = set()
     for found in chain(dataset.entries(), _unopened(dataset)):
-        if names := _names(dataset, found) & dataset.exclude:
+        if dataset.exclude and (names := _names(dataset, found) & dataset.exclude):
             excluded |= names
         elif isinstance(found, Problem):
             problems.append(found)
@@ -80,7 +80,7 @@ def _closed(error: OSError) -> None:
 
 def _unopened(dataset: Dataset) -> Iterator[Problem]:
     """What is listed but is no file: a link that leads nowhere."""
-    for path in sorted({*listed(dataset.root)} - {*dataset.files}):
+    for path in sorted({*dataset.named} - {*dataset.files}):
         yield Problem("unreadable", str(path), "leads to no file; mend the link or get the file again")
 
 
