@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
+from time import monotonic
 
 from benchmarks.corpora import cache
 from benchmarks.pool import each
@@ -28,26 +29,36 @@ class Content:
 def contents(clips: Sequence[Clip], advance: Advance) -> dict[str, Content]:
     """By the clip's id. Files that were read before and have not changed since are not read again."""
     cache().mkdir(parents=True, exist_ok=True)
-    store = sqlite3.connect(
-        cache() / f"contents-{version('av')}.sqlite", timeout=60, isolation_level=None
-    )  # each clip kept at once
+    store = sqlite3.connect(cache() / f"contents-{version('av')}.sqlite", timeout=60, isolation_level=None)
     with closing(store) as database:
         database.execute("create table if not exists contents (file text primary key, content text)")
         known = dict(database.execute("select file, content from contents"))
         told = {clip.media.clip_id: _identity(clip) for clip in clips}
         unknown = [clip for clip in clips if told[clip.media.clip_id] not in known]
         faults = []
+        unkept: list[tuple[str, str]] = []
+        kept = monotonic()
         for number, (clip, found) in enumerate(zip(unknown, each(_read, unknown), strict=True), start=1):
             if isinstance(found, Content):
                 known[told[clip.media.clip_id]] = text = json.dumps([found.media, found.sound])
-                database.execute("insert or replace into contents values (?, ?)", (told[clip.media.clip_id], text))
+                unkept.append((told[clip.media.clip_id], text))
             else:
                 faults.append(f"{clip.name}: {found}")
+            if monotonic() - kept > 1 or number == len(unknown):
+                _keep(database, unkept)
+                unkept, kept = [], monotonic()
             advance(number, len(unknown))
     if faults:
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         raise DatasetError(f"unreadable: {faults[0]}{more}; or exclude it by name with --exclude FILE")
     return {clip_id: Content(*json.loads(known[identity])) for clip_id, identity in told.items()}
+
+
+def _keep(database: sqlite3.Connection, found: Sequence[tuple[str, str]]) -> None:
+    """Many at once: each time, the disk is waited for."""
+    database.execute("begin")
+    database.executemany("insert or replace into contents values (?, ?)", found)
+    database.execute("commit")
 
 
 def tied(clips: Sequence[Clip], known: Mapping[str, Content]) -> list[Clip]:
