@@ -38,27 +38,31 @@ def contents(clips: Sequence[Clip], advance: Advance) -> dict[str, Content]:
         faults = []
         unkept: list[tuple[str, str]] = []
         kept = monotonic()
-        for number, (clip, found) in enumerate(zip(unknown, each(_read, unknown), strict=True), start=1):
-            if isinstance(found, Content):
-                known[told[clip.media.clip_id]] = text = json.dumps([found.media, found.sound])
-                unkept.append((told[clip.media.clip_id], text))
-            else:
-                faults.append(f"{clip.name}: {found}")
-            if monotonic() - kept > 1 or number == len(unknown):
-                _keep(database, unkept)
-                unkept, kept = [], monotonic()
-            advance(number, len(unknown))
+        try:
+            for number, (clip, found) in enumerate(zip(unknown, each(_read, unknown), strict=True), start=1):
+                if isinstance(found, Content):
+                    known[told[clip.media.clip_id]] = text = json.dumps([found.media, found.sound])
+                    unkept.append((told[clip.media.clip_id], text))
+                else:
+                    faults.append(f"{clip.name}: {found}")
+                if monotonic() - kept > 1:
+                    _keep(database, unkept)
+                    kept = monotonic()
+                advance(number, len(unknown))
+        finally:
+            _keep(database, unkept)
     if faults:
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         raise DatasetError(f"unreadable: {faults[0]}{more}; or exclude it by name with --exclude FILE")
     return {clip_id: Content(*json.loads(known[identity])) for clip_id, identity in told.items()}
 
 
-def _keep(database: sqlite3.Connection, found: Sequence[tuple[str, str]]) -> None:
-    """Many at once: each time, the disk is waited for."""
+def _keep(database: sqlite3.Connection, unkept: list[tuple[str, str]]) -> None:
+    """Many at once, for each time the disk is waited for."""
     database.execute("begin")
-    database.executemany("insert or replace into contents values (?, ?)", found)
+    database.executemany("insert or replace into contents values (?, ?)", unkept)
     database.execute("commit")
+    unkept.clear()
 
 
 def tied(clips: Sequence[Clip], known: Mapping[str, Content]) -> list[Clip]:
