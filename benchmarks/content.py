@@ -9,11 +9,13 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
+from time import monotonic
 
 from benchmarks.corpora import cache
 from benchmarks.pool import each
-from datasets.base import Advance, Clip, DatasetError, file_digest, tie
+from datasets.base import Advance, Clip, DatasetError, Track, file_digest, tie
 from datasets.media import probe
+from datasets.stills import read_still
 
 
 @dataclass(frozen=True)
@@ -27,26 +29,40 @@ class Content:
 def contents(clips: Sequence[Clip], advance: Advance) -> dict[str, Content]:
     """By the clip's id. Files that were read before and have not changed since are not read again."""
     cache().mkdir(parents=True, exist_ok=True)
-    store = sqlite3.connect(
-        cache() / f"contents-{version('av')}.sqlite", timeout=60, isolation_level=None
-    )  # each clip kept at once
+    store = sqlite3.connect(cache() / f"contents-{version('av')}.sqlite", timeout=60, isolation_level=None)
     with closing(store) as database:
         database.execute("create table if not exists contents (file text primary key, content text)")
         known = dict(database.execute("select file, content from contents"))
         told = {clip.media.clip_id: _identity(clip) for clip in clips}
         unknown = [clip for clip in clips if told[clip.media.clip_id] not in known]
         faults = []
-        for number, (clip, found) in enumerate(zip(unknown, each(_read, unknown), strict=True), start=1):
-            if isinstance(found, Content):
-                known[told[clip.media.clip_id]] = text = json.dumps([found.media, found.sound])
-                database.execute("insert or replace into contents values (?, ?)", (told[clip.media.clip_id], text))
-            else:
-                faults.append(f"{clip.name}: {found}")
-            advance(number, len(unknown))
+        unkept: list[tuple[str, str]] = []
+        kept = monotonic()
+        try:
+            for number, (clip, found) in enumerate(zip(unknown, each(_read, unknown), strict=True), start=1):
+                if isinstance(found, Content):
+                    known[told[clip.media.clip_id]] = text = json.dumps([found.media, found.sound])
+                    unkept.append((told[clip.media.clip_id], text))
+                else:
+                    faults.append(f"{clip.name}: {found}")
+                if monotonic() - kept > 1:
+                    _keep(database, unkept)
+                    kept = monotonic()
+                advance(number, len(unknown))
+        finally:
+            _keep(database, unkept)
     if faults:
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         raise DatasetError(f"unreadable: {faults[0]}{more}; or exclude it by name with --exclude FILE")
     return {clip_id: Content(*json.loads(known[identity])) for clip_id, identity in told.items()}
+
+
+def _keep(database: sqlite3.Connection, unkept: list[tuple[str, str]]) -> None:
+    """Many at once, for each time the disk is waited for."""
+    database.execute("begin")
+    database.executemany("insert or replace into contents values (?, ?)", unkept)
+    database.execute("commit")
+    unkept.clear()
 
 
 def tied(clips: Sequence[Clip], known: Mapping[str, Content]) -> list[Clip]:
@@ -79,22 +95,31 @@ def _identity(clip: Clip) -> str:
 def _files(clip: Clip) -> Iterator[tuple[object, ...]]:
     for kind, track in sorted(clip.media._tracks.items()):
         stat = track.file.stat()
-        yield kind, str(track.file.resolve()), stat.st_size, stat.st_mtime_ns, track.start, track.end, track.side
+        place = str(track.file.resolve()), stat.st_size, stat.st_mtime_ns
+        yield (kind, *place, *_part(track), *([] if track.offset is None else [track.offset]))
+
+
+def _part(track: Track) -> tuple[object, ...]:
+    """Which part of its file it is; only single pictures have boxes."""
+    return track.start, track.end, track.side, *([] if track.box is None else [track.box])
 
 
 def _read(clip: Clip) -> Content | str:
     tracks = sorted(clip.media._tracks.items())
     try:
         sound = probe(dict(tracks)["audio"], "audio").digest if "audio" in clip.media.has else ""
-        parts = [(kind, _digest(track.file), track.start, track.end, track.side) for kind, track in tracks]
+        parts = [(kind, _digest(track), *_part(track)) for kind, track in tracks]
     except (DatasetError, OSError) as error:
         return str(error)
     return Content(hashlib.sha256(json.dumps(parts).encode()).hexdigest(), sound)
 
 
-def _digest(file: Path) -> str:
-    stat = file.stat()
-    return _digest_once(file, stat.st_size, stat.st_mtime_ns)
+def _digest(track: Track) -> str:
+    """Of the file's bytes; of a picture in a table, of its pixels, for the table holds labels too."""
+    if track.offset is not None:
+        return hashlib.sha256(read_still(track).tobytes()).hexdigest()
+    stat = track.file.stat()
+    return _digest_once(track.file, stat.st_size, stat.st_mtime_ns)
 
 
 @lru_cache(maxsize=64)  # many clips of IEMOCAP lie in one film

@@ -30,10 +30,11 @@ def oracle(corpus: str, full: bool = False, seed: int = 0) -> dict[str, dict[str
             if entry.label in dataset.labels and not entry.left_out:
                 media = Media(clip_id(dataset.name, entry.name), frozenset(), {})
                 clips[entry.name] = Clip(media, entry.name, scene.person, str(entry.label))
-                factors[media.clip_id] = draw(corpus, seed, scene.person, entry.label, entry.name)
+                factors[media.clip_id] = draw(corpus, seed, scene.person, entry.label, entry.recording or entry.name)
+    sights = SIGHTS if dataset.recorded.rate else {"picture": SIGHTS["picture"]}
     return {
         split: {sight: _accuracy(list(build("protocols", spec).folds(clips.values())), factors, columns)
-                for sight, columns in SIGHTS.items()}
+                for sight, columns in sights.items()}
         for split, spec in SPLITS.items()
     }  # fmt: skip
 
@@ -59,7 +60,11 @@ if __name__ == "__main__":
 
     table(
         [
-            {"corpus": corpus, "split": split, **{sight: f"{value:.3f}" for sight, value in row.items()}}
+            {
+                "corpus": corpus,
+                "split": split,
+                **{sight: f"{row[sight]:.3f}" if sight in row else "" for sight in SIGHTS},
+            }
             for corpus in names("datasets")
             for split, row in oracle(corpus).items()
         ]

@@ -17,7 +17,7 @@ COLUMNS = 4  # parts of an input that are drawn
 
 
 def draw(clips: Sequence[Clip], file: Path, title: str, standin: bool) -> None:
-    """One row an emotion; where there are several people, each row shows another."""
+    """One row an emotion; where there are several people, each row shows another. Of films, three moments."""
     import matplotlib
 
     matplotlib.use("agg")
@@ -26,15 +26,17 @@ def draw(clips: Sequence[Clip], file: Path, title: str, standin: bool) -> None:
     if not clips:
         raise DatasetError(f"{title} has no readable clip here, so there is nothing to draw")
     labels = sorted({clip.label for clip in clips})
-    figure, grid = pyplot.subplots(len(labels), 4, figsize=(11, 1.9 * len(labels)), squeeze=False)
+    columns = 4 if any("audio" in clip.media.has for clip in clips) else 3
+    figure, grid = pyplot.subplots(len(labels), columns, figsize=(2.75 * columns, 1.9 * len(labels)), squeeze=False)
     figure.suptitle(f"{title}{' (STAND-IN: rendered, not recorded)' if standin else ''}")
     for row, label in enumerate(labels):
-        clip = _example([clip for clip in clips if clip.label == label], row)
+        examples = _examples([clip for clip in clips if clip.label == label], row)
+        clip = examples[0]
         for cell in grid[row]:
             cell.set_xticks([])
             cell.set_yticks([])
         grid[row][0].set_ylabel(label)
-        for cell, picture in zip(grid[row], _pictures(clip), strict=False):
+        for cell, picture in zip(grid[row], _pictures(examples), strict=False):
             cell.imshow(picture)
         if "audio" in clip.media.has:
             sound = clip.media.audio(RATE)
@@ -51,17 +53,21 @@ def spread(clips: Sequence[Clip]) -> Sequence[Clip]:
     return [ordered[number] for number in np.unique(np.linspace(0, len(ordered) - 1, ROWS).round().astype(int))]
 
 
-def _example(clips: Sequence[Clip], row: int) -> Clip:
-    """A clip with picture if there is one, of another person from row to row."""
+def _examples(clips: Sequence[Clip], row: int) -> list[Clip]:
+    """Clips with picture if there are any, each of another person, and of others from row to row."""
     seen = [clip for clip in clips if "video" in clip.media.has] or list(clips)
-    people = sorted({str(clip.subject or clip.name) for clip in seen})
-    person = people[row % len(people)]
-    return next(clip for clip in seen if str(clip.subject or clip.name) == person)
+    first = {str(clip.subject or clip.name): clip for clip in reversed(seen)}
+    people = sorted(first)
+    return [first[people[(row + further) % len(people)]] for further in range(len(MOMENTS))]
 
 
-def _pictures(clip: Clip) -> list[npt.NDArray[np.uint8]]:
+def _pictures(examples: Sequence[Clip]) -> list[npt.NDArray[np.uint8]]:
+    """Three moments of the first; where each is one picture, all of them."""
+    clip = examples[0]
     if "video" not in clip.media.has:
         return []
+    if clip.media._tracks["video"].still:
+        return [picture for example in examples for picture in example.media.frames()]
     frames = list(clip.media.frames(10))
     return [frames[int(moment * len(frames))] for moment in MOMENTS]
 

@@ -35,6 +35,7 @@ AVEF_TABLE_2: Mapping[str, Mapping[str, str]] = {
 TASKS = ("emotion", *AVEF_TABLE_2)
 MANIFEST = "standin.json"
 SOUND_ONLY = frozenset({".wav", ".flac", ".mp3"})
+PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
 SIX_EMOTIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise")
 
 
@@ -65,6 +66,13 @@ class Track:
     start: float = 0.0
     end: float | None = None
     side: Literal["whole", "left", "right"] = "whole"
+    box: tuple[int, int, int, int] | None = None  # of a single picture, what is cut out: left, top, right, bottom
+    offset: int | None = None  # of a table of pictures, the byte at which the picture's row begins
+
+    @property
+    def still(self) -> bool:
+        """Whether it is one picture; it plays as a film of one frame."""
+        return self.offset is not None or self.file.suffix.lower() in PICTURES
 
 
 @dataclass(frozen=True)
@@ -83,7 +91,7 @@ class Media:
             return read_audio(self._track("audio"), rate)
 
     def frames(self, per_second: float | None = None) -> "Iterator[npt.NDArray[np.uint8]]":
-        """RGB pictures [height, width, 3], decoded one at a time; as stored, or `per_second` of them."""
+        """RGB pictures [height, width, 3], decoded one at a time; as stored, or `per_second`; of a still, one."""
         from datasets.media import read_frames
 
         with self._anonymous():
@@ -140,6 +148,7 @@ class Entry:
     split: str | None = None
     kinds: Mapping[str, int] = field(default_factory=dict)  # empty: by the file's suffix
     tracks: Mapping[str, Track] = field(default_factory=dict)
+    recording: str | None = None  # what else shows the same; None: nothing else does, as far as names and tables tell
     left_out: str = ""  # why this is no clip of the benchmark ("a song, not speech"); it is counted
     contradiction: str = ""  # what its sources disagree on
 
@@ -183,7 +192,7 @@ class Expected:
 class Recorded:
     """How the corpus was recorded, as its papers say; its stand-in is rendered so."""
 
-    rate: int
+    rate: int  # 0: without sound
     width: int = 0
     height: int = 0
     frames_per_second: float = 0.0
@@ -208,6 +217,7 @@ class Planned:
     scenes: tuple[Scene, ...]
     channels: int = 1
     silent: bool = False
+    close: bool = False  # of a picture: the face fills it
 
 
 class Dataset(ABC):
@@ -223,6 +233,7 @@ class Dataset(ABC):
     recorded: ClassVar[Recorded]
     default_protocol: ClassVar[str]
     protocol_settings: ClassVar[Mapping[str, Mapping[str, object]]] = {}  # by protocol, what this corpus sets
+    collected: ClassVar[bool] = False  # from the web: the same picture may stand twice, even under two labels
     exact_plan: ClassVar[bool] = False  # whether plan(full=True) names exactly the files of the real corpus
     suffixes: ClassVar[frozenset[str]] = frozenset({".mp4", ".avi", ".flv", ".mov", ".mkv"})
     companions: ClassVar[str] = r"(readme|licen[cs]e)[^/]*"  # files that are neither media nor faults
@@ -273,9 +284,14 @@ class Dataset(ABC):
         """Every file below the root, sorted, without the droppings of desktop systems."""
         if not self.root.is_dir():
             raise DatasetError(f"{self.title} is not at {self.root}; {self.how_to_get}; layout: {self.layout}")
+        return tuple(path for path in self.named if (self.root / path).is_file())
+
+    @cached_property
+    def named(self) -> tuple[PurePosixPath, ...]:
+        """The same with what is listed but is no file: links that lead nowhere."""
         from datasets.scan import listed
 
-        return tuple(path for path in listed(self.root) if (self.root / path).is_file())
+        return listed(self.root)
 
     @property
     def standin(self) -> bool:
@@ -312,7 +328,8 @@ def file_digest(file: Path) -> str:
 
 def offered(path: PurePosixPath) -> Mapping[str, int]:
     """What a file of that suffix holds, where the corpus does not say."""
-    return {"audio": 0} if path.suffix.lower() in SOUND_ONLY else {"audio": 0, "video": 0}
+    suffix = path.suffix.lower()
+    return {"audio": 0} if suffix in SOUND_ONLY else {"video": 0} if suffix in PICTURES else {"audio": 0, "video": 0}
 
 
 def duration(name: str, full: bool) -> float:

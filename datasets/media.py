@@ -16,6 +16,7 @@ from av.error import FFmpegError
 from av.video.frame import VideoFrame
 
 from datasets.base import DatasetError, MediaError, Track
+from datasets.stills import read_still
 
 Sound = npt.NDArray[np.float32]
 Picture = npt.NDArray[np.uint8]
@@ -61,6 +62,9 @@ def read_frames(track: Track, per_second: float | None) -> Iterator[Picture]:
     """As stored, or resampled by time stamps: at each instant the picture that is on the screen then."""
     if per_second is not None and per_second <= 0:
         raise DatasetError(f"per_second must be above 0, but got {per_second}")
+    if track.still:
+        yield read_still(track)
+        return
     with _opened(track.file, "video") as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
@@ -177,6 +181,9 @@ def probe(track: Track, kind: str) -> Probe:
 
 def _watch(track: Track) -> float:
     """The seconds of picture, each frame decoded but none converted."""
+    if track.still:
+        read_still(track)
+        return 0.0
     last = -1.0
     with _opened(track.file, "video") as container:
         stream = container.streams.video[0]

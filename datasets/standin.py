@@ -23,7 +23,7 @@ SMALL_HEIGHT = 240
 def recorded_as(dataset: Dataset, full: bool) -> Recorded:
     """As the real corpus was recorded; the small one in small pictures."""
     real = dataset.recorded
-    if full or not real.height:
+    if full or real.height <= SMALL_HEIGHT:
         return real
     return replace(real, width=round(real.width * SMALL_HEIGHT / real.height / 4) * 4, height=SMALL_HEIGHT)
 

@@ -1,6 +1,7 @@
 """Stand-ins for all tests: every person and emotion of the layout once, rendered once a session."""
 
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -22,7 +23,10 @@ REAL = os.environ.get("BENCH_REAL_RAVDESS", "")
 
 
 def tiny(name: str, root: Path) -> Dataset:
-    """The corpus, with a plan that keeps one clip of each person and emotion (of IEMOCAP, one dialogue)."""
+    """The corpus, with a plan that keeps one clip of each person and emotion (of IEMOCAP, one dialogue).
+
+    Of the corpora of pictures, in which everybody has a number, the first five people of each side are kept.
+    """
     kind = load("datasets", name)
 
     def plan(self: Any, full: bool) -> Iterator[Planned]:
@@ -30,6 +34,8 @@ def tiny(name: str, root: Path) -> Dataset:
         for planned in kind.plan(self, full):
             scene = planned.scenes[0]
             first = kept.setdefault((scene.person, scene.entry.label), scene.entry.name)
+            if re.search(r" person ([5-9]|\d{2})$", scene.person):
+                continue
             if "Ses01F" in planned.path if name == "iemocap" else first == scene.entry.name:
                 yield planned
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
 
 from datasets.rendering import markers
+from datasets.rendering.framing import EYES, face_unit
 from datasets.rendering.markers import Appearance, Colour, Expression, Plane, Pose, bell, colour, ramp, tint
 
 __all__ = ["Appearance", "Expression", "Portrait"]
@@ -245,9 +246,9 @@ class Portrait:
 
     def __init__(self, appearance: Appearance, width: int, height: int) -> None:
         self._who = appearance
-        unit = min(0.24 * height, 0.3 * width)
+        unit = face_unit(width, height)
         scale = unit * appearance.width, unit * appearance.length
-        eyes = width // 2, round(0.48 * height)
+        eyes = width // 2, round(EYES * height)
         across, down = (np.arange(count, dtype=np.float32) + 0.5 for count in (width, height))
         x, y = np.meshgrid((across - eyes[0]) / scale[0], (down - eyes[1]) / scale[1])
         scene = _scene(appearance, x, y, 1 / unit)

@@ -11,10 +11,12 @@ from typing import Any
 import av
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from datasets.base import Planned, Recorded, Scene
 from datasets.rendering.face import Appearance, Expression, Portrait
 from datasets.rendering.factors import Factors, draw, factors_of, generator
+from datasets.rendering.framing import around, face_box
 from datasets.rendering.markers import markers
 from datasets.rendering.voice import Speaker, Utterance, speak
 
@@ -30,6 +32,7 @@ FLV_RATE = 44_100  # MP3 in FLV knows no 16 or 48 kHz
 MOCAP_RATE = 120
 STILL = Expression(0.0, 0.0, 0.0, 0.0, 0.0)
 OPENING_RATE = 100
+FER2013 = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")  # 0 to 6
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,8 @@ class Studio:
     recorded: Recorded
 
     def factors(self, scene: Scene) -> Factors:
-        return factors_of(draw(self.corpus, self.seed, scene.person, scene.entry.label, scene.entry.name))
+        shown = scene.entry.recording or scene.entry.name
+        return factors_of(draw(self.corpus, self.seed, scene.person, scene.entry.label, shown))
 
     def utterance(self, scene: Scene, rate: int) -> Utterance:
         """The same words for the same sentence, the same sound for the same clip in every release."""
@@ -71,6 +75,12 @@ def write(plan: Planned, folder: Path, studio: Studio) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     if file.suffix == ".txt":
         _write_mocap(file, plan.scenes[0], studio)
+        return
+    if file.suffix == ".csv":
+        _write_table(file, plan, studio)
+        return
+    if file.suffix == ".jpg":
+        Image.fromarray(_still(plan.scenes[0], plan, studio)).save(file, quality=92)
         return
     picture_codec, sound_codec = CODECS[file.suffix]
     rate = FLV_RATE if file.suffix == ".flv" else studio.recorded.rate
@@ -134,6 +144,28 @@ def _one_person(
                 at = min(int((moment - scene.start) * OPENING_RATE), len(opening) - 1)
                 face, speaking = expression, float(opening[at])
         yield view.frame(face, speaking, moment)
+
+
+def _still(scene: Scene, plan: Planned, studio: Studio) -> npt.NDArray[np.uint8]:
+    """One picture of a silent face, at a moment of its own; close by, the head fills it."""
+    recorded = studio.recorded
+    shown = scene.entry.recording or scene.entry.name
+    moment = float(generator(studio.corpus, studio.seed, shown, "moment").uniform(0, 10))
+    size = (around(recorded.width), around(recorded.height)) if plan.close else (recorded.width, recorded.height)
+    picture = portrait(studio, scene.person, *size).frame(studio.factors(scene).face, 0.0, moment)
+    left, top, _, _ = face_box(*size)
+    return picture[top : top + recorded.height, left : left + recorded.width] if plan.close else picture
+
+
+def _write_table(file: Path, plan: Planned, studio: Studio) -> None:
+    """FER2013's table: its own seven emotions, grey levels, and the part of the corpus."""
+    usage = {"train": "Training", "val": "PublicTest", "test": "PrivateTest"}
+    with file.open("w", newline="\n") as stream:
+        stream.write("emotion,pixels,Usage\n")
+        for scene in plan.scenes:
+            grey = Image.fromarray(_still(scene, plan, studio)).convert("L")
+            emotion = FER2013.index(scene.entry.label) if scene.entry.label in FER2013 else len(FER2013) - 1
+            stream.write(f"{emotion},{' '.join(map(str, grey.tobytes()))},{usage[str(scene.entry.split)]}\n")
 
 
 def _write_mocap(file: Path, scene: Scene, studio: Studio) -> None:
