@@ -21,19 +21,9 @@ from methods.parts import alexnet, c3d, networks
 from methods.parts.fusion import Fusing, FusionNetwork, fit_scale
 from methods.parts.pooled import OneVersusOne, Segments, ensemble
 from methods.parts.segment_pairs import Cutting, Pictures, SegmentPairs
+from methods.parts.towers import Tower, Towers, joined
 from methods.parts.training import Schedule, fit
 from methods.parts.weights import ALEXNET, C3D
-
-
-@dataclass(frozen=True)
-class Tower:
-    """A network on segments of one modality, and its training."""
-
-    size: int  # of its pictures
-    channels: tuple[int, ...]
-    schedule: Schedule
-    units: int = 4096  # of fc6 and of fc7
-    dropout: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -82,27 +72,14 @@ def _variants() -> Mapping[str, Variant]:
     return rows
 
 
-class Hybrid(nn.Module):
+class Hybrid(Towers):
     """Fig. 1: the audio network, the visual network, and what fuses their fc7."""
 
     def __init__(self, config: Config, modality: str, classes: int) -> None:
-        super().__init__()
-        a, v = config.audio, config.video
-        self.towers = nn.ModuleDict()
-        if modality != "video":
-            self.towers["audio"] = alexnet.AlexNet(classes, a.size, a.channels, a.units, a.dropout)
-        if modality != "audio":
-            self.towers["video"] = c3d.C3d(classes, v.size, v.channels, v.units, v.dropout)
+        super().__init__(config.audio, config.video, modality, classes)
         joint = modality == "av" and config.fusing.network
-        self.fusion = FusionNetwork(a.units + v.units, config.fusing, classes) if joint else None  # from 8192
-
-    def parts(self) -> Mapping[str, alexnet.AlexNet | c3d.C3d]:
-        """The towers by modality."""
-        return {name: tower for name, tower in self.towers.items() if isinstance(tower, alexnet.AlexNet | c3d.C3d)}
-
-    def fc7(self, segments: Segments) -> dict[str, Tensor]:
-        """Features [N, units] by modality."""
-        return {name: segments.described(name, tower.embed) for name, tower in self.parts().items()}
+        visible = config.audio.units + config.video.units  # 8192
+        self.fusion = FusionNetwork(visible, config.fusing, classes) if joint else None
 
 
 class HybridDbn(Method):
@@ -200,7 +177,7 @@ class HybridDbn(Method):
                 self._fine_tune(name, tower, segments, targets, run)
         if self.network.fusion is not None:  # the towers stay as they are, so what they say is computed once
             features = self.network.fc7(segments)
-            self.network.fusion.train_on(_joined(features), targets, self.config.fusing, run.named("fusion"))
+            self.network.fusion.train_on(joined(features), targets, self.config.fusing, run.named("fusion"))
         self.machines = {
             name: OneVersusOne(self.config.complexity).fit(features, train.targets(), len(train.classes))
             for name, features in self._pooled(segments).items()
@@ -225,9 +202,9 @@ class HybridDbn(Method):
         features = self.network.fc7(segments)
         if self.network.fusion is not None:
             with torch.no_grad():
-                features = {"av": self.network.fusion.embed(_joined(features))}
+                features = {"av": self.network.fusion.embed(joined(features))}
         elif self.modality == "av" and self.config.fusing.by == "feature":
-            features = {"av": _joined(features)}
+            features = {"av": joined(features)}
         return {name: segments.average(found) for name, found in features.items()}
 
     def predict_proba(self, examples: Examples) -> npt.NDArray[np.float64]:
@@ -239,23 +216,14 @@ class HybridDbn(Method):
         return told[0] if len(told) == 1 else ensemble(self.config.fusing.by, told)
 
     def save(self, folder: Path) -> None:
-        from skops.io import dump
-
         networks.save(folder, self.network, {"classes": self.classes})
         for name, machine in self.machines.items():
-            dump(machine.pipeline, folder / f"{name}.skops")
+            machine.save(folder / f"{name}.skops")
 
     def load(self, folder: Path) -> None:
-        from skops.io import load
-
         self._build(networks.shape(folder)["classes"], RunContext())
         networks.restore(folder, self.network)
-        self.machines = {}
-        for file in sorted(folder.glob("*.skops")):
-            self.machines[file.stem] = OneVersusOne(self.config.complexity)
-            self.machines[file.stem].pipeline, self.machines[file.stem].classes = load(file), self.classes
-
-
-def _joined(features: Mapping[str, Tensor]) -> Tensor:
-    """[N, 8192]"""
-    return torch.cat([features["audio"], features["video"]], dim=1)
+        self.machines = {
+            file.stem: OneVersusOne(self.config.complexity).load(file, self.classes)
+            for file in sorted(folder.glob("*.skops"))
+        }

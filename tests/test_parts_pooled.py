@@ -67,6 +67,17 @@ def test_votes_and_margins_are_libsvms(classes: int) -> None:
         assert told == pytest.approx(softmax(theirs.decision_function(scaled), axis=1))
 
 
+@pytest.mark.parametrize("degree", [2, 3])
+def test_polynomial_kernel_is_libsvms_by_default(degree: int) -> None:
+    """(x y / features) ** degree, given to LIBSVM as numbers."""
+    features, targets = points(3)
+    scaled = StandardScaler().fit_transform(features)
+    kernel = (scaled @ scaled.T / features.shape[1]) ** degree
+    theirs = SVC(kernel="precomputed", C=2.0, decision_function_shape="ovo").fit(kernel, targets)
+    machine = OneVersusOne(2.0, degree).fit(features, targets, 3)
+    assert machine.pipeline.decision_function(features) == pytest.approx(theirs.decision_function(kernel), abs=1e-3)
+
+
 def test_scores_are_sums_of_margins() -> None:
     features, targets = points(3)
     machine = OneVersusOne().fit(features, targets, 3)

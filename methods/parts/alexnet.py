@@ -67,17 +67,30 @@ class AlexNet(nn.Module):
         assert not unknown, unknown
         assert set(left) == {"classifier.6.weight", "classifier.6.bias", "mean", "deviation"}, left
 
-    def embed(self, pictures: Tensor) -> Tensor:
-        """fc7: [B, height, width, 3] -> [B, units]."""
+    def convolve(self, pictures: Tensor) -> Tensor:
+        """The last pooling: [B, height, width, 3] -> [B, features]."""
         scaled = ((pictures - self.mean) / self.deviation).permute(0, 3, 1, 2)
         if scaled.shape[2:] != (self.size, self.size):
             scaled = interpolate(scaled, (self.size, self.size), mode="bilinear")
-        units: Tensor = self.classifier[:-1](self.features(scaled).flatten(1))
+        features: Tensor = self.features(scaled).flatten(1)
+        return features
+
+    def connect(self, features: Tensor) -> Tensor:
+        """From there to fc7 [B, units]."""
+        units: Tensor = self.classifier[:-1](features)
         return units
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        logits: Tensor = self.classifier[-1](self.embed(pictures))
+    def embed(self, pictures: Tensor) -> Tensor:
+        """fc7: [B, height, width, 3] -> [B, units]."""
+        return self.connect(self.convolve(pictures))
+
+    def classify(self, units: Tensor) -> Tensor:
+        """fc8: [B, units] -> [B, classes]."""
+        logits: Tensor = self.classifier[-1](units)
         return logits
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return self.classify(self.embed(pictures))
 
 
 def _side(size: int) -> int:

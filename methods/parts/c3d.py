@@ -58,8 +58,8 @@ class C3d(nn.Module):
         self.mean.copy_(torch.tensor(MEAN))
         self.deviation.fill_(1.0)
 
-    def embed(self, clips: Tensor) -> Tensor:
-        """fc7: clips [B, 16, height, width, 3] in 0..255 -> [B, units]."""
+    def convolve(self, clips: Tensor) -> Tensor:
+        """The last pooling: clips [B, 16, height, width, 3] in 0..255 -> [B, features]."""
         x = ((clips - self.mean) / self.deviation).permute(0, 4, 1, 2, 3)  # [B, 3, 16, height, width]
         if x.shape[3:] != (self.size, self.size):
             x = interpolate(x, (FRAMES, self.size, self.size), mode="trilinear")
@@ -68,13 +68,25 @@ class C3d(nn.Module):
         x = self.pool3(self.conv3b(self.conv3a(x).relu()).relu())
         x = self.pool4(self.conv4b(self.conv4a(x).relu()).relu())
         x = self.pool5(self.conv5b(self.conv5a(x).relu()).relu())
-        x = self.dropout(self.fc6(x.flatten(1)).relu())
-        units: Tensor = self.fc7(x).relu()
+        features: Tensor = x.flatten(1)
+        return features
+
+    def connect(self, features: Tensor) -> Tensor:
+        """From there to fc7 [B, units]."""
+        units: Tensor = self.fc7(self.dropout(self.fc6(features).relu())).relu()
         return units
 
-    def forward(self, clips: Tensor) -> Tensor:
-        logits: Tensor = self.fc8(self.dropout(self.embed(clips)))
+    def embed(self, clips: Tensor) -> Tensor:
+        """fc7: clips [B, 16, height, width, 3] in 0..255 -> [B, units]."""
+        return self.connect(self.convolve(clips))
+
+    def classify(self, units: Tensor) -> Tensor:
+        """fc8: [B, units] -> [B, classes]."""
+        logits: Tensor = self.fc8(self.dropout(units))
         return logits
+
+    def forward(self, clips: Tensor) -> Tensor:
+        return self.classify(self.embed(clips))
 
 
 def _conv(ins: int, outs: int) -> nn.Conv3d:

@@ -1,7 +1,7 @@
 """Networks as files, and their random beginnings."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -46,3 +46,14 @@ def restore(folder: Path, network: nn.Module) -> None:
     """The weights that `save` wrote."""
     network.load_state_dict(load_file(folder / "model.safetensors"))
     network.eval()
+
+
+def keep(folder: Path, network: nn.Module, kept: Sequence[str]) -> None:
+    """Of the weights that `save` wrote, those whose names begin so; they are trained no further."""
+    found = {
+        name: tensor for name, tensor in load_file(folder / "model.safetensors").items() if name.startswith(tuple(kept))
+    }
+    network.load_state_dict(network.state_dict() | found)
+    for name, parameter in network.named_parameters():
+        if name in found:
+            parameter.requires_grad_(False)

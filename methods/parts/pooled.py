@@ -6,6 +6,7 @@ Transactions on Pattern Analysis and Machine Intelligence 20(3), 1998.
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -74,20 +75,34 @@ class Segments:
 
 
 class OneVersusOne:
-    """A linear support vector machine between each two classes, on standardised features.
+    """A support vector machine between each two classes, on standardised features.
+
+    The kernel is the product x y, or as LIBSVM has it by default, (x y / features) ** degree.
 
     A class' score is the sum of its margins over all others; its probability is the softmax of the votes, where the
     score decides between equal votes.
     """
 
-    def __init__(self, complexity: float = 1.0) -> None:
-        machine = SVC(kernel="linear", C=complexity, decision_function_shape="ovo")
+    def __init__(self, complexity: float = 1.0, degree: int | None = None) -> None:
+        kernel = {"kernel": "poly", "degree": degree, "gamma": "auto", "coef0": 0.0} if degree else {"kernel": "linear"}
+        machine = SVC(**kernel, C=complexity, decision_function_shape="ovo")
         self.pipeline = make_pipeline(StandardScaler(), machine)
         self.classes = 0
 
     def fit(self, features: Floats, targets: npt.NDArray[np.int64], classes: int) -> "OneVersusOne":
         self.pipeline.fit(features, targets)
         self.classes = classes
+        return self
+
+    def save(self, file: Path) -> None:
+        from skops.io import dump
+
+        dump(self.pipeline, file)
+
+    def load(self, file: Path, classes: int) -> "OneVersusOne":
+        from skops.io import load
+
+        self.pipeline, self.classes = load(file), classes
         return self
 
     def scores(self, features: Floats) -> Floats:
