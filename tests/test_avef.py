@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.plan import Wish, configured
+from benchmarks.settings import Wish, configured
 from datasets.base import Media
 from methods.avef import OTHERS, Avef, Config, Network
 from methods.base import Examples, RunContext
