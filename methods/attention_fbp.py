@@ -13,39 +13,23 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from methods.base import Examples, Method, MethodError, Paper, Preparation, RunContext, Source, Variant, Weights
 from methods.parts import alexnet, enhancements, networks
-from methods.parts.attention_network import Attentions, Batch, ClipNetwork, Fusing, Hearing
-from methods.parts.face_networks import IR50, RESNET18, VGGFACE, FaceShape, published_file
-from methods.parts.face_teaching import FaceModel
-from methods.parts.frames import FacesAndSound, Frames, Pictures, Sound, share_without_face
+from methods.parts.attention_network import Attentions, ClipNetwork, Fusing, Hearing
+from methods.parts.face_networks import IR50, RESNET18, VGGFACE, published_file
+from methods.parts.face_teaching import FaceModel, Faces, member_seed, taught
+from methods.parts.frames import FacesAndSound, Pictures, Sound, share_without_face
 from methods.parts.ragged import Ragged
-from methods.parts.training import Schedule, fit
+from methods.parts.reweighing import Kind as Reweighing
+from methods.parts.reweighing import class_weights, reweighed
+from methods.parts.training import Schedule
 
 BOXED = "affectnet"  # the corpus whose pictures are faces already
 AR = ("affectnet", "raf-db")  # the two networks of F-AR-Mean
-PART = 64  # clips that are asked about at once
+ALONE = "faces"  # the name of the network of that stage
 FEATURES = (*get_args(enhancements.Kind), "ar-mean")
-PAPER_WEIGHTS = {  # the vector's order is nowhere stated; in this one it is the test set's (see left_unsaid)
-    "anger": 0.15, "disgust": 0.097, "fear": 0.129, "happiness": 0.185,
-    "sadness": 0.138, "surprise": 0.082, "neutral": 0.215,
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Faces:
-    """The network that describes faces, and which corpora teach it emotions."""
-
-    shape: FaceShape = IR50
-    schedule: Schedule = Schedule(epochs=20, batch=64, learning_rate=0.01, momentum=0.9)
-    taught_by: tuple[str, ...] = ("affectnet",)
-    elsewhere: bool = True  # whether those corpora are needed; else the training clips' own frames teach it
-
-    def __post_init__(self) -> None:
-        if not self.taught_by:
-            raise ValueError("taught_by must name a corpus; to go without it set faces.elsewhere=false")
 
 
 @dataclass(frozen=True)
@@ -61,15 +45,11 @@ class Config:
     fusing: Fusing = Fusing()
     schedule: Schedule = Schedule(epochs=50, batch=32, learning_rate=1e-4)
     members: tuple[str, ...] = ("basic",)  # the features of each; of several, scores are averaged
-    reweigh: Literal["none", "training", "paper"] = "none"
+    reweigh: Reweighing = "none"
 
     def __post_init__(self) -> None:
         if not self.members or not set(self.members) <= set(FEATURES):
             raise ValueError(f"members are one or more of {', '.join(FEATURES)}, but got {self.members}")
-
-
-def _taught_by(*corpora: str) -> Faces:
-    return Faces(taught_by=corpora)
 
 
 def _table_1() -> Iterator[tuple[str, Variant]]:
@@ -83,7 +63,7 @@ def _table_1() -> Iterator[tuple[str, Variant]]:
 
 def _text() -> Iterator[tuple[str, Variant]]:
     for corpus in ("fer-plus", "raf-db", "affectnet"):
-        config = Config(faces=_taught_by(corpus), attentions=Attentions(video="mean"))
+        config = Config(faces=Faces(taught_by=(corpus,)), attentions=Attentions(video="mean"))
         yield f"softmax-{corpus}", Variant(config, "video", f"section 3, softmax on features of IR50 ({corpus})")
     mel = Config(sound=Sound("log-mel"))
     yield "audio", Variant(Config(), "audio", "section 3, audio CNN on its own")
@@ -98,7 +78,7 @@ def _tables_2_to_4() -> Iterator[tuple[str, Variant]]:
             config = Config(attentions=Attentions(video=video, audio=audio))
             also = "; Table 3, Basic Feature" if video == audio == "transformer" else ""
             yield f"{video}-{audio}", Variant(config, "av", f"Table 2, visual {video}, audio {audio}{also}")
-    yield "basic-raf-db", Variant(Config(faces=_taught_by("raf-db")), "av", "Table 3, Basic Feature_RAF-DB")
+    yield "basic-raf-db", Variant(Config(faces=Faces(taught_by=("raf-db",))), "av", "Table 3, Basic Feature_RAF-DB")
     names = ("F-Mean", "F-MeanStd", "F-MeanStd-2", "F-NormFFT", "F-AR-Mean")
     kinds = ("mean", "mean-std", "mean-std-2", "norm-fft", "ar-mean")
     for name, kind in zip(names, kinds, strict=True):
@@ -117,7 +97,7 @@ class Whole(nn.Module):
         super().__init__()
         self.faces = nn.ModuleDict(faces)
         self.members = nn.ModuleList(members)
-        self.weights = nn.Buffer(torch.ones(classes))  # by which the scores are multiplied
+        self.weights = nn.Buffer(torch.ones(classes, dtype=torch.float64))  # by which the scores are multiplied
 
     def face(self, name: str) -> FaceModel:
         """By the name of its source."""
@@ -201,13 +181,12 @@ class AttentionFbp(Method):
     @property
     def alone(self) -> bool:
         """Whether it is about faces in single pictures."""
-        return bool(self.config.stage == "faces")
+        return bool(self.config.stage == ALONE)
 
     def preparation(self) -> Preparation:
-        wants_sound = self.modality != "video" and not self.alone
-        return FacesAndSound(
-            self.config.pictures if self.modality != "audio" else None, self.config.sound if wants_sound else None
-        )
+        heard = self.modality != "video" and not self.alone
+        pictures = self.config.pictures if self.modality != "audio" else None
+        return FacesAndSound(pictures, self.config.sound if heard else None)
 
     def pretrained(self, weights: Weights) -> Mapping[str, Path | None]:
         """Of networks of the published sizes; small ones start from nothing."""
@@ -226,7 +205,7 @@ class AttentionFbp(Method):
         for name in self._taught():
             boxed = faces.elsewhere and name == BOXED
             pictures = replace(self.config.pictures, detect=not boxed)
-            config = Config("faces", pictures, Faces(faces.shape, faces.schedule, elsewhere=faces.elsewhere))
+            config = Config("faces", pictures, Faces(faces.shape, faces.schedule))
             sources[name] = Source((name,) if faces.elsewhere else (), config, "video")
         return sources
 
@@ -239,54 +218,29 @@ class AttentionFbp(Method):
     def fit(self, train: Examples, validation: Examples | None, run: RunContext) -> None:  # noqa: ARG002
         if self.alone and self.modality != "video":
             raise MethodError(f"stage=faces looks at pictures alone, but the modality is {self.modality}; take video")
-        weights = self._weights(train)
+        weights = torch.from_numpy(class_weights(self.config.reweigh, train))
         if self.modality != "audio":
             run.log("frames_without_face", share_without_face(train), 0)
-        self._build(train.classes, self._face_models(train, run), run)
+        models = {name: self._from_elsewhere(name, run) for name in self._names() if name in run.initial}
+        models |= taught([name for name in self._names() if name not in models], self.config.faces, train, run)
+        self._build(train.classes, models, run)
         self.network.weights.copy_(weights)
-        if self.alone:
-            return
         targets = torch.from_numpy(train.targets()).to(run.device)
-        sequences = self._sequences(train, run.device)
-        for number, (kind, member) in enumerate(zip(self.config.members, self._members(), strict=True)):
+        sequences = {} if self.alone else self._sequences(train, run.device)
+        for number, (kind, member) in enumerate(self._members()):
             told = run.named(f"member_{number}") if len(self.config.members) > 1 else run
-            self._train(member, sequences[kind], targets, replace(told, seed=_seed(run, number)))
+            told = replace(told, seed=member_seed(run, number))
+            member.learn(sequences[kind], targets, self.config.schedule, told)
 
-    def _weights(self, train: Examples) -> Tensor:
-        """Of the scores, by class."""
-        if self.config.reweigh == "paper":
-            if set(train.classes) != set(PAPER_WEIGHTS):
-                raise MethodError(
-                    f"reweigh=paper is about {', '.join(PAPER_WEIGHTS)}, but the classes are "
-                    f"{', '.join(train.classes)}; set reweigh=training"
-                )
-            return torch.tensor([PAPER_WEIGHTS[name] for name in train.classes])
-        counts = np.bincount(train.targets(), minlength=len(train.classes))
-        return torch.from_numpy(np.sqrt(counts) if self.config.reweigh == "training" else np.ones(len(counts)))
-
-    def _face_models(self, train: Examples, run: RunContext) -> dict[str, FaceModel]:
-        """Those of other corpora as they are; the others are taught by the frames at hand."""
-        if self.modality == "audio":
-            return {}
-        names = ("faces",) if self.alone else self._taught()
-        frames = Frames(train.inputs, run.device) if set(names) - set(run.initial) else None
-        models = {}
-        for number, name in enumerate(names):
-            if frames is None or name in run.initial:
-                models[name] = self._from_elsewhere(name, run)
-                continue
-            with networks.seeded(_seed(run, number)):
-                models[name] = FaceModel(self.config.faces.shape, len(train.classes))
-            if file := run.pretrained.get("video"):
-                models[name].network.load_published(file)
-            told = replace(run if self.alone else run.named(f"face_{name}"), seed=_seed(run, number))
-            models[name].to(run.device).learn(frames, train.targets(), self.config.faces.schedule, told)
-        return models
+    def _names(self) -> tuple[str, ...]:
+        """Of the face networks."""
+        return () if self.modality == "audio" else (ALONE,) if self.alone else self._taught()
 
     def _from_elsewhere(self, name: str, run: RunContext) -> FaceModel:
+        """As other corpora taught it."""
         other = AttentionFbp(self.sources()[name].config, "video")
         other.load(run.initial[name])
-        return other.network.face("faces").to(run.device)
+        return other.network.face(ALONE).to(run.device)
 
     def _build(self, classes: tuple[str, ...], models: Mapping[str, FaceModel], run: RunContext) -> None:
         """The members untrained, but as published where there is a file."""
@@ -296,15 +250,18 @@ class AttentionFbp(Method):
             if self.modality != "audio":
                 each = enhancements.width(_kind(kind), config.faces.shape.features)
                 widths["video"] = each * len(self._taught(kind))
-            with networks.seeded(_seed(run, number)):
+            with networks.seeded(member_seed(run, number)):
                 member = ClipNetwork(widths, config.hearing, config.attentions, config.fusing, len(classes))
             if member.ear and (file := run.pretrained.get("audio")):
                 member.ear.load_published(file)
             members.append(member)
         self.network = Whole(models, members, len(classes)).to(run.device).eval()
 
-    def _members(self) -> list[ClipNetwork]:
-        return [member for member in self.network.members if isinstance(member, ClipNetwork)]
+    def _members(self) -> Iterator[tuple[str, ClipNetwork]]:
+        """Each with the kind of its features."""
+        for kind, member in zip(self.config.members, self.network.members, strict=not self.alone):
+            assert isinstance(member, ClipNetwork)
+            yield kind, member
 
     def _sequences(self, examples: Examples, device: str) -> dict[str, dict[str, Ragged]]:
         """For each kind of features: a clip's frames' features (video) and its spectrogram (audio)."""
@@ -321,23 +278,13 @@ class AttentionFbp(Method):
         sound = {"audio": Ragged(sounds, device)} if sounds else {}
         return {kind: {**sound, **({"video": Ragged(rows, device)} if rows else {})} for kind, rows in frames.items()}
 
-    def _train(self, member: ClipNetwork, sequences: Mapping[str, Ragged], targets: Tensor, run: RunContext) -> None:
-        if member.ear:
-            sound = sequences["audio"].flat  # [frames, bins, channels]
-            member.ear.mean.copy_(sound.mean(dim=(0, 1)))
-            member.ear.deviation.copy_(sound.std(dim=(0, 1), correction=0).clamp_min(1e-6))
-        with networks.seeded(run.seed):
-            fit(member, lambda rows: member(_batch(sequences, rows)), targets, self.config.schedule, run)
-
     def predict_proba(self, examples: Examples) -> npt.NDArray[np.float64]:
         if self.alone:
-            scores = np.stack([self.network.face("faces").answer(clip["faces"]) for clip in examples.inputs])
+            scores = np.stack([self.network.face(ALONE).answer(clip["faces"]) for clip in examples.inputs])
         else:
             sequences = self._sequences(examples, str(self.network.weights.device))
-            pairs = zip(self.config.members, self._members(), strict=True)
-            scores = np.mean([_scores(member, sequences[kind], len(examples)) for kind, member in pairs], axis=0)
-        weighted = scores * self.network.weights.double().cpu().numpy()
-        return np.asarray(weighted / weighted.sum(axis=1, keepdims=True))
+            scores = np.mean([member.answer(sequences[kind]) for kind, member in self._members()], axis=0)
+        return reweighed(scores, self.network.weights.cpu().numpy())
 
     def save(self, folder: Path) -> None:
         told = {name: self.network.face(name).classify.out_features for name in self.network.faces}
@@ -353,19 +300,3 @@ class AttentionFbp(Method):
 def _kind(member: str) -> enhancements.Kind:
     """Of the features of each of its face networks."""
     return "mean" if member == "ar-mean" else member  # type: ignore[return-value]
-
-
-def _seed(run: RunContext, number: int) -> int:
-    """Of one of several equal networks; the first one's is the run's."""
-    return run.seed + 1000 * number
-
-
-def _batch(sequences: Mapping[str, Ragged], rows: Tensor) -> Batch:
-    return {name: ragged.padded(rows) for name, ragged in sequences.items()}
-
-
-@torch.inference_mode()
-def _scores(member: ClipNetwork, sequences: Mapping[str, Ragged], clips: int) -> npt.NDArray[np.float64]:
-    """[clips, classes], in full precision: no clip's answer hangs on its company"""
-    parts = torch.arange(clips).split(PART)  # type: ignore[no-untyped-call]
-    return torch.cat([member(_batch(sequences, rows)).double().softmax(dim=1).cpu() for rows in parts]).numpy()

@@ -5,16 +5,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
 
+from methods.base import RunContext
 from methods.parts import alexnet
 from methods.parts.attention import Kind, attention
 from methods.parts.bilinear import FactorizedBilinearPooling
-from methods.parts.networks import he_initialised
+from methods.parts.networks import he_initialised, seeded
+from methods.parts.ragged import Ragged
+from methods.parts.training import Schedule, fit
 
+Sequences = Mapping[str, Ragged]  # of clips: frames' features (video), spectrograms (audio)
 Batch = Mapping[str, tuple[Tensor, Tensor]]  # rows [B, n, ...] and how many of them are real [B]
+PART = 64  # clips that are asked about at once
 
 
 @dataclass(frozen=True)
@@ -119,3 +126,23 @@ class ClipNetwork(nn.Module):
             real = torch.arange(rows.shape[1], device=rows.device) < lengths[:, None]
         attended: Tensor = self.attend[name](rows, real)
         return attended
+
+    def learn(self, sequences: Sequences, targets: Tensor, schedule: Schedule, run: RunContext) -> None:
+        """All of it at once."""
+        if self.ear:
+            sound = sequences["audio"].flat  # [frames, bins, channels]
+            self.ear.mean.copy_(sound.mean(dim=(0, 1)))
+            self.ear.deviation.copy_(sound.std(dim=(0, 1), correction=0).clamp_min(1e-6))
+        with seeded(run.seed):
+            fit(self, lambda rows: self(_batch(sequences, rows)), targets, schedule, run)
+
+    @torch.inference_mode()
+    def answer(self, sequences: Sequences) -> npt.NDArray[np.float64]:
+        """[clips, classes], in full precision: no clip's answer hangs on its company"""
+        clips = len(next(iter(sequences.values())))
+        parts = torch.arange(clips).split(PART)  # type: ignore[no-untyped-call]
+        return torch.cat([self(_batch(sequences, rows)).double().softmax(dim=1).cpu() for rows in parts]).numpy()
+
+
+def _batch(sequences: Sequences, rows: Tensor) -> Batch:
+    return {name: ragged.padded(rows) for name, ragged in sequences.items()}

@@ -79,8 +79,8 @@ PUBLISHED: Mapping[Kind, PublishedFaces] = {
         (58.395, 57.12, 57.375),
         "fc.",
     ),
-    # S. Albanie's conversion of the authors' MatConvNet file. A vgg_face_dag.pt elsewhere, of 580,015,466 bytes, has the
-    # SHA-256 f070b241e3faf17a08c78f8700d334413230bac5de7fbcfd01b3cf05ce10de1a; whether it is this file is unknown
+    # S. Albanie's conversion of the authors' MatConvNet file. A vgg_face_dag.pt elsewhere, of 580,015,466 bytes, has
+    # the SHA-256 f070b241e3faf17a08c78f8700d334413230bac5de7fbcfd01b3cf05ce10de1a; nobody says whether it is this one
     "vggface": PublishedFaces(
         "vgg_face_dag.pth",
         "https://www.robots.ox.ac.uk/~albanie/models/pytorch-mcn/vgg_face_dag.pth",
@@ -120,15 +120,13 @@ class FaceNetwork(nn.Module):
         try:
             found = torch.load(file, weights_only=True, map_location="cpu")
             found = found.get("state_dict", found)
-        except (UnpicklingError, RuntimeError, AttributeError) as error:
+        except (UnpicklingError, RuntimeError, EOFError) as error:
             raise MethodError(
-                f"{file} holds no weights ({str(error).splitlines()[0]}); get {published.name} by hand from "
+                f"{file} holds no weights ({type(error).__name__}); get {published.name} by hand from "
                 f"{published.url}, or ask for --weights none"
             ) from None
-        kept = {
-            name: t for name, t in found.items() if not (published.left_out and name.startswith(published.left_out))
-        }
-        self.load_state_dict(kept)
+        left_out = published.left_out or "nothing"
+        self.load_state_dict({name: t for name, t in found.items() if not name.startswith(left_out)})
 
 
 class Ir50(FaceNetwork):

@@ -103,8 +103,12 @@ class Frames:
 
 
 def as_tensor(faces: npt.NDArray[np.uint8], device: str) -> Tensor:
-    """[N, side, side, 3] uint8 -> [N, 3, side, side] float."""
-    return torch.from_numpy(faces).to(device).permute(0, 3, 1, 2).float()
+    """[N, side, side, 3] uint8 -> [N, 3, side, side] float.
+
+    Contiguous: PyTorch 2.11 writes past the gradients of strided 1 x 1 convolutions of permuted pictures on several
+    cores.
+    """
+    return torch.from_numpy(faces).to(device).permute(0, 3, 1, 2).contiguous().float()
 
 
 def share_without_face(examples: Examples) -> float:
