@@ -132,8 +132,7 @@ class AttentionFbp(Method):
             "m, o, k and dropout": "128; 1000, 5 and 0.1, of the products, as in MFB (Yu et al., ICCV 2017)",
             "biases": "none but equation (5)'s",
             "power normalisation": "none: [32] has it, this paper's Fig. 2 has l2 alone",
-            "m, d of W2 in equations (5) and (6)": "u has m numbers, not d, for W2 f_i has",
-            "sum of equation (4)": "from 1, not 0",
+            "slips in equations (4) and (6)": "its sums run from 1, not 0; u has m numbers, not d, for W2 f_i has",
             "training of the fusion": "Adam at 0.0001, batches of 32, 50 epochs",
             "training of the face networks": "SGD at 0.01, momentum 0.9, batches of 64, 20 epochs, all layers",
             "which epoch": "the last: the paper chose on AFEW's validation set, which is what is scored here",
@@ -141,8 +140,8 @@ class AttentionFbp(Method):
             "softmax on features (section 3)": "of the mean over the frames",
             "a clip's class from a face network alone": "the mean of its frames' probabilities",
             "normalisation of F-normFFT": "the whole spectrum has length 1",
-            "standard deviation of 18 views": "of all 18, not of a sample; what is turned in is the edge going on",
-            "which members' features in F-AR-Mean": "means of 18 views by both networks, concatenated",
+            "standard deviation of 18 views": "of all 18, not of a sample; beyond a frame's edge the edge goes on",
+            "features of F-AR-Mean": "means of 18 views by both networks, concatenated",
             "how an ensemble fuses": "the mean of probabilities; equal members differ by seed",
             "SHA-256 of the face networks' files": "published nowhere; their names and places are recorded",
         },
@@ -218,7 +217,7 @@ class AttentionFbp(Method):
     def fit(self, train: Examples, validation: Examples | None, run: RunContext) -> None:  # noqa: ARG002
         if self.alone and self.modality != "video":
             raise MethodError(f"stage=faces looks at pictures alone, but the modality is {self.modality}; take video")
-        weights = torch.from_numpy(class_weights(self.config.reweigh, train))
+        weights = torch.from_numpy(class_weights(self.config.reweigh, train))  # refuses before anything is trained
         if self.modality != "audio":
             run.log("frames_without_face", share_without_face(train), 0)
         models = {name: self._from_elsewhere(name, run) for name in self._names() if name in run.initial}
@@ -229,8 +228,7 @@ class AttentionFbp(Method):
         sequences = {} if self.alone else self._sequences(train, run.device)
         for number, (kind, member) in enumerate(self._members()):
             told = run.named(f"member_{number}") if len(self.config.members) > 1 else run
-            told = replace(told, seed=member_seed(run, number))
-            member.learn(sequences[kind], targets, self.config.schedule, told)
+            member.learn(sequences[kind], targets, self.config.schedule, replace(told, seed=member_seed(run, number)))
 
     def _names(self) -> tuple[str, ...]:
         """Of the face networks."""
