@@ -81,7 +81,8 @@ def _weights() -> list[Row]:
     store, rows = WeightStore(folder()), list[Row]()
     for file in PUBLISHED:
         found = store.there(file)
-        state = "absent" if found is None else "there" if genuine(file, found) else "ANOTHER FILE"
+        there = "there" if file.digest else "there, unconfirmed"
+        state = "absent" if found is None else there if genuine(file, found) else "ANOTHER FILE"
         rows.append(
             {
                 "name": file.name,

@@ -14,6 +14,7 @@ from benchmarks.plugins import PluginError, load
 from benchmarks.settings import Wish, configured
 from datasets.base import TASKS, Clip, Dataset, DatasetError
 from methods.base import Frozen, Method, MethodError, Modality, Weights
+from methods.parts.weights import identity
 from protocols.audit import Independence
 from protocols.base import Fold
 
@@ -186,8 +187,8 @@ def row(
 
 
 def _names(pretrained: Mapping[str, Path | None]) -> dict[str, str]:
-    """Published files are known by name: whoever finds one checks its digest."""
-    return {part: file.name if file else "random" for part, file in pretrained.items()}
+    """Published files as their results are keyed."""
+    return {part: identity(file) if file else "random" for part, file in pretrained.items()}
 
 
 def needed(modality: str) -> frozenset[str]:

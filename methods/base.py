@@ -90,11 +90,12 @@ class WeightsFile:
 
     name: str
     url: str
-    digest: str  # its SHA-256, or as much of the beginning as is published
+    digest: str  # its SHA-256, or as much of the beginning as is published; empty: nobody has published it
     used_by: tuple[str, ...] = ()  # methods
     what: str = ""
     licence: str = ""
     differs: str = ""  # from what papers took, and what becomes of it here
+    by_hand: bool = False  # its address is a page for people, not a file
 
 
 class Weights(Protocol):

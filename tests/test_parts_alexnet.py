@@ -6,7 +6,7 @@ import pytest
 import torch
 from torchvision.models import alexnet
 
-from methods.parts.alexnet import AlexNet
+from methods.parts.alexnet import SMALLEST, AlexNet, convolutions, feature_maps
 
 
 def test_sizes() -> None:
@@ -48,3 +48,25 @@ def test_too_small_a_picture() -> None:
     AlexNet(3, size=63, channels=(4, 4, 4, 4, 4), units=8)
     with pytest.raises(ValueError, match="63 pixels"):
         AlexNet(3, size=62, channels=(4, 4, 4, 4, 4), units=8)
+
+
+def test_feature_maps_of_pictures_of_different_lengths_are_what_each_gives_alone() -> None:
+    torch.manual_seed(0)
+    network = convolutions((4, 6, 8, 8, 5)).eval()
+    lengths = torch.tensor([SMALLEST, 90, 128, 200])
+    pictures = torch.randn(4, 3, 200, 70)  # what lies beyond a length is noise
+    with torch.no_grad():
+        maps, rows = feature_maps(network, pictures, lengths)
+        for number, length in enumerate(lengths.tolist()):
+            alone = network(pictures[number : number + 1, :, :length])[0]
+            assert alone.shape[1] == rows[number]
+            assert torch.allclose(maps[number, :, : alone.shape[1]], alone, atol=1e-6)
+    assert rows[0] == 1
+
+
+def test_the_spectrogram_of_a_clip_gives_so_many_vectors() -> None:
+    """2.4 s, the middle of AFEW's clips: 237 windows of 200 bins."""
+    with torch.device("meta"):
+        maps, rows = feature_maps(convolutions(), torch.zeros(1, 3, 237, 200), torch.full((1,), 237, device="meta"))
+    assert maps.shape == (1, 256, 6, 5)
+    assert rows.shape == (1,)

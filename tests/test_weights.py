@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -87,7 +88,26 @@ def test_every_file_that_a_method_asks_for_is_in_the_table(name: str) -> None:
 
 def test_the_table_says_everything() -> None:
     for file in PUBLISHED:
-        assert file.url.startswith("https://") and file.url.endswith(file.name)
+        assert file.url.startswith("https://")
+        assert file.by_hand or file.url.endswith(file.name)
         assert file.used_by and file.what and file.licence and file.differs
-        assert 8 <= len(file.digest) <= 64 and set(file.digest) <= set("0123456789abcdef")
+        assert not file.digest or (8 <= len(file.digest) <= 64 and set(file.digest) <= set("0123456789abcdef"))
         assert len(file.digest) == 64 or file.digest in file.name
+
+
+def test_a_file_that_only_people_can_get_is_not_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr("torch.hub.download_url_to_file", refuse)
+    with pytest.raises(MethodError, match=r"ears.pth is not there; get it by hand from https://nowhere.invalid"):
+        WeightStore(tmp_path).find(replace(EARS, by_hand=True))
+
+
+def test_a_file_that_nobody_vouches_for_is_known_by_what_it_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "PUBLISHED", (EARS, replace(EARS, name="nose.pth", digest="")))
+    ears, nose = tmp_path / "ears.pth", tmp_path / "nose.pth"
+    ears.write_bytes(b"ears")
+    nose.write_bytes(b"nose")
+    assert weights.identity(ears) == "ears.pth"
+    assert weights.identity(nose) == f"nose.pth {hashlib.sha256(b'nose').hexdigest()[:16]}"

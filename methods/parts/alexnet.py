@@ -15,6 +15,7 @@ from torch.nn.functional import interpolate
 from methods.parts.networks import he_initialised
 
 CHANNELS = (64, 192, 384, 256, 256)
+SMALLEST = 63  # side of a picture that survives the poolings
 
 
 class AlexNet(nn.Module):
@@ -29,26 +30,11 @@ class AlexNet(nn.Module):
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
-        one, two, three, four, five = channels
         self.size = size
-        self.features = nn.Sequential(
-            nn.Conv2d(3, one, 11, stride=4, padding=2),  # 227 -> 56
-            nn.ReLU(),
-            nn.MaxPool2d(3, stride=2),  # 27
-            nn.Conv2d(one, two, 5, padding=2),
-            nn.ReLU(),
-            nn.MaxPool2d(3, stride=2),  # 13
-            nn.Conv2d(two, three, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(three, four, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(four, five, 3, padding=1),
-            nn.ReLU(),
-            nn.MaxPool2d(3, stride=2),  # 6
-        )
+        self.features = convolutions(channels)
         self.classifier = nn.Sequential(
             nn.Dropout(dropout),
-            nn.Linear(five * _side(size) ** 2, units),  # fc6
+            nn.Linear(channels[-1] * _side(size) ** 2, units),  # fc6
             nn.ReLU(),
             nn.Dropout(dropout),
             nn.Linear(units, units),  # fc7
@@ -91,6 +77,48 @@ class AlexNet(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         return self.classify(self.embed(pictures))
+
+
+def convolutions(channels: Sequence[int] = CHANNELS) -> nn.Sequential:
+    """The five convolutions up to the last pooling; sides of pictures of 227 pixels."""
+    one, two, three, four, five = channels
+    return nn.Sequential(
+        nn.Conv2d(3, one, 11, stride=4, padding=2),  # 227 -> 56
+        nn.ReLU(),
+        nn.MaxPool2d(3, stride=2),  # 27
+        nn.Conv2d(one, two, 5, padding=2),
+        nn.ReLU(),
+        nn.MaxPool2d(3, stride=2),  # 13
+        nn.Conv2d(two, three, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(three, four, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(four, five, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(3, stride=2),  # 6
+    )
+
+
+def feature_maps(network: nn.Sequential, pictures: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """`convolutions` of pictures [B, 3, T, height] whose first `lengths` rows are real -> [B, C, T', H'] and lengths.
+
+    Beyond its length a picture is as if padded with zeros at every layer, so that it gives what it gives alone.
+    """
+    for layer in network:
+        if isinstance(layer, nn.Conv2d | nn.MaxPool2d):
+            real = torch.arange(pictures.shape[2], device=pictures.device) < lengths[:, None]  # [B, T]
+            pictures = pictures * real[:, None, :, None]
+            lengths = _outputs(layer, lengths)
+        pictures = layer(pictures)
+    return pictures, lengths
+
+
+def _outputs(layer: nn.Conv2d | nn.MaxPool2d, length: Tensor) -> Tensor:
+    """How many rows become of so many."""
+    kernel, stride, padding = (
+        n[0] if isinstance(n, tuple) else n for n in (layer.kernel_size, layer.stride, layer.padding)
+    )
+    return (length + 2 * int(padding) - int(kernel)) // int(stride) + 1
 
 
 def _side(size: int) -> int:

@@ -15,7 +15,7 @@ ALEXNET = WeightsFile(
     "alexnet-owt-7be5be79.pth",
     "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
     "7be5be79",
-    used_by=("hybrid-dbn",),
+    used_by=("attention-fbp", "hybrid-dbn"),
     what="AlexNet on ImageNet, trained by torchvision",
     licence="BSD-3-Clause (torchvision); ImageNet's pictures are for research that is not commercial",
     differs="channels 64-192-384-256-256 on one GPU ('one weird trick'), not normalised; Caffe's and MatConvNet's have "
@@ -42,7 +42,38 @@ VGG16 = WeightsFile(
     differs="Keras' are the authors' Caffe weights for BGR less a mean colour; these were trained anew, for RGB of "
     "mean 0 and deviation 1; the layers before the last pooling are taken",
 )
-PUBLISHED = (ALEXNET, C3D, VGG16)
+IR50 = WeightsFile(
+    "backbone_ir50_ms1m_epoch120.pth",
+    "https://drive.google.com/drive/folders/1omzvXV_djVIW2A7I09DWMe9JR-9o_MYh",
+    "",
+    used_by=("attention-fbp",),
+    what="IR50 on MS-Celeb-1M with ArcFace, of ZhaoJ9014/face.evoLVe",
+    licence="MIT (code); the pictures are for research only",
+    differs="takes RGB of 112 x 112, where the paper cuts faces of 224 x 224; it ends with the 512 features",
+    by_hand=True,
+)
+RESNET18 = WeightsFile(
+    "resnet18_msceleb.pth",
+    "https://drive.google.com/file/d/1u2NtY-5DVlTunfN4yxfxys5n8uh7sc3n/view",
+    "",
+    used_by=("attention-fbp",),
+    what="ResNet18 on MS-Celeb-1M, of kaiwang960112/Self-Cure-Network and many after it",
+    licence="none stated; the pictures are for research only",
+    differs="scaled as ImageNet's pictures, as later users of the file do; its fc is left out",
+    by_hand=True,
+)
+VGGFACE = WeightsFile(
+    "vgg_face_dag.pth",
+    "https://www.robots.ox.ac.uk/~albanie/models/pytorch-mcn/vgg_face_dag.pth",
+    "",
+    used_by=("attention-fbp",),
+    what="VGGFace, S. Albanie's conversion of the authors' MatConvNet file. A vgg_face_dag.pt of 580,015,466 bytes in "
+    "circulation has the SHA-256 f070b241e3faf17a08c78f8700d334413230bac5de7fbcfd01b3cf05ce10de1a; nobody says "
+    "whether it is this one",
+    licence="for research that is not commercial",
+    differs="takes RGB in 0..255 less a mean colour; its fc8 is left out",
+)
+PUBLISHED = (ALEXNET, C3D, VGG16, IR50, RESNET18, VGGFACE)
 
 
 @dataclass(frozen=True)
@@ -56,7 +87,13 @@ class WeightStore:
         """The file as it was published, from the folder, PyTorch's cache or the net."""
         if self.none:
             return None
-        found = self.there(file) or _download(file.url, self.folder / file.name)
+        found = self.there(file)
+        if found is None and file.by_hand:
+            raise MethodError(
+                f"{self.folder / file.name} is not there; get it by hand from {file.url} and put it there (or name its "
+                "folder with --weights DIR), or ask for --weights none"
+            )
+        found = found or _download(file.url, self.folder / file.name)
         if not genuine(file, found):
             raise MethodError(
                 f"{found} is not the published file (SHA-256 {_sha256(found)[:16]}, not {file.digest}…); "
@@ -76,6 +113,12 @@ class WeightStore:
 def genuine(file: WeightsFile, found: Path) -> bool:
     """Whether a file is the published one."""
     return _sha256(found).startswith(file.digest)
+
+
+def identity(found: Path) -> str:
+    """What a result depends on: the name of a file whose digest was checked; of another one also its digest."""
+    checked = any(file.name == found.name and file.digest for file in PUBLISHED)
+    return found.name if checked else f"{found.name} {_sha256(found)[:16]}"
 
 
 def torch_cache() -> Path:

@@ -1,0 +1,148 @@
+"""From frames' features and a spectrogram to a class: Fig. 1 of H. Zhou et al., ICMI 2019, behind the face networks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, pad
+
+from methods.base import RunContext
+from methods.parts import alexnet
+from methods.parts.attention import Kind, attention
+from methods.parts.bilinear import FactorizedBilinearPooling
+from methods.parts.networks import he_initialised, seeded
+from methods.parts.ragged import Ragged
+from methods.parts.training import Schedule, fit
+
+Sequences = Mapping[str, Ragged]  # of clips: frames' features (video), spectrograms (audio)
+Batch = Mapping[str, tuple[Tensor, Tensor]]  # rows [B, n, ...] and how many of them are real [B]
+PART = 64  # clips that are asked about at once
+
+
+@dataclass(frozen=True)
+class Attentions:
+    """Intra-modal fusion."""
+
+    video: Kind = "transformer"
+    audio: Kind = "transformer"
+    reduced: int = 128  # m of the transformer-attention
+
+
+@dataclass(frozen=True)
+class Fusing:
+    """Cross-modal fusion."""
+
+    by: Literal["fbp", "concatenation"] = "fbp"
+    width: int = 1000  # o
+    rank: int = 5  # k
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        if min(self.width, self.rank) < 1 or not 0 <= self.dropout < 1:
+            raise ValueError(f"width, rank >= 1 and 0 <= dropout < 1 must hold, but got {self}")
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """The AlexNet whose last pooling's map is split into vectors."""
+
+    height: int = 200  # to which the bins of a spectrogram are stretched
+    channels: tuple[int, ...] = alexnet.CHANNELS
+
+    def __post_init__(self) -> None:
+        if self.height < alexnet.SMALLEST or len(self.channels) != 5:
+            raise ValueError(
+                f"height >= {alexnet.SMALLEST} and five channels must be, but got {self.height}, {self.channels}"
+            )
+
+
+class SoundVectors(nn.Module):
+    """A spectrogram of any length as n = H x W vectors of C numbers."""
+
+    def __init__(self, hearing: Hearing, channels: int) -> None:
+        super().__init__()
+        self.height, self.width = hearing.height, hearing.channels[-1]
+        self.features = alexnet.convolutions(hearing.channels)
+        self.mean, self.deviation = nn.Buffer(torch.zeros(channels)), nn.Buffer(torch.ones(channels))
+        he_initialised(self)
+
+    def load_published(self, file: Path) -> None:
+        """torchvision's AlexNet without its fully connected layers."""
+        found = torch.load(file, weights_only=True, map_location="cpu")
+        ours = {name.removeprefix("features."): t for name, t in found.items() if name.startswith("features.")}
+        self.features.load_state_dict(ours)
+
+    def forward(self, rows: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, T, bins, channels] and lengths -> vectors [B, n, C], and which are real [B, n]"""
+        real = torch.arange(rows.shape[1], device=rows.device) < lengths[:, None]
+        x = ((rows - self.mean) / self.deviation).where(real[:, :, None, None], 0.0)
+        x = x.permute(0, 3, 1, 2).expand(-1, 3, -1, -1)  # [B, 3, T, bins]
+        if x.shape[3] != self.height:
+            x = interpolate(x, (x.shape[2], self.height), mode="bilinear", antialias=True)
+        x = pad(x, (0, 0, 0, max(0, alexnet.SMALLEST - x.shape[2])))  # of a sound too short for the poolings
+        maps, lengths = alexnet.feature_maps(self.features, x, lengths.clamp_min(alexnet.SMALLEST))  # [B, C, H, W]
+        real = torch.arange(maps.shape[2], device=rows.device) < lengths[:, None]
+        return maps.flatten(2).transpose(1, 2), real.repeat_interleave(maps.shape[3], dim=1)
+
+
+class ClipNetwork(nn.Module):
+    """Attention on each side, what fuses the two, and the softmax's layer; one side alone goes straight to that."""
+
+    def __init__(
+        self, widths: Mapping[str, int], hearing: Hearing, attentions: Attentions, fusing: Fusing, classes: int
+    ) -> None:
+        """`widths`: of a frame's features (video), channels of the spectrogram (audio)."""
+        super().__init__()
+        self.ear = SoundVectors(hearing, widths["audio"]) if "audio" in widths else None
+        wide = {name: self.ear.width if self.ear and name == "audio" else width for name, width in widths.items()}
+        kinds: Mapping[str, Kind] = {"audio": attentions.audio, "video": attentions.video}
+        found = {name: attention(kinds[name], width, attentions.reduced) for name, width in wide.items()}
+        self.attend = nn.ModuleDict(found)
+        each = {name: module.width for name, module in found.items()}
+        joint = len(each) == 2 and fusing.by == "fbp"
+        self.fuse = (
+            FactorizedBilinearPooling(each["audio"], each["video"], fusing.width, fusing.rank, fusing.dropout)
+            if joint
+            else None
+        )
+        self.classify = nn.Linear(fusing.width if joint else sum(each.values()), classes)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """[B, classes]"""
+        told = {name: self._attended(name, *batch[name]) for name in sorted(batch)}  # [B, width] each
+        whole = self.fuse(told["audio"], told["video"]) if self.fuse else torch.cat(list(told.values()), dim=1)
+        logits: Tensor = self.classify(whole)
+        return logits
+
+    def _attended(self, name: str, rows: Tensor, lengths: Tensor) -> Tensor:
+        if self.ear and name == "audio":
+            rows, real = self.ear(rows, lengths)
+        else:
+            real = torch.arange(rows.shape[1], device=rows.device) < lengths[:, None]
+        attended: Tensor = self.attend[name](rows, real)
+        return attended
+
+    def learn(self, sequences: Sequences, targets: Tensor, schedule: Schedule, run: RunContext) -> None:
+        """All of it at once."""
+        if self.ear:
+            sound = sequences["audio"].flat  # [frames, bins, channels]
+            self.ear.mean.copy_(sound.mean(dim=(0, 1)))
+            self.ear.deviation.copy_(sound.std(dim=(0, 1), correction=0).clamp_min(1e-6))
+        with seeded(run.seed):
+            fit(self, lambda rows: self(_batch(sequences, rows)), targets, schedule, run)
+
+    @torch.inference_mode()
+    def answer(self, sequences: Sequences) -> npt.NDArray[np.float64]:
+        """[clips, classes], in full precision: no clip's answer hangs on its company"""
+        clips = len(next(iter(sequences.values())))
+        parts = torch.arange(clips).split(PART)  # type: ignore[no-untyped-call]
+        return torch.cat([self(_batch(sequences, rows)).double().softmax(dim=1).cpu() for rows in parts]).numpy()
+
+
+def _batch(sequences: Sequences, rows: Tensor) -> Batch:
+    return {name: ragged.padded(rows) for name, ragged in sequences.items()}

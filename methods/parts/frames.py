@@ -1,0 +1,118 @@
+"""Every frame of a clip as a face, and the clip's spectrogram: the inputs of H. Zhou et al., ICMI 2019."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from tempfile import TemporaryFile
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from datasets.base import Media
+from methods.base import Examples, MethodError, Prepared
+from methods.parts.audio import Framing, LogMel, Mel, speech_spectrogram, with_deltas
+from methods.parts.faces import FaceTracker, crop_box
+
+RATE = 16_000
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The face's box, its sides 30 % longer, as a square; the whole frame where there is no face."""
+
+    per_second: float = 10.0
+    size: int = 224
+    margin: float = 0.3
+    detect: bool = True  # off where the pictures are faces already
+
+    def __post_init__(self) -> None:
+        if self.per_second <= 0 or self.size < 1:
+            raise ValueError(f"per_second and size must be positive, but are {self.per_second, self.size}")
+
+    def __call__(self, media: Media) -> dict[str, npt.NDArray[Any]]:
+        """`faces` [T, size, size, 3] uint8, one of each frame, and in which of them a face was `found` [t <= T]."""
+        frames = media.frames(self.per_second)
+        seen = FaceTracker(every=2, gap=2).follow(frames) if self.detect else ((frame, None) for frame in frames)
+        cut, found = [], []
+        for number, (frame, face) in enumerate(seen):
+            if face or not self.detect:
+                found.append(number)
+            height, width = frame.shape[:2]
+            box, margin = (face.box, self.margin) if face else ((0.0, 0.0, float(width), float(height)), 0.0)
+            cut.append(crop_box(frame, box, self.size, margin))
+        faces = np.stack(cut) if cut else np.zeros((0, self.size, self.size, 3), np.uint8)
+        return {"faces": faces, "found": np.array(found, np.int32)}
+
+
+@dataclass(frozen=True)
+class Sound:
+    """The lowest 200 bins of the spectrogram of windows of 40 ms, or 40 log mel bands with deltas and their deltas."""
+
+    kind: Literal["spectrogram", "log-mel"] = "spectrogram"
+    hop: float = 0.010
+
+    @property
+    def channels(self) -> int:
+        """Of the picture that it is."""
+        return 1 if self.kind == "spectrogram" else 3
+
+    def __call__(self, media: Media) -> dict[str, npt.NDArray[Any]]:
+        """`sound` [T, bins, channels]"""
+        wave = media.audio(RATE)
+        if self.kind == "spectrogram":
+            return {"sound": speech_spectrogram(wave, RATE, hop=self.hop)[..., None]}
+        mel = LogMel(RATE, Framing(hop=self.hop), Mel(bands=40, low=0.0))(wave)  # [40, T]
+        return {"sound": with_deltas(mel).swapaxes(0, 1)}
+
+
+@dataclass(frozen=True)
+class FacesAndSound:
+    """As far as the modality asks for them."""
+
+    pictures: Pictures | None
+    sound: Sound | None
+
+    def __call__(self, media: Media) -> Prepared:
+        return {**(self.pictures(media) if self.pictures else {}), **(self.sound(media) if self.sound else {})}
+
+
+class Frames:
+    """All frames of some clips, in a file, for there may be more than memory holds; and whose they are."""
+
+    def __init__(self, clips: Iterable[Prepared], device: str) -> None:
+        self.device, counts, side = device, [], 0
+        with TemporaryFile() as file:
+            for clip in clips:
+                file.write(np.ascontiguousarray(clip["faces"]).tobytes())
+                counts.append(len(clip["faces"]))
+                side = clip["faces"].shape[1]
+            if not sum(counts):
+                raise MethodError(f"{len(counts)} clips have no frame at all; look at them with check")
+            file.flush()
+            self.pictures = np.memmap(file, np.uint8, "r", shape=(sum(counts), side, side, 3))
+        self.owners = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))  # [frames]
+
+    def __len__(self) -> int:
+        return len(self.owners)
+
+    def of(self, chosen: Tensor) -> Tensor:
+        """By number: [B, 3, side, side] in 0..255."""
+        return as_tensor(np.asarray(self.pictures[chosen.numpy()]), self.device)
+
+
+def as_tensor(faces: npt.NDArray[np.uint8], device: str) -> Tensor:
+    """[N, side, side, 3] uint8 -> [N, 3, side, side] float.
+
+    Contiguous: PyTorch 2.11 writes past the gradients of strided 1 x 1 convolutions of permuted pictures on several
+    cores.
+    """
+    return torch.from_numpy(faces).to(device).permute(0, 3, 1, 2).contiguous().float()
+
+
+def share_without_face(examples: Examples) -> float:
+    """Of all frames."""
+    counts = [(len(clip["faces"]) - len(clip["found"]), len(clip["faces"])) for clip in examples.inputs]
+    without, frames = np.sum(counts, axis=0).tolist()
+    return float(without / max(frames, 1))
