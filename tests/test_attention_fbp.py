@@ -349,7 +349,7 @@ def test_variants_are_what_their_rows_say() -> None:
         if row["table"] == "1":
             assert config.stage == "faces"
             assert config.faces.shape.kind == row["row"].lower()
-            assert config.pictures.detect == (row["dataset"] != "affectnet")
+            assert config.pictures.detect == (row["dataset"] == "raf-db")
         if row["table"] == "2":
             sides = f"visual {config.attentions.video}", f"audio {config.attentions.audio}"
             assert sides == (row["row"].lower(), told)

@@ -173,7 +173,7 @@ def test_only_published_sizes_have_a_file() -> None:
 def test_what_is_no_file_of_weights_is_told(tmp_path: Path, content: bytes) -> None:
     """A download page instead of the file."""
     (tmp_path / "page.pth").write_bytes(content)
-    with pytest.raises(MethodError, match=r"page\.pth holds no weights.*by hand"):
+    with pytest.raises(MethodError, match=r"page\.pth holds no weights.*again"):
         build(SMALL[0]).load_published(tmp_path / "page.pth")
 
 
