@@ -12,6 +12,7 @@ import numpy as np
 
 from benchmarks.console import Progress
 from benchmarks.content import Content, contents, corpus_digest, tied
+from benchmarks.cost import metered, operations, parameters
 from benchmarks.environment import describe, source
 from benchmarks.plan import Arena, Cell, Row
 from benchmarks.plugins import build, canonical
@@ -233,23 +234,29 @@ class Engine:
 
         started = time.perf_counter()
         method, fold = job.row.method(), cell.fold
-        train, validation = training(method, fold, store, cell.seed)
-        initial = job.initial.get(cell.seed, {})
-        method.fit(train, validation, RunContext(cell.seed, self.device, log, job.row.pretrained, initial))
-        fitted = time.perf_counter()
-        test = Stored(store, fold.test_media)
-        scores = fold.score(method.predict_proba(Examples(test, fold.labels)))
+        with metered(self.device) as figures:
+            train, validation = training(method, fold, store, cell.seed)
+            initial = job.initial.get(cell.seed, {})
+            method.fit(train, validation, RunContext(cell.seed, self.device, log, job.row.pretrained, initial))
+            fitted = time.perf_counter()
+            test = Stored(store, fold.test_media)
+            scores = fold.score(method.predict_proba(Examples(test, fold.labels)))
+            ended = time.perf_counter()
         empty = sum(any(not len(array) for array in clip.values()) for clip in test)
-        figures = {
+        figures |= {
             "fit_seconds": fitted - started,
-            "predict_seconds": time.perf_counter() - fitted,
+            "predict_seconds": ended - fitted,
+            "predict_seconds_per_clip": (ended - fitted) / len(test),
             EMPTY: empty,
             "train_clips": len(train),
             "test_clips": len(test),
             "dropped_clips": len(fold.dropped),
         }
+        raw, one = (store.source or store).read(fold.test_media[0]), Examples([test[0]], fold.labels)
+        figures |= operations(method, job.row.frozen, raw, one, self.device)
         with TemporaryDirectory() as folder:
             method.save(Path(folder))
+            figures |= parameters(Path(folder))
             run.finish(scores, figures, Path(folder), membership(job.row, job.arena, cell), _marks(job.arena))
         return Result(cell, scores, "", run.run_id, empty)
 

@@ -40,6 +40,7 @@ class Store:
 
     folder: Path
     contents: Mapping[str, Content]
+    source: "Store | None" = None  # what a frozen network made these of
 
     def file(self, media: Media) -> Path:
         return self.folder / f"{self.contents[media.clip_id].media}.safetensors"
@@ -97,7 +98,7 @@ def prepared(
 
 def passed_through(frozen: Frozen, inputs: Store, clips: Sequence[Clip], device: str, advance: Advance) -> Store:
     """What a frozen network makes of prepared inputs."""
-    store = Store(_folder("frozen", f"{inputs.folder.name} {frozen.key}"), inputs.contents)
+    store = Store(_folder("frozen", f"{inputs.folder.name} {frozen.key}"), inputs.contents, inputs)
     todo = store.missing(clips)
     for number, clip in enumerate(todo, start=1):
         with _blamed(f"the frozen network on {clip.name}"):
