@@ -170,7 +170,7 @@ class Sources:
 
 def _transferable(asked: Sequence[tuple[str, Wish]], method: str) -> list[str]:
     """With `all`, methods that begin with no other corpus stay as they are, and that is said; else it is an error."""
-    alone = list(dict.fromkeys(name for name, wish in asked if not _set(name, wish).sources()))
+    alone = list(dict.fromkeys(name for name, wish in asked if wish.pretrain_on and not _set(name, wish).sources()))
     if alone and method.strip() != "all":
         raise PluginError(f"{alone[0]} begins with no other corpus; leave --pretrain-on out")
     return [f"begin with no other corpus whatever --pretrain-on says: {', '.join(alone)}"] if alone else []

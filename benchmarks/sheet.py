@@ -106,8 +106,11 @@ def _parts(array: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
     """Up to COLUMNS pictures [height, width, 3] or maps [values, time] spread over a clip; of a series one map."""
     if not array.size:
         return []
-    if array.ndim < 3:  # [time, values], each value between its own extremes
-        series = np.atleast_2d(array).T.astype(float)
+    if array.ndim < 4:  # [time, values] or, with the first of its channels, [time, values, channels]
+        series = np.atleast_2d(array if array.ndim < 3 else array[..., 0]).T.astype(float)
+        if array.ndim == 3:
+            return [series]
+        # each value between its own extremes
         low, high = series.min(axis=1, keepdims=True), series.max(axis=1, keepdims=True)
         return [(series - low) / np.maximum(high - low, 1e-9)]
     chosen = array[np.unique(np.linspace(0, len(array) - 1, COLUMNS).round().astype(int))]

@@ -103,6 +103,7 @@ class Avef(Method):
             "how far the face extends beyond eyes, nose and mouth": "a square 2.4 times as wide as their centres",
             "a frame without a face": "filled by the nearest frame with one; a clip without any: black pictures",
             "mel scale, window's Fourier transform": "HTK's, 400 points, which is the window",
+            "scale of the samples, to whose energies 0.01 is added": "-1 to 1, as recorded",
             "spectrograms of 64 x 64 into AlexNet": "stretched to 227 x 227, each channel by the training segments' "
             "mean and deviation",
             "scaling of the faces": "(x - 127.5) / 64",

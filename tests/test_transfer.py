@@ -134,6 +134,7 @@ def test_a_method_that_begins_with_nothing_else(two: Bench) -> None:
     toy(two.plugins, "other")
     code, _, err = two.run("--pretrain-on", "crema-d", method="other")
     assert (code, "other begins with no other corpus; leave --pretrain-on out" in err) == (2, True)
+    assert two.run("--pretrain-on", "none", method="other")[0] == 0  # it does so anyway
     code, _, err = two.call("pretrain", "other", "--on", "crema-d", "--data-root", two.data)
     assert (code, "other begins with no other corpus" in err) == (2, True)
     code, _, err = two.call("pretrain", "toy", "--on", "none", "--data-root", two.data)
