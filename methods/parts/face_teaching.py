@@ -77,7 +77,7 @@ def taught(names: Sequence[str], faces: Faces, train: Examples, run: RunContext)
         return models
     frames = Frames(train.inputs, run.device)
     for number, name in enumerate(names):
-        told = replace(run.named(f"face_{name}"), seed=member_seed(run, number))
+        told = replace(run.named("faces" if len(names) == 1 else f"faces_{number}"), seed=member_seed(run, number))
         with seeded(told.seed):
             models[name] = FaceModel(faces.shape, len(train.classes))
         if file := run.pretrained.get("video"):
