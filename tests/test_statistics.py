@@ -6,7 +6,6 @@ from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pytest
 import sklearn.metrics as sklearn
 from hypothesis import given, settings
@@ -17,7 +16,6 @@ from scipy.special import logit
 from protocols.scores import Scores
 from reports import coverage, statistics
 from reports.statistics import Metric, compare, holm, interval, measure, repeated_cv_t, worse
-from reports.tally import pair, tally
 
 METRICS: tuple[Metric, ...] = get_args(Metric)
 LABELS = ("anger", "fear", "joy")
@@ -40,7 +38,7 @@ def two_methods(subjects: int, seed: int = 0, clips: int = 12) -> tuple[Counts, 
 
 
 def shares(counts: Counts) -> npt.NDArray[np.float64]:
-    return counts.trace(axis1=1, axis2=2) / counts.sum((1, 2))
+    return np.asarray(counts.trace(axis1=1, axis2=2) / counts.sum((1, 2)), dtype=np.float64)
 
 
 def as_clips(counts: Counts) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -169,34 +167,6 @@ def test_an_interval_takes_less_than_a_twentieth_of_a_second() -> None:
     assert (time.perf_counter() - start) / 10 < 0.05
 
 
-@pytest.mark.parametrize(("subjects", "clips"), coverage.CORPORA)
-@pytest.mark.parametrize("uneven", [False, True])
-def test_intervals_hold_the_truth_where_naive_ones_fail(subjects: int, clips: int, uneven: bool) -> None:
-    corpus = coverage.Corpus(subjects, clips, uneven=uneven)
-    runs = 600
-    slack = 3.5 * np.sqrt(0.95 * 0.05 / runs)
-    assert abs(coverage.coverage(corpus, "uar", runs) - 0.95) < slack
-    assert coverage.coverage(corpus, "uar", 60, unit="clip") < 0.85
-
-
-@pytest.mark.parametrize(("subjects", "clips"), coverage.CORPORA)
-def test_worse_raises_few_false_alarms_and_sees_five_points(subjects: int, clips: int) -> None:
-    corpus = coverage.Corpus(subjects, clips)
-    most = 0.05 + 3.5 * np.sqrt(0.95 * 0.05 / 400)
-    assert coverage.alarms(corpus, "uar", 400, loss=0.0, tolerance=0.0) < most
-    assert coverage.alarms(corpus, "uar", 400, loss=0.05, tolerance=0.05) < most
-    assert coverage.alarms(corpus, "uar", 400, loss=0.05, tolerance=0.0) > 0.6
-
-
-def test_simulated_corpora_have_the_truth_that_is_told() -> None:
-    corpus = coverage.Corpus(40_000, 30, uneven=True)
-    random = np.random.default_rng(1)
-    answers, clips = coverage.probabilities(corpus, 1, random)
-    drawn = random.multinomial(clips, answers).sum((0, 1))
-    for metric in METRICS:
-        assert measure(drawn, metric) == pytest.approx(measure(coverage.expected(corpus, random), metric), abs=0.01)
-
-
 @pytest.mark.parametrize("seed", range(4))
 def test_with_even_subjects_accuracy_is_compared_as_by_the_paired_t(seed: int) -> None:
     a, b = two_methods(9, seed)
@@ -212,6 +182,7 @@ def test_with_even_subjects_accuracy_is_compared_as_by_the_paired_t(seed: int) -
         fallen = stats.ttest_1samp(within, -tolerance, alternative="less")
         assert change.p == pytest.approx(fallen.pvalue)
         assert change.high == pytest.approx(fallen.confidence_interval().high)
+        assert change.p is not None
         assert change.high is not None
         assert (change.p < 0.05) == (change.high < -tolerance)
 
@@ -220,7 +191,7 @@ def test_with_even_subjects_accuracy_is_compared_as_by_the_paired_t(seed: int) -
 def test_swaps_of_accuracies_are_scipys_permutations(seed: int) -> None:
     a, b = two_methods(8, seed)
     known = stats.permutation_test(
-        (shares(a), shares(b)), lambda x, y: (x - y).mean(), permutation_type="samples", n_resamples=np.inf
+        (shares(a), shares(b)), lambda x, y: (x - y).mean(), permutation_type="samples", n_resamples=1000
     )
     found = compare(a, b, "accuracy")
     assert found.exact
@@ -325,43 +296,3 @@ def test_repeated_cross_validation_is_corrected_for_shared_training_clips() -> N
         repeated_cv_t(differences, 1.0)
     with pytest.raises(ValueError, match="without variation"):
         repeated_cv_t(np.zeros((3, 3)), 0.2)
-
-
-def answers(rows: str) -> pd.DataFrame:
-    """Rows like `clip subject truth predicted`, a dash for no subject."""
-    table = pd.DataFrame([row.split() for row in rows.strip().splitlines()])
-    table.columns = pd.Index(["clip", "subject", "truth", "predicted"])
-    return table.replace("-", None)
-
-
-def test_a_clip_counts_once_however_often_it_was_answered() -> None:
-    found = tally(answers("1 b joy joy\n1 b joy fear\n2 b fear fear\n3 a fear joy"), LABELS)
-    assert (found.names, found.unit) == (("a", "b"), "subject")
-    np.testing.assert_allclose(found.counts[0], [[0, 0, 0], [0, 0, 1], [0, 0, 0]])
-    np.testing.assert_allclose(found.counts[1], [[0, 0, 0], [0, 1, 0], [0, 0.5, 0.5]])
-    nameless = tally(answers("1 - joy joy\n2 - fear fear"), LABELS)
-    assert (nameless.names, nameless.unit) == (("1", "2"), "clip")
-
-
-def test_only_clips_that_both_answered_are_paired() -> None:
-    unseen = answers("1 a joy fear\n2 a fear fear\n3 b joy fear\n4 c joy joy")
-    random = answers("1 a joy joy\n1 a joy joy\n3 b joy joy\n3 b joy fear\n2 a fear fear\n5 d fear fear\n6 d joy joy")
-    both = pair(random, unseen, LABELS)
-    assert (both.names, both.unit, both.clips, both.only_a, both.only_b) == (("a", "b"), "subject", 3, 2, 1)
-    inflation = compare(both.a, both.b, "accuracy")
-    assert inflation.difference == pytest.approx(2.5 / 3 - 1 / 3)
-    assert inflation.units == 2
-
-
-def test_tables_that_contradict_are_refused() -> None:
-    good = answers("1 a joy fear\n2 b fear fear")
-    with pytest.raises(ValueError, match="'pride' is no label"):
-        tally(answers("1 a pride joy"), LABELS)
-    with pytest.raises(ValueError, match="clip '1' has several subjects or truths"):
-        tally(answers("1 a joy joy\n1 b joy joy"), LABELS)
-    with pytest.raises(ValueError, match="1 of 2 answers have no subject"):
-        tally(answers("1 a joy joy\n2 - joy joy"), LABELS)
-    with pytest.raises(ValueError, match="clip '2' has another subject or truth in the other table"):
-        pair(good, answers("1 a joy fear\n2 b joy fear"), LABELS)
-    with pytest.raises(ValueError, match="no clip is in both tables, of 2 and 1"):
-        pair(good, answers("3 a joy fear"), LABELS)
