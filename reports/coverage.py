@@ -10,6 +10,7 @@ from typing import Annotated
 import numpy as np
 import numpy.typing as npt
 import typer
+from scipy.optimize import brentq
 from scipy.special import expit
 
 from reports.statistics import Interval, Metric, interval, measure, worse
@@ -80,15 +81,15 @@ def alarms(
     """How often `worse` is sure at 95 % of a new run that answers `agreement` of the clips as the old one did.
 
     The rest is answered anew, by a model that is a little better or worse with each subject, and loses right answers
-    at random so that `loss` is lost on average.
+    at random, so many that `loss` is lost of the metric over all subjects.
     """
     random = np.random.default_rng(seed)
-    correct = float(measure(expected(corpus, random), metric))
+    share = _share_lost(expected(corpus, random), metric, loss, agreement)
     answers, clips = probabilities(corpus, runs, random)
     kept = random.binomial(clips, agreement)
     same = random.multinomial(kept, answers)
     old = same + random.multinomial(clips - kept, _swayed(answers, random))
-    lost = _losing(_swayed(answers, random), loss / (correct * (1 - SWAY) * (1 - agreement)))
+    lost = _losing(_swayed(answers, random), share)
     new = same + random.multinomial(clips - kept, lost)
     changes = (worse(before, after, metric, tolerance) for before, after in zip(old, new, strict=True))
     return sum(change.p is not None and change.p < 0.05 for change in changes) / runs
@@ -107,6 +108,16 @@ def _holds(found: Interval, truth: float) -> bool:
 def _swayed(answers: Floats, random: np.random.Generator) -> Floats:
     """Some of each subject's right answers lost, SWAY of them on average."""
     return _losing(answers, random.uniform(0, 2 * SWAY, (*answers.shape[:2], 1)))
+
+
+def _share_lost(answers: Floats, metric: Metric, loss: float, agreement: float) -> float:
+    """The share of the newly answered clips' right answers whose loss lowers the metric by `loss`, given all answers."""
+    renewed = _losing(answers, SWAY)
+
+    def score(share: float) -> float:
+        return float(measure(agreement * answers + (1 - agreement) * _losing(renewed, share), metric))
+
+    return float(brentq(lambda share: score(0.0) - score(share) - loss, 0, 1))
 
 
 def _losing(answers: Floats, share: float | Floats) -> Floats:

@@ -28,6 +28,15 @@ def test_worse_raises_few_false_alarms_and_sees_five_points(subjects: int, clips
     assert coverage.alarms(corpus, "uar", 400, loss=0.05, tolerance=0.0) > 0.6
 
 
+def test_a_tolerated_loss_is_no_alarm_under_any_metric() -> None:
+    """Macro F1 falls faster than accuracy where classes are uneven; the simulated loss is of the metric itself."""
+    corpus = coverage.Corpus(43, 30, uneven=True)
+    most = 0.05 + 3.5 * np.sqrt(0.95 * 0.05 / 400)
+    for metric in get_args(Metric):
+        assert coverage.alarms(corpus, metric, 400, loss=0.05, tolerance=0.05) < most
+        assert coverage.alarms(corpus, metric, 400, loss=0.05, tolerance=0.0) > 0.6
+
+
 def test_simulated_corpora_have_the_truth_that_is_told() -> None:
     corpus = coverage.Corpus(40_000, 30, uneven=True)
     random = np.random.default_rng(1)
