@@ -111,7 +111,7 @@ def _swayed(answers: Floats, random: np.random.Generator) -> Floats:
 
 
 def _share_lost(answers: Floats, metric: Metric, loss: float, agreement: float) -> float:
-    """The share of newly given right answers whose loss lowers the metric by `loss`, where `answers` are all answers."""
+    """The share of newly given right answers to lose, so that the metric of all answers falls by `loss`."""
     renewed = _losing(answers, SWAY)
 
     def score(share: float) -> float:
