@@ -79,6 +79,8 @@ def splits(rows: Sequence[Row], dataset: Dataset, on_disk: Mapping[str, Clip]) -
 
 def known(written: str, dataset: Dataset, on_disk: Mapping[str, Clip]) -> Clip | None:
     """The clip on disk that somebody else's table means; its names are in small letters there."""
+    if exact := on_disk.get(written.casefold()):
+        return exact
     if entry := dataset.read(PurePosixPath(written)):
         return on_disk.get(entry.name.casefold())
     same_stem = [clip for name, clip in on_disk.items() if name.rpartition("/")[2] == written.casefold()]

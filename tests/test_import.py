@@ -17,7 +17,7 @@ from benchmarks.plugins import build
 from benchmarks.predictions import PredictionsError, read_predictions, understood
 from benchmarks.track import Tracker
 from datasets.base import Dataset
-from tests.tinybench import HALVES, Bench, clips, corpus, make_bench  # noqa: F401  a fixture
+from tests.tinybench import HALVES, Bench, clips, corpus, make_bench, ravdess  # noqa: F401  a fixture
 
 LABELS = ("anger", "happiness", "sadness")
 Line = tuple[str, str, str, tuple[float, ...]]  # clip, fold, truth, probabilities
@@ -104,7 +104,8 @@ def test_answers_that_are_read_back_are_those_of_the_file(labels_only: bool, ben
     told(bench, by_label(lines) if labels_only else table(lines))
     tracker = Tracker(bench.uri)
     expected = {
-        clip: (truth, tuple(np.eye(3)[np.argmax(values)]) if labels_only else values) for clip, _, truth, values in lines
+        clip: (truth, tuple(np.eye(3)[np.argmax(values)]) if labels_only else values)
+        for clip, _, truth, values in lines
     }
     experiment = bench.client.get_experiment_by_name("ravdess").experiment_id
     read = [tracker.scores(done.run_id) for done in tracker.finished(experiment, "Mine").values()]
@@ -195,8 +196,8 @@ def test_one_voice_under_two_names_leaks(bench: Bench) -> None:
     """The corpus' own ids and recordings count, whatever the fold file calls its clips."""
     lines = drawn(bench.data)
     clip, fold, _, _ = lines[0]
-    again = bench.data / "ravdess" / f"Actor_{clip[-2:]}" / f"{clip[:-5]}02{clip[-3:]}.wav"
-    again.write_bytes(next((bench.data / "ravdess").rglob(f"{clip}.wav")).read_bytes())
+    again = bench.data / "ravdess" / f"Actor_{clip[-2:]}" / f"03-{clip[:-5]}02{clip[-3:]}.wav"
+    again.write_bytes(next((bench.data / "ravdess").rglob(f"03-{clip}.wav")).read_bytes())
     row = told(bench, table(lines), *folds_file(bench, split(lines, [(again.stem, fold)])))
     assert row["independence"] == "violated"
     assert any("recording of test in training" in finding["what"] for finding in row["findings"])
@@ -226,10 +227,10 @@ def test_tasks_have_their_own_classes(bench: Bench) -> None:
 def test_spreadsheets_are_read(bench: Bench) -> None:
     lines = drawn(bench.data)
     expected = told(bench, table(lines), name="plain")["metrics"]
-    text = table(lines).replace("clip,fold,anger", " Clip ,FOLD, Anger").replace("03-01", "03-01", 1)
+    text = table(lines).replace("clip,fold,anger", " Clip ,FOLD, Anger")
     loose = ("\ufeff" + text.replace("\r\n", "\n").replace("\n", "\r\n") + "\r\n,,,,\r\n\r\n").encode()
     assert told(bench, loose, name="loose")["metrics"] == expected
-    written = text.replace(lines[0][0], f"Actor_{lines[0][0][-2:]}/{lines[0][0]}.WAV")
+    written = text.replace(lines[0][0], f"Actor_{lines[0][0][-2:]}/03-{lines[0][0]}.WAV")
     assert told(bench, written, name="folders")["metrics"] == expected
 
 
@@ -240,12 +241,18 @@ def changes(lines: list[Line]) -> Iterator[tuple[str, str | bytes, str]]:
     yield "missing", rest, f"tests {clip} as well; predict the folds"
     yield "a fold is missing", table([line for line in lines if line[1] == fold]), "has no answers for group 2"
     yield "doubled", table([*lines, lines[0]]), f"line {len(lines) + 2}: {clip} is predicted in fold '{fold}' already"
-    yield "doubled under another spelling", table([*lines, (clip + ".wav", *lines[0][1:])]), "already, on line 2"
+    yield "doubled under another spelling", table([*lines, (f"03-{clip}.wav", *lines[0][1:])]), "already, on line 2"
     yield "in two folds", table([*lines, (clip, last, "", values)]), f"line {len(lines) + 2}: {clip} is predicted in"
     yield "unknown", good.replace(clip, "03-01-03-01-01-01-24"), "line 2: '03-01-03-01-01-01-24' is none of the 12"
     yield "no name", good.replace(clip, "whatever"), "line 2: 'whatever' is none of the 12"
     yield "swapped", table([(clip, last, "", values), *lines[1:]]), "does not test"
-    for number, what in (("nan", "is nan"), ("inf", "is inf"), ("-0.1", "is -0.1"), ("x", "no number"), ("", "no numb")):
+    for number, what in (
+        ("nan", "is nan"),
+        ("inf", "is inf"),
+        ("-0.1", "is -0.1"),
+        ("x", "no number"),
+        ("", "no numb"),
+    ):
         yield f"number {number!r}", table(lines[1:], (clip, fold, number, 0.5, 0.5)), f"line {len(lines) + 1}: anger"
         yield f"what {number!r}", table(lines[1:], (clip, fold, number, 0.5, 0.5)), what
     yield "decimal comma", table(lines[1:], (clip, fold, "0,2", "0,3", "0,5")), "write decimals with a point"
@@ -254,7 +261,7 @@ def changes(lines: list[Line]) -> Iterator[tuple[str, str | bytes, str]]:
     yield "percent", table(lines[1:], (clip, fold, 20, 30, 50)), "sum to 100; they must sum to 1"
     yield "no class", by_label(lines) + f"{clip},x,boredom\n", "'boredom' is no class here; choose from anger, happi"
     yield "class missing", good.replace(",sadness", ""), "cells, but the header 4"
-    yield "class lacks", good.replace(",sadness", ",").replace(",0.", ",0."), "lacks the column 'sadness'"
+    yield "class lacks", good.replace(",sadness", ","), "lacks the column 'sadness'"
     yield "class unknown", good.replace("sadness", "truth"), "a column 'truth', which is no class here"
     yield "class twice", good.replace("sadness", "anger"), "two columns 'anger'"
     yield "both", good.replace("sadness", "label"), "keep either label or one column for each class"
@@ -292,7 +299,7 @@ def test_a_fold_file_must_fit_the_predictions(bench: Bench) -> None:
     assert "fold empty has no test clip" in why(good + f"{clip},empty,train\n")
     absent = "03-01-03-01-01-01-24"
     assert f"test clip '{absent}' is none of the 12" in why(good + f"{absent},{fold},test\n")
-    assert f"as '{clip}' too" in why(good + f"{clip}.wav,{fold},test\n")
+    assert f"as '{clip}' too" in why(good + f"03-{clip}.wav,{fold},test\n")
     assert "folds.csv line 26: 'what' is no clip" in why(good + f"what,{fold},train\n")
     assert "not both" in why(good, table(lines), "--protocol", HALVES)
     assert "semicolons" in why(good.replace(",", ";"))
@@ -320,19 +327,24 @@ def test_a_wrong_call_is_one_line(more: list[object], expected: str, bench: Benc
 
 
 def test_a_clip_may_be_excluded(bench: Bench) -> None:
-    lines = drawn(bench.data)
+    lines, alone = drawn(bench.data, "leave-one-subject-out"), "leave-one-subject-out"
     (bench.folder / "out.txt").write_text(lines[0][0])
-    assert "is none of the 11 clips" in refused(bench, table(lines), "--exclude", "out.txt")
-    assert told(bench, table(lines[1:]), "--exclude", "out.txt")["excluded"] == [lines[0][0]]
+    assert "is none of the 11 clips" in refused(bench, table(lines), "--exclude", "out.txt", protocol=alone)
+    row = told(bench, table(lines[1:]), "--exclude", "out.txt", protocol=alone)
+    assert (row["excluded"], row["clips"], row["partial"]) == ([lines[0][0]], 11, True)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return ravdess(tmp_path_factory.mktemp("exact"))
 
 
 chances = st.lists(st.floats(0, 1), min_size=3, max_size=3).filter(lambda some: sum(some) > 1e-6)
 
 
 @given(rows=st.lists(chances, min_size=12, max_size=12))
-def test_numbers_are_read_exactly(rows: list[list[float]], tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_numbers_are_read_exactly(rows: list[list[float]], root: Path) -> None:
     """Whatever was written, in whatever order of columns, is what is scored; or it is no distribution."""
-    root = FOLDER.setdefault("root", _root(tmp_path_factory))
     known = clips(root)
     shares = [[value / sum(row) for value in row] for row in rows]
     lines = [f"{clip.name},1,{c!r},{a!r},{b!r}" for clip, (a, b, c) in zip(known, shares, strict=True)]
@@ -343,12 +355,3 @@ def test_numbers_are_read_exactly(rows: list[list[float]], tmp_path_factory: pyt
     file.write_text("\n".join(["clip,fold,sadness,anger,happiness", *lines[1:], f"{known[0].name},1,0.5,0.5,0.01"]))
     with pytest.raises(PredictionsError, match=r"sum to 1\.01"):
         understood(read_predictions(file), corpus(root), known, LABELS)
-
-
-FOLDER: dict[str, Path] = {}
-
-
-def _root(factory: pytest.TempPathFactory) -> Path:
-    from tests.tinybench import ravdess
-
-    return ravdess(factory.mktemp("exact"))
