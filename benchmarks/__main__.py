@@ -361,6 +361,7 @@ def import_(
         console.write_json([as_json(outcome) | {"findings": console.audit_json(found.audit)["findings"]}])
     else:
         console.show_audit(found.audit)
+        console.note("training is as claimed: who was trained on cannot be seen from here")
         show([outcome], tracker.shown)
 
 

@@ -209,7 +209,7 @@ def _claimed(
 def _testable(claim: Split, tested: Collection[str], file: Path, listed: Sequence[FoldRow], here: str) -> None:
     """Test clips must be there, each once."""
     if not claim.test:
-        raise PredictionsError(f"{file}: {claim.name} has no test clip; add its test clips, or take the fold out")
+        raise PredictionsError(f"{file}: {claim.name!r} has no test clip; add its test clips, or take the fold out")
     lines = {written: number for number, written, *_ in listed}
     first: dict[str, Clip] = {}
     for clip in claim.test:
@@ -218,7 +218,7 @@ def _testable(claim: Split, tested: Collection[str], file: Path, listed: Sequenc
             raise PredictionsError(f"{where}: test clip {clip.name!r} is none of {here}; take it out of both files")
         twin = first.setdefault(clip.media.clip_id, clip)
         if twin is not clip:
-            raise PredictionsError(f"{where}: {clip.name!r} stands in test of {claim.name} as {twin.name!r} too")
+            raise PredictionsError(f"{where}: {clip.name!r} stands in test of {claim.name!r} as {twin.name!r} too")
 
 
 def _membership(fold: Judged) -> dict[str, Any]:

@@ -146,7 +146,9 @@ def test_the_same_file_again_changes_nothing(bench: Bench) -> None:
     assert (first.pop("trained_now"), again.pop("trained_now")) == (2, 0) and first == again
     assert runs == {r.info.run_id: (r.info.end_time, r.data.tags, r.data.metrics) for r in bench.kept("row")}
     assert len(bench.kept("cell")) == 2
-    assert told(bench, text, name="Other")["trained_now"] == 2
+    other = told(bench, text, name="Müller + Doe 20.1_a-b")
+    assert (other["trained_now"], other["method"]) == (2, "Müller + Doe 20.1_a-b")
+    assert told(bench, text, name="Müller + Doe 20.1_a-b")["trained_now"] == 0
     assert told(bench, table(drawn(bench.data, seed=1)))["trained_now"] == 2
     assert told(bench, text, "--fresh")["trained_now"] == 2
     assert len(bench.kept("cell", " and tags.`bench.superseded` = 'True'")) == 2
@@ -296,7 +298,7 @@ def test_a_fold_file_must_fit_the_predictions(bench: Bench) -> None:
     swapped = table([(clip, last, "", lines[0][3]), *lines[1:]])
     assert f"line 2: {clip} is no test clip of fold '{last}' in folds.csv" in why(good, swapped)
     assert f"is no test clip of fold '{fold}'" in why(good.replace(fold, "part 1"))
-    assert "fold empty has no test clip" in why(good + f"{clip},empty,train\n")
+    assert "'fold empty' has no test clip" in why(good + f"{clip},empty,train\n")
     absent = "03-01-03-01-01-01-24"
     assert f"test clip '{absent}' is none of the 12" in why(good + f"{absent},{fold},test\n")
     assert f"as '{clip}' too" in why(good + f"03-{clip}.wav,{fold},test\n")
