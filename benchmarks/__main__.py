@@ -310,6 +310,61 @@ def audit(
     raise typer.Exit(0 if told.verdict.honest else 1)
 
 
+@app.command("import")
+def import_(
+    predictions: Annotated[
+        Path, typer.Argument(help="CSV with the header clip,fold and either label or a column for each class.")
+    ],
+    name: Annotated[str, typer.Option(help="The row's name on the leaderboard.")],
+    dataset: DatasetName,
+    folds: Annotated[
+        Path | None, typer.Option(help="CSV with the header clip,fold,role: who was trained on and tested.")
+    ] = None,
+    protocol: Annotated[
+        str, typer.Option(help="Without --folds: whose folds were predicted; default: the corpus' own.")
+    ] = "",
+    task: Task = "emotion",
+    modality: Annotated[str, typer.Option(help="What the predictor used: av, audio or video.")] = "av",
+    data_root: DataRoot = None,
+    exclude: Exclude = None,
+    tracking_uri: TrackingUri = "",
+    fresh: Annotated[bool, typer.Option(help="Import again what is there already.")] = False,
+    json: Json = False,
+) -> None:
+    """Predictions made elsewhere, scored by the same guard and marked as imported.
+
+    Labels, people and recordings are the corpus' own; of PREDICTIONS only the answers are read. A clip is a file name
+    without extension, as in audit.
+
+    Without --folds, each fold's clips must be exactly the test set of one fold of the protocol, whatever the fold is
+    called. With --folds, they must be the test clips of the fold of that name, and the file is audited: if somebody
+    tested was trained on, the row is marked violated. Who was really trained on cannot be seen from here: training is
+    as claimed, and every imported row says so.
+    """
+    from benchmarks.audits import read_folds
+    from benchmarks.corpora import opened
+    from benchmarks.importing import Asked, judged
+    from benchmarks.outcomes import as_json, show, show_arena
+    from benchmarks.predictions import read_predictions
+    from benchmarks.track import Tracker
+
+    asked = Asked(name, modality, task, protocol).checked(folds)
+    table, listed = read_predictions(predictions), read_folds(folds) if folds else []
+    tracker = Tracker(tracking_uri)
+    corpus = opened(dataset, data_root, _excluded(exclude), console.progress)
+    found = judged(asked, table, folds, listed, corpus, console.progress)
+    show_arena(found.arena)
+    outcome = found.keep(tracker, fresh)
+    if not outcome.trained:
+        console.note(f"{asked.name}: {predictions} was imported before; nothing is changed")
+    if json:
+        console.write_json([as_json(outcome) | {"findings": console.audit_json(found.audit)["findings"]}])
+    else:
+        console.show_audit(found.audit)
+        console.note("training is as claimed: who was trained on cannot be seen from here")
+        show([outcome], tracker.shown)
+
+
 @app.command()
 def new(kind: New, name: str) -> None:
     """A working plugin file to start from."""

@@ -1,12 +1,12 @@
 """Somebody else's fold file, read into splits that the auditor can judge."""
 
-import csv
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from benchmarks.plugins import load, names
+from benchmarks.tables import read_table
 from datasets.base import Clip, Dataset, DatasetError, Media
 from datasets.scan import clip_id
 from protocols.audit import Split, Verdict, audit
@@ -29,31 +29,25 @@ class Audit:
 def judge(rows: Sequence[Row], dataset: Dataset, there: bool) -> Audit:
     """The verdict on a fold file, with the corpus as it is on disk if it is there."""
     on_disk = {clip.name.casefold(): clip for clip in dataset.scan().clips} if there else {}
-    judged = tuple(splits(rows, dataset, on_disk))
+    return summed(tuple(splits(rows, dataset, on_disk)), dataset.name, there and dataset.standin)
+
+
+def summed(judged: Sequence[Split], dataset: str, standin: bool) -> Audit:
+    """The verdict on splits, and how well their clips are known."""
     sides = (side for split in judged for side in (split.train, split.validation, split.test))
     found = {clip.name: bool(clip.media.has) for side in sides for clip in side}
     by_content = sum(found.values())
-    return Audit(audit(judged), dataset.name, there and dataset.standin, by_content, len(found) - by_content)
+    return Audit(audit(judged), dataset, standin, by_content, len(found) - by_content)
 
 
 def read_folds(file: Path) -> list[Row]:
     """The rows of a CSV with the header clip,fold,role."""
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{file} cannot be read as UTF-8 text ({error}); give a CSV file") from None
-    lines = text.splitlines()
-    reader = csv.DictReader([line.replace(" ", "").lower() for line in lines[:1]] + lines[1:])
-    if missing := {"clip", "fold", "role"} - set(reader.fieldnames or ()):
-        raise DatasetError(f"{file} lacks the column {sorted(missing)[0]}; its header must hold clip,fold,role")
     rows: list[Row] = []
-    for row in reader:
-        clip, fold, role = ((row[key] or "").strip() for key in ("clip", "fold", "role"))
+    for line, row in read_table(file, ("clip", "fold", "role")).rows:
+        clip, fold, role = (row[key] for key in ("clip", "fold", "role"))
         if not clip or not fold or role.lower() not in ROLES:
-            raise DatasetError(f"{file} line {reader.line_num} reads {clip},{fold},{role}; role is {', '.join(ROLES)}")
-        rows.append((reader.line_num, clip, fold, role.lower()))
-    if not rows:
-        raise DatasetError(f"{file} has no rows below its header")
+            raise DatasetError(f"{file} line {line} reads {clip},{fold},{role}; role is {', '.join(ROLES)}")
+        rows.append((line, clip, fold, role.lower()))
     return rows
 
 
@@ -83,14 +77,22 @@ def splits(rows: Sequence[Row], dataset: Dataset, on_disk: Mapping[str, Clip]) -
         yield Split(f"fold {fold}", *(tuple(roles[role].values()) for role in ROLES))
 
 
+def known(written: str, dataset: Dataset, on_disk: Mapping[str, Clip]) -> Clip | None:
+    """The clip on disk that somebody else's table means; its names are in small letters there."""
+    if exact := on_disk.get(written.casefold()):
+        return exact
+    if entry := dataset.read(PurePosixPath(written)):
+        return on_disk.get(entry.name.casefold())
+    same_stem = [clip for name, clip in on_disk.items() if name.rpartition("/")[2] == written.casefold()]
+    return same_stem[0] if len(same_stem) == 1 else None
+
+
 def _clip(written: str, dataset: Dataset, on_disk: Mapping[str, Clip]) -> Clip | None:
+    if clip := known(written, dataset, on_disk):
+        return replace(clip, name=written)
     entry = dataset.read(PurePosixPath(written))
     if entry is None:
-        same_stem = [clip for name, clip in on_disk.items() if name.rpartition("/")[2] == written.casefold()]
-        return replace(same_stem[0], name=written) if len(same_stem) == 1 else None
-    known = on_disk.get(entry.name.casefold())
-    if known:
-        return replace(known, name=written)
+        return None
     nowhere = Media(clip_id(dataset.name, entry.name), frozenset(), {})
     return Clip(
         nowhere, written, entry.subject, entry.label or "", entry.session, entry.sentence, entry.split, entry.name

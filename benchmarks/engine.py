@@ -1,6 +1,5 @@
 """Runs Cells: prepare -> fit -> predict -> score -> track. What is finished is skipped; what fails stays visible."""
 
-import inspect
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,8 +12,8 @@ import numpy as np
 from benchmarks.console import Progress
 from benchmarks.content import Content, contents, corpus_digest, tied
 from benchmarks.cost import metered, operations, parameters
-from benchmarks.environment import describe, source
-from benchmarks.plan import Arena, Cell, Row
+from benchmarks.environment import describe
+from benchmarks.plan import Arena, Cell, Entrant, Row
 from benchmarks.plugins import build, canonical
 from benchmarks.prepare import PreparationError, Store, Stored, fill, reason
 from benchmarks.record import audited, cell_tags, line, membership, row_record
@@ -22,7 +21,7 @@ from benchmarks.track import METRICS, CellRun, Done, Tracker
 from benchmarks.transfer import taught
 from datasets.base import Clip, Dataset, DatasetError, Media
 from methods.base import Examples, Method, MethodError, RunContext
-from protocols.base import Fold, Protocol, ProtocolError
+from protocols.base import Fold, Judged, Protocol, ProtocolError
 from protocols.scores import Scores
 
 EMPTY = "clips_where_nothing_was_found"
@@ -44,10 +43,10 @@ class Result:
 class Outcome:
     """What became of a row."""
 
-    row: Row
+    row: Entrant
     arena: Arena
     results: Sequence[Result]
-    trained: int  # Cells that were run now; the others were finished before
+    trained: int  # Cells that were run, or imported, now; the others were finished before
     run_id: str
 
     @property
@@ -95,7 +94,7 @@ def arena(dataset: Dataset, task: str, protocol: str, progress: Progress) -> Are
     """Clips, tied by what they hold, and the folds of the protocol; an error if a file is broken or contradictory."""
     told = canonical(protocol or dataset.default_protocol)
     built: Protocol = build("protocols", told, dataset.protocol_settings)
-    clips, known = _read(dataset, task, progress)
+    clips, known = gathered(dataset, task, progress)
     folds = tuple(built.folds(clips))
     if not folds:
         raise ProtocolError(
@@ -106,14 +105,14 @@ def arena(dataset: Dataset, task: str, protocol: str, progress: Progress) -> Are
 
 def material(dataset: Dataset, task: str, progress: Progress) -> Arena:
     """What is learnt from a corpus for use on another: all its clips, less the official test set where it has one."""
-    clips, known = _read(dataset, task, progress)
+    clips, known = gathered(dataset, task, progress)
     if dataset.default_protocol == "official-split":
         split: Protocol = build("protocols", dataset.default_protocol)
         clips = list(next(split.folds(clips)).train)
     return Arena(dataset, task, "", clips, (), known, corpus_digest(clips, known))
 
 
-def _read(dataset: Dataset, task: str, progress: Progress) -> tuple[list[Clip], Mapping[str, Content]]:
+def gathered(dataset: Dataset, task: str, progress: Progress) -> tuple[list[Clip], Mapping[str, Content]]:
     """The clips, tied by what they hold."""
     clips = dataset.index(task)
     if not clips:
@@ -148,8 +147,7 @@ class Engine:
 
     def run(self, row: Row, arena: Arena) -> Outcome:
         """All Cells of a row: those that are finished are read, the others are run."""
-        name = arena.dataset.name + (" (STAND-IN)" if arena.dataset.standin else "")
-        experiment = self.tracker.experiment(name)
+        experiment = self.tracker.experiment(arena.experiment)
         before = self.tracker.finished(experiment, row.name)
         todo = [cell for cell in row.cells if self.fresh or cell.key not in before]
         store, fault = self._inputs(row, arena) if todo else (None, "")
@@ -199,7 +197,7 @@ class Engine:
 
     def _compare_sources(self, row: Row, kept: Sequence[Done]) -> None:
         """Say so where finished results come from another source than today's, under the same version."""
-        now = source(inspect.getfile(row.kind))
+        now = row.source
         if old := sum(done.source != now for done in kept):
             self.tell(
                 f"{row.title}: {old} finished folds come from another source of {row.name} or of its parts under the "
@@ -257,18 +255,20 @@ class Engine:
         with TemporaryDirectory() as folder:
             method.save(Path(folder))
             figures |= parameters(Path(folder))
-            run.finish(scores, figures, Path(folder), membership(job.row, job.arena, cell), _marks(job.arena))
+            run.finish(scores, figures, Path(folder), membership(job.row, job.arena, cell), marks(job.arena))
         return Result(cell, scores, "", run.run_id, empty)
 
 
-def _marks(arena: Arena) -> str:
+def marks(arena: Arena) -> str:
     """What a picture of a result must say."""
     standin = "STAND-IN of " if arena.dataset.standin else ""
     return f"{standin}{arena.dataset.name}, subjects: {arena.independence}"
 
 
-def training(method: Method, fold: Fold, store: Store, seed: int) -> tuple[Examples, Examples | None]:
+def training(method: Method, fold: Judged, store: Store, seed: int) -> tuple[Examples, Examples | None]:
     """Training examples; of a method that chooses an epoch, one fifth of their subjects apart, by seed."""
+    if not isinstance(fold, Fold):
+        raise ProtocolError(f"{fold.name} is no fold of the guard, and only on those is anything trained")
     inner = None
     if method.validates:
         kind = "subject-holdout" if all(clip.subject for clip in fold.train) else "random-holdout"

@@ -112,7 +112,7 @@ def _line(outcome: Outcome) -> dict[str, object]:
     return {
         "method": row.name,
         "modality": row.modality,
-        "preset": " ".join(filter(None, (row.wish.preset, row.wish.variant, *row.stamps))),
+        "preset": " ".join(filter(None, dict.fromkeys((row.wish.preset, row.wish.variant, *row.stamps)))),
         **shown,
         "folds": f"{done}" if outcome.complete else f"{done} of {len(row.cells)}: INCOMPLETE",
         "run_now": outcome.trained,

@@ -2,21 +2,23 @@
 
 import dataclasses
 import hashlib
+import inspect
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Protocol, get_args
 
 from benchmarks.content import Content
+from benchmarks.environment import source
 from benchmarks.plugins import PluginError, load
 from benchmarks.settings import Wish, configured
 from datasets.base import TASKS, Clip, Dataset, DatasetError
 from methods.base import Frozen, Method, MethodError, Modality, Weights
 from methods.parts.weights import identity
 from protocols.audit import Independence
-from protocols.base import Fold
+from protocols.base import Judged
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,9 +29,14 @@ class Arena:
     task: str
     protocol: str  # as spelled on the command line
     clips: Sequence[Clip]
-    folds: Sequence[Fold]
+    folds: Sequence[Judged]
     contents: Mapping[str, Content]
     digest: str  # of the corpus
+
+    @property
+    def experiment(self) -> str:
+        """Where its results are kept: those on stand-ins apart."""
+        return self.dataset.name + (" (STAND-IN)" if self.dataset.standin else "")
 
     @cached_property
     def copied(self) -> int:
@@ -52,13 +59,43 @@ class Arena:
 class Cell:
     """One fit and its test: what is run, skipped, resumed and counted."""
 
-    fold: Fold
+    fold: Judged
     seed: int
     key: str
 
     @property
     def title(self) -> str:
         return f"{self.fold.name}, seed {self.seed}"
+
+
+class Entrant(Protocol):
+    """One line of the leaderboard, whoever computed it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def config(self) -> Any: ...
+    @property
+    def modality(self) -> str: ...
+    @property
+    def wish(self) -> Wish: ...
+    @property
+    def initials(self) -> Mapping[str, "Initial"]: ...
+    @property
+    def cells(self) -> tuple[Cell, ...]: ...
+    @property
+    def key(self) -> str: ...
+    @property
+    def version(self) -> int: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def stamps(self) -> tuple[str, ...]: ...
+    @property
+    def weights(self) -> str | None: ...
+    @property
+    def title(self) -> str: ...
+    def independence(self, measured: Independence) -> Independence: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +128,15 @@ class Row:
 
     def method(self) -> Method:
         return self.kind(self.config, self.modality)
+
+    @property
+    def version(self) -> int:
+        return self.kind.version
+
+    @property
+    def source(self) -> str:
+        """Digest of the method's file and of all that it shares with others."""
+        return source(inspect.getfile(self.kind))
 
     @property
     def weights(self) -> str | None:
@@ -150,7 +196,7 @@ class Initial:
     def key(self, seed: int) -> str:
         """Hashes all that the model depends on."""
         taught = {"task": self.arenas[0].task, "taught_by": sorted(arena.digest for arena in self.arenas)}
-        return _digest(self.row.facts() | taught | {"seed": seed})
+        return digest(self.row.facts() | taught | {"seed": seed})
 
 
 def bare(name: str, config: Any, modality: str, wish: Wish, weights: Weights) -> Row:
@@ -174,16 +220,16 @@ def row(
     made = replace(bare(name, config, modality, wish, weights), initials=initials or {})
     facts = made.facts() | {"task": arena.task, "corpus": arena.digest}
 
-    def cell(fold: Fold, seed: int) -> Cell:
+    def cell(fold: Judged, seed: int) -> Cell:
         own = _membership(fold, arena.contents, made.kind.validates) | {"seed": seed}
         taught = {part: initial.key(seed) for part, initial in made.initials.items()}
-        return Cell(fold, seed, _digest(facts | own | ({"initial": taught} if taught else {})))
+        return Cell(fold, seed, digest(facts | own | ({"initial": taught} if taught else {})))
 
     cells = tuple(cell(fold, seed) for seed in range(seeds) for fold in arena.folds)
     whole = {"protocol": arena.protocol, "variant": wish.variant, "cells": [cell.key for cell in cells]}
     lacking = [kind for kind in made.method().substitutes() if any(kind not in clip.media.has for clip in arena.clips)]
     substituted = tuple(made.method().substitutes()[kind] for kind in lacking)
-    return replace(made, cells=cells, key=_digest(facts | whole), substituted=substituted)
+    return replace(made, cells=cells, key=digest(facts | whole), substituted=substituted)
 
 
 def _names(pretrained: Mapping[str, Path | None]) -> dict[str, str]:
@@ -210,7 +256,7 @@ def available(arena: Arena, modality: str) -> None:
         )
 
 
-def _membership(fold: Fold, contents: Mapping[str, Content], validates: bool) -> dict[str, Any]:
+def _membership(fold: Judged, contents: Mapping[str, Content], validates: bool) -> dict[str, Any]:
     """Exactly who is trained on and tested; the labels are in the corpus' digest."""
     return {
         "train": sorted(contents[clip.media.clip_id].media for clip in fold.train),
@@ -220,5 +266,6 @@ def _membership(fold: Fold, contents: Mapping[str, Content], validates: bool) ->
     }
 
 
-def _digest(facts: Mapping[str, Any]) -> str:
+def digest(facts: Mapping[str, Any]) -> str:
+    """Of everything that a result depends on."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:32]

@@ -1,19 +1,17 @@
 """What stands beside a result: how it was asked for, made and split; never part of its key."""
 
-import inspect
 from dataclasses import asdict
 from typing import Any
 
-from benchmarks.environment import git, source
-from benchmarks.plan import Arena, Cell, Initial, Row
+from benchmarks.environment import git
+from benchmarks.plan import Arena, Cell, Entrant, Initial
 from benchmarks.settings import flat
 from benchmarks.track import METRICS
-from methods.base import Method
-from protocols.base import Fold
+from protocols.base import Judged
 from protocols.scores import Scores
 
 
-def row_record(row: Row, arena: Arena, device: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def row_record(row: Entrant, arena: Arena, device: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Parameters and tags of a row."""
     params = {
         "method": row.name,
@@ -30,11 +28,11 @@ def row_record(row: Row, arena: Arena, device: str) -> tuple[dict[str, Any], dic
     return params, {
         **_shared(row, arena),
         "bench.independence": row.independence(arena.independence),
-        **made_with(row.kind, device),
+        **made_with(row, device),
     }
 
 
-def _shared(row: Row, arena: Arena) -> dict[str, Any]:
+def _shared(row: Entrant, arena: Arena) -> dict[str, Any]:
     """What a row and each of its Cells say of themselves."""
     low, high = arena.dataset.expected.clips
     return {
@@ -55,17 +53,17 @@ def _shared(row: Row, arena: Arena) -> dict[str, Any]:
     }
 
 
-def made_with(kind: type[Method], device: str) -> dict[str, Any]:
+def made_with(row: Entrant, device: str) -> dict[str, Any]:
     """Tags that tell the machine and the source."""
     return {
-        "bench.method_version": kind.version,
-        "bench.source": source(inspect.getfile(kind)),
+        "bench.method_version": row.version,
+        "bench.source": row.source,
         "bench.device": device,
         **{f"bench.git_{name}": value for name, value in git().items()},
     }
 
 
-def cell_tags(row: Row, arena: Arena, cell: Cell, device: str) -> dict[str, Any]:
+def cell_tags(row: Entrant, arena: Arena, cell: Cell, device: str) -> dict[str, Any]:
     """Tags of a Cell."""
     return {
         **_shared(row, arena),
@@ -73,7 +71,7 @@ def cell_tags(row: Row, arena: Arena, cell: Cell, device: str) -> dict[str, Any]
         "bench.independence": row.independence(cell.fold.independence),
         "bench.fold": cell.fold.name,
         "bench.seed": cell.seed,
-        **made_with(row.kind, device),
+        **made_with(row, device),
     }
 
 
@@ -91,7 +89,7 @@ def initial_tags(initial: Initial, seed: int, device: str) -> dict[str, Any]:
         "bench.corpora": ", ".join(initial.corpora),
         "bench.standin": initial.standin,
         "bench.seed": seed,
-        **made_with(row.kind, device),
+        **made_with(row, device),
     }
 
 
@@ -114,7 +112,7 @@ def provenance(initial: Initial, seed: int) -> dict[str, Any]:
     }
 
 
-def membership(row: Row, arena: Arena, cell: Cell) -> dict[str, Any]:
+def membership(row: Entrant, arena: Arena, cell: Cell) -> dict[str, Any]:
     """Who was trained on and tested, by the digests of their media, and how the method was set."""
     fold = cell.fold
     return {
@@ -130,7 +128,7 @@ def membership(row: Row, arena: Arena, cell: Cell) -> dict[str, Any]:
     }
 
 
-def audited(fold: Fold) -> dict[str, Any]:
+def audited(fold: Judged) -> dict[str, Any]:
     """What was measured of a fold."""
     findings = [str(finding) for finding in fold.findings]
     return {"fold": fold.name, "independence": fold.independence, "held_out": fold.held_out, "findings": findings}

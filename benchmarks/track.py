@@ -54,7 +54,12 @@ class CellRun:
         self.curves, self.sent = [], time.monotonic()
 
     def finish(
-        self, scores: Scores, figures: Mapping[str, float], model: Path, facts: Mapping[str, Any], marks: str = ""
+        self,
+        scores: Scores,
+        figures: Mapping[str, float],
+        model: Path | None,
+        facts: Mapping[str, Any],
+        marks: str = "",
     ) -> None:
         """Everything about a finished Cell; `figures` are further metrics, `marks` what its picture must say."""
         measured = {name: getattr(scores, name) for name in METRICS} | dict(figures)
@@ -64,11 +69,12 @@ class CellRun:
             self.tracker.client.log_artifacts(self.run_id, folder)
         self.finish_model(model, facts)
 
-    def finish_model(self, model: Path, facts: Mapping[str, Any]) -> None:
-        """A model, and what it was made of."""
+    def finish_model(self, model: Path | None, facts: Mapping[str, Any]) -> None:
+        """A model if there is one, and what it, or the answers, were made of."""
         self.flush()
         self.tracker.client.log_text(self.run_id, json.dumps(facts, indent=1, default=str), "cell.json")
-        self.tracker.client.log_artifacts(self.run_id, str(model), "model")
+        if model:
+            self.tracker.client.log_artifacts(self.run_id, str(model), "model")
         self.tracker.client.set_terminated(self.run_id, "FINISHED")
 
 
@@ -159,6 +165,11 @@ class Tracker:
         run_id = self._create(experiment, title, told)
         self.client.log_batch(run_id, params=[_param(name, value) for name, value in params.items()])
         return run_id
+
+    def whole_row(self, experiment: str, key: str) -> str:
+        """The run of a row that is finished; empty if there is none."""
+        query = f"tags.`bench.row` = '{key}' and tags.`bench.kind` = 'row' and attributes.status = 'FINISHED'"
+        return next((str(run.info.run_id) for run in self._search(experiment, query)), "")
 
     def close_row(
         self, run_id: str, metrics: Mapping[str, float], cells: Sequence[Mapping[str, Any]], whole: bool

@@ -18,7 +18,7 @@ from protocols.audit import Finding, Independence, Split, independence, judge
 from protocols.identity import Unit, aliases, canonical, value
 from protocols.scores import Scores
 
-__all__ = ["Fold", "HeldOut", "Protocol", "ProtocolError", "Scores", "Unit", "demand"]
+__all__ = ["Claimed", "Fold", "HeldOut", "Judged", "Protocol", "ProtocolError", "Scores", "Unit", "demand"]
 
 HeldOut = Mapping[Unit, Collection[str]]
 
@@ -27,16 +27,9 @@ class ProtocolError(UserError):
     """A split cannot be made as asked."""
 
 
-@final
 @dataclass(frozen=True, init=False, eq=False, repr=False)
-class Fold:
-    """One test set, and all that may be learnt from beside it.
-
-    Test clips match every held-out unit. Training clips share no held-out value of any unit, not even under a second
-    id or through a recording. What is neither is dropped, by name.
-
-    Clips are ordered by the digest of their media: the order of their names, or of the folder, would tell emotions.
-    """
+class Judged:
+    """One test set, what is learnt from beside it, and what was measured of the two."""
 
     name: str
     train: tuple[Clip, ...]
@@ -48,6 +41,33 @@ class Fold:
     independence: Independence  # of subjects; measured on the clips, never declared
     _test: tuple[Clip, ...]
     _others: tuple[Clip, ...]
+
+    def inner(self, protocol: "Protocol") -> Iterator["Fold"]:
+        """Folds for validation and tuning, made of the training clips alone by the same rule."""
+        for name, held_out in protocol.held_out(self.train):
+            yield Fold(self.train, held_out, f"{self.name}, {name}", (*self._others, *self._test))
+
+    def score(self, probabilities: npt.ArrayLike) -> Scores:
+        """The only door to the test labels: one row for each of `test_media`, one column for each of `labels`."""
+        return Scores(
+            labels=self.labels,
+            names=tuple(clip.name for clip in self._test),
+            subjects=tuple(clip.subject for clip in self._test),
+            truth=tuple(clip.label for clip in self._test),
+            probabilities=_distributions(probabilities, (len(self._test), len(self.labels))),
+        )
+
+
+@final
+@dataclass(frozen=True, init=False, eq=False, repr=False)
+class Fold(Judged):
+    """The guard: a test set, and all that may be learnt from beside it.
+
+    Test clips match every held-out unit. Training clips share no held-out value of any unit, not even under a second
+    id or through a recording. What is neither is dropped, by name.
+
+    Clips are ordered by the digest of their media: the order of their names, or of the folder, would tell emotions.
+    """
 
     def __init__(self, clips: Iterable[Clip], held_out: HeldOut, name: str, others: Iterable[Clip] = ()) -> None:
         """`others` stand on no side, yet they tell who is who, and which classes there are."""
@@ -78,19 +98,29 @@ class Fold:
             _others=(*dropped, *others),
         )
 
-    def inner(self, protocol: "Protocol") -> Iterator["Fold"]:
-        """Folds for validation and tuning, made of the training clips alone by the same rule."""
-        for name, held_out in protocol.held_out(self.train):
-            yield Fold(self.train, held_out, f"{self.name}, {name}", (*self._others, *self._test))
 
-    def score(self, probabilities: npt.ArrayLike) -> Scores:
-        """The only door to the test labels: one row for each of `test_media`, one column for each of `labels`."""
-        return Scores(
-            labels=self.labels,
-            names=tuple(clip.name for clip in self._test),
-            subjects=tuple(clip.subject for clip in self._test),
-            truth=tuple(clip.label for clip in self._test),
-            probabilities=_distributions(probabilities, (len(self._test), len(self.labels))),
+@final
+@dataclass(frozen=True, init=False, eq=False, repr=False)
+class Claimed(Judged):
+    """A fold as somebody else lists it, for answers that were made elsewhere: measured like ours, but not guarded.
+
+    It counts as learnt from what stands in training or in validation.
+    """
+
+    def __init__(self, split: Split, labels: Sequence[str]) -> None:
+        test = tuple(sorted(split.test, key=lambda clip: (clip.media.clip_id, clip.name)))
+        findings = judge(split)
+        vars(self).update(
+            name=split.name,
+            train=(*split.train, *split.validation),
+            test_media=tuple(clip.media for clip in test),
+            labels=tuple(labels),
+            held_out={},
+            dropped=(),
+            findings=findings,
+            independence=independence(findings),
+            _test=test,
+            _others=split.others,
         )
 
 
