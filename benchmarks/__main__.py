@@ -136,7 +136,7 @@ def pretrain(
     for note in planned.notes:
         console.note(note)
     made = [
-        initial_json(initial, seed, taught(initial, seed, tracker, planned.device, console.progress, fresh))
+        initial_json(initial, seed, taught(initial, seed, tracker, planned.device, console.progress, fresh).run_id)
         for seed in range(seeds)
         for initial in planned.initials
     ]

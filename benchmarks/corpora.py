@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from benchmarks.console import Progress
-from benchmarks.plugins import load, resolve
+from benchmarks.plugins import load, names, resolve
 from datasets.base import Advance, Dataset, DatasetError
 from datasets.standin import VERSION, manifest, render
 
@@ -38,9 +38,15 @@ def excluded(file: Path | None) -> frozenset[str]:
     return frozenset(filter(None, lines))
 
 
+def excluded_from(name: str, lines: frozenset[str]) -> frozenset[str]:
+    """Names to leave out of a corpus: those written `corpus:name`, and those that name no corpus."""
+    parts = [(line.partition(":")[0], line) for line in lines]
+    return frozenset(line.removeprefix(f"{name}:") for of, line in parts if of == name or of not in names("datasets"))
+
+
 def located(name: str, given: Path | None, exclude: frozenset[str] = frozenset()) -> Dataset | None:
     """The corpus in the data root; None where nothing is configured. A configured root must hold it."""
-    kind = load("datasets", name)
+    kind, exclude = load("datasets", name), excluded_from(resolve("datasets", name), exclude)
     root = data_root(given)
     if root is None:
         return None
@@ -57,7 +63,7 @@ def standin(name: str, out: Path | None, full: bool, seed: int, advance: Advance
     canonical = resolve("datasets", name)
     size = "full" if full else "small"
     folder = out / canonical if out else cache() / "standins" / f"{canonical}-{size}-v{VERSION}-seed{seed}"
-    corpus: Dataset = load("datasets", name)(folder, exclude)
+    corpus: Dataset = load("datasets", name)(folder, excluded_from(canonical, exclude))
     if folder.exists() and not corpus.standin:
         raise DatasetError(f"{folder} holds something else; choose another folder with --out")
     if folder.exists() and (made := manifest(corpus)) != (VERSION, seed, full):

@@ -1,12 +1,10 @@
 """What a Cell costs: parameters, operations, memory, energy; what cannot be measured here is left out."""
 
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from math import prod
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-
-from safetensors import safe_open
 
 from methods.base import Examples, Frozen, Method, Prepared
 
@@ -15,28 +13,37 @@ POWERCAP = Path("/sys/class/powercap")
 MEGA = 1e6
 
 
-def parameters(model: Path) -> dict[str, float]:
-    """Numbers in the saved networks; a model without any (a support vector machine) has none to tell."""
-    count = 0
-    for file in model.rglob("*.safetensors"):
-        with safe_open(file, "numpy") as tensors:
-            for name in tensors.keys():  # noqa: SIM118  it is no mapping
-                count += prod(tensors.get_slice(name).get_shape())
-    return {"parameters": float(count)} if count else {}
+def parameters(method: Method) -> dict[str, float]:
+    """Of the networks that it trained; a method without any (a support vector machine) has none to tell."""
+    if "torch" not in sys.modules:
+        return {}
+    from torch import nn
+
+    trained = [part for part in vars(method).values() if isinstance(part, nn.Module)]
+    return {"parameters": float(sum(p.numel() for part in trained for p in part.parameters()))} if trained else {}
 
 
-def operations(method: Method, frozen: Frozen | None, raw: Prepared, ready: Examples, device: str) -> dict[str, float]:
-    """Floating-point operations that PyTorch counts (products of matrices, convolutions) for one prepared clip."""
+def operations(
+    method: Method, frozen: Frozen | None, raw: Sequence[Prepared], ready: Examples, device: str
+) -> dict[str, float]:
+    """Floating-point operations of products of matrices and convolutions, the mean over some prepared clips.
+
+    Recurrent layers are counted where they are made of such products, so their faster kernels are put aside.
+    """
     if "torch" not in sys.modules:  # then nothing of it was used
         return {}
+    import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    with FlopCounterMode(display=False) as counter:
-        if frozen:
-            frozen(raw, device)
+    with warnings.catch_warnings(), FlopCounterMode(display=False) as counter, ExitStack() as plain:
+        warnings.simplefilter("ignore", UserWarning)  # to touch oneDNN's flags warns of Intel's GPUs
+        for kernels in (torch.backends.cudnn, torch.backends.mkldnn):
+            plain.enter_context(kernels.flags(enabled=False))
+        for inputs in raw if frozen else ():
+            frozen(inputs, device)  # type: ignore[misc]
         method.predict_proba(ready)
     total = counter.get_total_flops()
-    return {"flops_per_clip": float(total)} if total else {}
+    return {"flops_per_clip": total / len(ready)} if total else {}
 
 
 @contextmanager
@@ -93,10 +100,13 @@ def _energy(device: str) -> Mapping[str, float]:
 def _gpu_energy() -> Mapping[str, float]:
     try:
         import pynvml
-    except ImportError:
+    except ImportError:  # extra `energy`
         return {}
     import torch
 
-    pynvml.nvmlInit()
-    handle = pynvml.nvmlDeviceGetHandleByIndex(torch.cuda.current_device())
-    return {"gpu": pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3}
+    try:
+        pynvml.nvmlInit()
+        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties().uuid}")
+        return {"gpu": pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3}
+    except pynvml.NVMLError:  # it has no such counter, or may not be asked
+        return {}

@@ -19,12 +19,13 @@ from benchmarks.prepare import PreparationError, Store, Stored, fill, reason
 from benchmarks.record import audited, cell_tags, line, membership, row_record
 from benchmarks.track import METRICS, CellRun, Done, Tracker
 from benchmarks.transfer import taught
-from datasets.base import Clip, Dataset, DatasetError, Media
+from datasets.base import Clip, Dataset, DatasetError, Media, UserError
 from methods.base import Examples, Method, MethodError, RunContext
 from protocols.base import Fold, Judged, Protocol, ProtocolError
 from protocols.scores import Scores
 
 EMPTY = "clips_where_nothing_was_found"
+FOUND = "found"  # an input, one for each frame: whether a face was found there
 VALIDATION = 0.2  # of the training clips, whole subjects
 
 
@@ -189,10 +190,11 @@ class Engine:
             found[seed] = {}
             for part, initial in row.initials.items():
                 try:
-                    run_id = taught(initial, seed, self.tracker, self.device, self.progress)
-                except MethodError as error:
+                    done = taught(initial, seed, self.tracker, self.device, self.progress, self.fresh)
+                    found[seed][part] = self.tracker.model(done.run_id, folder / f"{seed}-{part}")
+                except UserError as error:
                     return {}, str(error)
-                found[seed][part] = self.tracker.model(run_id, folder / f"{seed}-{part}")
+                self._compare_sources(initial.row, [done])
         return found, ""
 
     def _compare_sources(self, row: Row, kept: Sequence[Done]) -> None:
@@ -250,19 +252,22 @@ class Engine:
             "test_clips": len(test),
             "dropped_clips": len(fold.dropped),
         }
-        raw, one = (store.source or store).read(fold.test_media[0]), Examples([test[0]], fold.labels)
-        figures |= operations(method, job.row.frozen, raw, one, self.device)
+        some = range(0, len(test), -(-len(test) // 3))  # clips, of unlike lengths
+        raw, ready = Stored(store.source or store, fold.test_media), Examples([test[n] for n in some], fold.labels)
+        figures |= operations(method, job.row.frozen, [raw[n] for n in some], ready, self.device)
+        if unseen := [1 - float(np.mean(clip[FOUND])) for clip in test if len(clip.get(FOUND, ()))]:
+            figures["share_of_frames_without_a_face"] = float(np.mean(unseen))
         with TemporaryDirectory() as folder:
             method.save(Path(folder))
-            figures |= parameters(Path(folder))
-            run.finish(scores, figures, Path(folder), membership(job.row, job.arena, cell), marks(job.arena))
+            figures |= parameters(method)
+            run.finish(scores, figures, Path(folder), membership(job.row, job.arena, cell), marks(job.row, job.arena))
         return Result(cell, scores, "", run.run_id, empty)
 
 
-def marks(arena: Arena) -> str:
+def marks(row: Entrant, arena: Arena) -> str:
     """What a picture of a result must say."""
     standin = "STAND-IN of " if arena.dataset.standin else ""
-    return f"{standin}{arena.dataset.name}, subjects: {arena.independence}"
+    return f"{standin}{arena.dataset.name}, subjects: {row.independence(arena.independence)}"
 
 
 def training(method: Method, fold: Judged, store: Store, seed: int) -> tuple[Examples, Examples | None]:

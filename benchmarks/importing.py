@@ -148,7 +148,7 @@ class Import:
         }
         with tracker.cell(experiment, parent, f"{self.row.title}, {cell.title}", tags) as run:
             facts = membership(self.row, self.arena, cell)
-            run.finish(self.row.scores[cell.key], figures, None, facts, f"{marks(self.arena)}, imported")
+            run.finish(self.row.scores[cell.key], figures, None, facts, f"{marks(self.row, self.arena)}, imported")
             return run.run_id
 
     def _marked(self) -> dict[str, Any]:

@@ -12,7 +12,12 @@ DataRoot = Annotated[
 DatasetName = Annotated[str, typer.Option("--dataset", help="Name of a corpus; see: list datasets.")]
 DatasetNames = Annotated[str, typer.Option("--dataset", help="Corpora, with commas between; see: list datasets.")]
 MethodNames = Annotated[str, typer.Option("--method", help="Methods, with commas between, or all; see: list methods.")]
-Exclude = Annotated[Path | None, typer.Option(help="File of clip or file names to leave out, one a line.")]
+Exclude = Annotated[
+    Path | None,
+    typer.Option(
+        help="File of clip or file names to leave out, one a line; corpus:name where several corpora are read."
+    ),
+]
 Modality = Annotated[str, typer.Option(help="av, audio or video; default: the richest that the method has.")]
 Preset = Annotated[str, typer.Option(help="paper or quick; default: paper on a GPU, quick without.")]
 Variant = Annotated[str, typer.Option(help="Rows of the method's own tables, with commas between; see: list variants.")]

@@ -120,11 +120,19 @@ class Row:
         told = [f"{name}={value}" for name, value in self.wish.settings.items()]
         if self.wish.weightless and any((self.weights, *(initial.row.weights for initial in self.initials.values()))):
             told.append("weights none")
-        if self.wish.pretrain_on is not None and self.method().sources():
-            told.append(f"pretrain-on {','.join(self.wish.pretrain_on) or 'none'}")
+        if self.wish.variant:
+            told.append(self.kind.variants[self.wish.variant].stamp)
+        if self.method().sources():
+            told.append(self._taught_by())
         if unknown := {name for initial in self.initials.values() for name in initial.strangers}:
             told.append(f"identities in {','.join(sorted(unknown))} unknown")
-        return (*told, *self.substituted)
+        return (*filter(None, told), *self.substituted)
+
+    def _taught_by(self) -> str:
+        """What differs from the paper in the corpora that it begins with."""
+        if self.wish.pretrain_on is not None:
+            return f"pretrain-on {','.join(self.wish.pretrain_on) or 'none'}"
+        return "" if self.initials else "without other corpora"
 
     def method(self) -> Method:
         return self.kind(self.config, self.modality)

@@ -72,7 +72,7 @@ def plan(request: Request, progress: Progress) -> Plan:
         raise PluginError(f"no method has the modality {request.modality}; choose another, or leave --modality out")
     asked = [(name, wish) for name in fitting for wish in wishes]
     if request.pretrain_on:  # a wrong wish is told before anything is rendered or read
-        notes += _transferable(asked, request.method)
+        notes += _transferable(asked)
     for name, wish in asked:
         _set(name, wish)
     weights, sources = store(request.weights), Sources(request, progress)
@@ -114,7 +114,7 @@ def lessons(request: Request, progress: Progress) -> Lessons:
     wishes, notes = _wishes(request, device)
     if not wishes[0].pretrain_on:
         raise PluginError("--on must name a corpus at least; see: list datasets")
-    _transferable([(name, wish) for wish in wishes], name)
+    _transferable([(name, wish) for wish in wishes])
     weights, sources = store(request.weights), Sources(request, progress)
     found = {id_: made for wish in wishes for id_, made in _lessons(name, wish, weights, sources)}
     return Lessons(list(found.values()), notes, device)
@@ -163,17 +163,22 @@ class Sources:
 
     def __call__(self, name: str) -> Arena:
         if name not in self.known:
-            dataset = opened(name, self.request.data_root, self.request.exclude, self.progress)
+            dataset = opened(name, self.request.data_root, self._excluded(), self.progress)
             self.known[name] = material(dataset, self.request.task, self.progress)
         return self.known[name]
 
+    def _excluded(self) -> frozenset[str]:
+        """Names without a corpus before them are of the one that is run on."""
+        return frozenset(line for line in self.request.exclude if line.partition(":")[0] in names("datasets"))
 
-def _transferable(asked: Sequence[tuple[str, Wish]], method: str) -> list[str]:
-    """With `all`, methods that begin with no other corpus stay as they are, and that is said; else it is an error."""
-    alone = list(dict.fromkeys(name for name, wish in asked if wish.pretrain_on and not _set(name, wish).sources()))
-    if alone and method.strip() != "all":
-        raise PluginError(f"{alone[0]} begins with no other corpus; leave --pretrain-on out")
-    return [f"begin with no other corpus whatever --pretrain-on says: {', '.join(alone)}"] if alone else []
+
+def _transferable(asked: Sequence[tuple[str, Wish]]) -> list[str]:
+    """Methods that begin with no other corpus stay as they are, and that is said; if all do, it is an error."""
+    alone = [(name, wish) for name, wish in asked if wish.pretrain_on and not _set(name, wish).sources()]
+    told = list(dict.fromkeys(" ".join(filter(None, (name, wish.variant))) for name, wish in alone))
+    if alone and len(alone) == len(asked):
+        raise PluginError(f"{told[0]} begins with no other corpus; leave --pretrain-on out")
+    return [f"begin with no other corpus whatever --pretrain-on says: {', '.join(told)}"] if told else []
 
 
 def _set(name: str, wish: Wish) -> Method:

@@ -11,7 +11,7 @@ from benchmarks.plugins import PluginError, load
 from benchmarks.prepare import Stored, fill, reason
 from benchmarks.record import initial_tags, provenance
 from benchmarks.settings import Wish, configured
-from benchmarks.track import CellRun, Tracker
+from benchmarks.track import CellRun, Done, Tracker
 from datasets.base import DatasetError
 from methods.base import Examples, Method, MethodError, RunContext, Source, Weights
 
@@ -23,14 +23,19 @@ def initials(name: str, wish: Wish, target: Arena | None, weights: Weights, mate
     config, modality = configured(name, load("methods", name), wish)
     method: Method = load("methods", name)(config, modality)
     there = replace(wish, modality="", variant="", pretrain_on=None)
-    found = {}
-    for part, source in method.sources().items():
+    sources, found = method.sources(), {}
+    if wish.pretrain_on and len(sources) > 1:
+        raise PluginError(
+            f"{name} begins with {len(sources)} models here ({', '.join(sources)}), and --pretrain-on would make them "
+            "one; leave it out, or choose another --variant"
+        )
+    for part, source in sources.items():
         if corpora := _corpora(source, wish, target):
             made = bare(name, source.config, source.modality, there, weights)
-            arenas = tuple(_opened(corpus, material) for corpus in corpora)
+            arenas = tuple(_opened(corpus, material) for corpus in sorted(corpora))
             for arena in arenas:
                 available(arena, source.modality)
-                _apart(arena, target)
+                _apart(arena, target or arenas[0])
             found[part] = Initial(made, arenas)
     return found
 
@@ -52,9 +57,15 @@ def _opened(name: str, material: Material) -> Arena:
         raise DatasetError(f"{error}; or go without it: --pretrain-on none") from None
 
 
-def _apart(source: Arena, target: Arena | None) -> None:
+def _apart(source: Arena, target: Arena) -> None:
     """No clip of the target may be learnt from beforehand, whatever its name and container."""
-    if target is None:
+    if source.dataset.standin != target.dataset.standin:
+        rendered, real = (source, target) if source.dataset.standin else (target, source)
+        raise DatasetError(
+            f"{rendered.dataset.root} is a stand-in, {real.dataset.name} is not: get {rendered.dataset.title}, "
+            "or go without it: --pretrain-on none"
+        )
+    if source is target:
         return
     media, sounds = (_by(target, kind) for kind in ("media", "sound"))
     for clip in source.clips:
@@ -73,12 +84,12 @@ def _by(arena: Arena, kind: str) -> Mapping[str, str]:
     return told
 
 
-def taught(initial: Initial, seed: int, tracker: Tracker, device: str, progress: Progress, fresh: bool = False) -> str:
+def taught(initial: Initial, seed: int, tracker: Tracker, device: str, progress: Progress, fresh: bool = False) -> Done:
     """The run that holds the model; it is fitted unless it was before."""
     experiment = tracker.experiment("models of other corpora" + (" (STAND-IN)" if initial.standin else ""))
     before = tracker.finished(experiment, initial.row.name, "initial").get(initial.key(seed))
     if before and not fresh:
-        return before.run_id
+        return before
     clips = [clip for arena in initial.arenas for clip in arena.clips]
     contents = {clip_id: content for arena in initial.arenas for clip_id, content in arena.contents.items()}
     try:
@@ -92,7 +103,7 @@ def taught(initial: Initial, seed: int, tracker: Tracker, device: str, progress:
         raise MethodError(f"{initial.title}: {reason(error)}") from error
     if before:
         tracker.supersede(before.run_id)
-    return run.run_id
+    return Done(run.run_id, {}, initial.row.source)
 
 
 def _learn(initial: Initial, seed: int, device: str, inputs: Stored, run: CellRun, advance: Tell) -> None:

@@ -62,7 +62,10 @@ def _grouped(dataset: Dataset, problems: list[Problem]) -> tuple[Collection[Sequ
         else:
             groups[found.name.casefold()].append(found)
     if unknown := dataset.exclude - excluded:
-        raise DatasetError(f"{min(unknown)!r} is to be excluded, but {dataset.root} holds no such clip or file")
+        raise DatasetError(
+            f"{min(unknown)!r} is to be excluded, but {dataset.root} holds no such clip or file; "
+            "write corpus:name for a clip of another corpus"
+        )
     return groups.values(), excluded
 
 

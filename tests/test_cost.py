@@ -1,12 +1,11 @@
 """Costs: counted operations and parameters against closed forms; memory that is asked for is seen."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import save_file
+from torch import nn
 
 from benchmarks.cost import FORGET, metered, operations, parameters
 from methods.base import Examples
@@ -26,17 +25,35 @@ class Product:
 
 def test_operations_are_two_for_each_multiplication_also_of_the_frozen_network() -> None:
     method: Any = Product()
-    examples = Examples([], ("a",))
-    assert operations(method, None, {}, examples, "cpu") == {"flops_per_clip": 2 * 3 * 5 * 7}
-    assert operations(method, method, {}, examples, "cpu") == {"flops_per_clip": 2 * 3 * 5 * 7 + 2 * 2 * 5 * 2}
+    examples = Examples([{}], ("a",))
+    assert operations(method, None, [{}], examples, "cpu") == {"flops_per_clip": 2 * 3 * 5 * 7}
+    assert operations(method, method, [{}], examples, "cpu") == {"flops_per_clip": 2 * 3 * 5 * 7 + 2 * 2 * 5 * 2}
+    two = Examples([{}, {}], ("a",))  # it makes one product whatever it is asked
+    assert operations(method, method, [{}, {}], two, "cpu") == {"flops_per_clip": 3 * 5 * 7 + 2 * 2 * 5 * 2}
 
 
-def test_parameters_are_the_numbers_in_all_saved_networks(tmp_path: Path) -> None:
-    assert parameters(tmp_path) == {}
-    (tmp_path / "deeper").mkdir()
-    save_file({"w": np.zeros((3, 4)), "b": np.zeros(4)}, tmp_path / "model.safetensors")
-    save_file({"scalar": np.zeros(())}, tmp_path / "deeper" / "other.safetensors")
-    assert parameters(tmp_path) == {"parameters": 17.0}
+@pytest.mark.parametrize(("kind", "gates"), [(nn.LSTM, 4), (nn.GRU, 3), (nn.RNN, 1)])
+@pytest.mark.parametrize("ways", [1, 2])
+def test_recurrent_layers_are_counted(kind: Any, gates: int, ways: int) -> None:
+    class Recurrent:
+        def __init__(self) -> None:
+            self.network = kind(6, 10, batch_first=True, bidirectional=ways == 2)
+
+        def predict_proba(self, examples: Examples) -> Any:
+            with torch.inference_mode():
+                return self.network(torch.ones(1, 9, 6))
+
+    method: Any = Recurrent()
+    steps = 9 * ways * gates * 2 * (6 * 10 + 10 * 10)  # what comes in, and what was there
+    assert operations(method, None, [{}], Examples([{}], ("a",)), "cpu") == {"flops_per_clip": steps}
+    assert parameters(method) == {"parameters": ways * gates * (6 * 10 + 10 * 10 + 2 * 10)}
+
+
+def test_buffers_are_no_parameters_and_a_machine_has_none() -> None:
+    method: Any = Product()
+    assert parameters(method) == {}
+    method.network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    assert parameters(method) == {"parameters": 3 * 4 + 4 + 2 * 4}
 
 
 @pytest.mark.skipif(not FORGET.exists(), reason="the peak of memory is told by Linux alone")
