@@ -39,8 +39,9 @@ def operations(
         warnings.simplefilter("ignore", UserWarning)  # to touch oneDNN's flags warns of Intel's GPUs
         for kernels in (torch.backends.cudnn, torch.backends.mkldnn):
             plain.enter_context(kernels.flags(enabled=False))
-        for inputs in raw if frozen else ():
-            frozen(inputs, device)  # type: ignore[misc]
+        if frozen:
+            for inputs in raw:
+                frozen(inputs, device)
         method.predict_proba(ready)
     total = counter.get_total_flops()
     return {"flops_per_clip": total / len(ready)} if total else {}

@@ -46,6 +46,8 @@ class Number:
     value: float
     variant: str = ""  # of the method; without one it is quoted, not run
     reason: str = ""  # why it is only quoted
+    over: str = "clips"  # or folds: whether the paper pools all tested clips, or averages over its test runs
+    doubt: str = ""  # what keeps the protocol from being surely the paper's
 
     @property
     def where(self) -> str:
@@ -61,7 +63,8 @@ def numbers(method: str) -> list[Number]:
         return []
     with file.open(newline="", encoding="utf-8") as stream:
         rows: list[dict[str, Any]] = list(csv.DictReader(stream))
-    return [Number(**row | {"method": method, "value": float(row["value"])}) for row in rows]
+    told = [{key: value for key, value in row.items() if value} for row in rows]
+    return [Number(**row | {"method": method, "value": float(row["value"])}) for row in told]
 
 
 def of_table(found: Sequence[Number], table: str) -> list[Number]:

@@ -14,6 +14,7 @@ from benchmarks.plugins import PluginError, canonical, load, resolve
 from benchmarks.published import UNSTATED, Number, measured, numbers, of_table
 from benchmarks.run import Plan, Request, plan
 from benchmarks.track import Tracker
+from benchmarks.transfer import NoSourceError, TransferError
 from datasets.base import DatasetError
 from protocols.base import ProtocolError
 from protocols.scores import Scores
@@ -55,7 +56,7 @@ class Line:
         return self.status in ("incomplete", "cannot be run")
 
     def values(self) -> tuple[float | None, float | None]:
-        """Pooled over all test clips (the mean over seeds), and the standard deviation over folds and seeds."""
+        """Over all test clips or over folds, as the paper does, and the standard deviation over folds and seeds."""
         by_seed: dict[int, list[Scores]] = {}
         for result in self.outcome.finished if self.outcome and self.outcome.complete else ():
             if result.scores:
@@ -63,7 +64,8 @@ class Line:
         pooled = self._measured([joined(parts) for parts in by_seed.values()])
         folds = self._measured([scores for parts in by_seed.values() for scores in parts])
         spread = float(np.std(folds, ddof=1)) if len(folds) > 1 else None
-        return (float(np.mean(pooled)), spread) if pooled else (None, None)
+        averaged = folds if self.number.over == "folds" else pooled
+        return (float(np.mean(averaged)), spread) if averaged else (None, None)
 
     def _measured(self, found: Sequence[Scores]) -> list[float]:
         """Without those in which no clip is of the class that is asked for."""
@@ -80,6 +82,8 @@ class Line:
             "protocol": Place.of(number).protocol if number.variant else number.protocol,
             "protocol_of_the_paper": number.protocol,
             "match": self.match,
+            "caveats": "; ".join(self.caveats),
+            "over": number.over,
             "independence": row.independence(arena.independence) if row and arena else None,
             "partial": arena.partial if arena else None,
             "clips": len(arena.clips) if arena else None,
@@ -100,7 +104,15 @@ class Line:
         """Whether the protocol is the paper's."""
         if not self.number.variant:
             return ""
-        return "paper does not say" if self.number.protocol == UNSTATED else "yes"
+        if self.number.protocol == UNSTATED:
+            return "paper does not say"
+        return "partly" if self.caveats else "yes"
+
+    @property
+    def caveats(self) -> list[str]:
+        """What keeps the protocol from being surely the paper's."""
+        partial = "of a partial copy" if self.outcome and self.outcome.arena.partial else ""
+        return [told for told in (self.number.doubt, partial) if told]
 
 
 @dataclass(frozen=True)
@@ -169,10 +181,18 @@ def stage(request: Request, table: str, progress: Progress) -> Staged:
             modality=place.modality, variant=",".join(dict.fromkeys(asked)),
         )  # fmt: skip
         try:
-            plans[place] = plan(asks, progress)
-        except (DatasetError, ProtocolError) as error:  # one corpus' fault must not cost the others
+            plans[place] = _planned(asks, progress)
+        except (DatasetError, ProtocolError, TransferError) as error:  # one corpus' fault must not cost the others
             hindered[place] = ("cannot be run", str(error))
     return Staged(method, chosen, plans, hindered)
+
+
+def _planned(request: Request, progress: Progress) -> Plan:
+    """Of a paper's rows, some begin with other corpora and some do not."""
+    try:
+        return plan(request, progress)
+    except NoSourceError:
+        return plan(replace(request, pretrain_on=""), progress)
 
 
 def _absent(dataset: str, request: Request) -> str:
@@ -193,9 +213,14 @@ def show(lines: Sequence[Line]) -> None:
     for status, dataset, why in dict.fromkeys((line.status, line.number.dataset, line.why) for line in lines):
         if why:
             console.out.print(f"{status} ({dataset}): {why}", style="dim", markup=False)
+    for dataset, caveat in dict.fromkeys((line.number.dataset, told) for line in lines for told in line.caveats):
+        console.out.print(f"protocol partly the paper's ({dataset}): {caveat}", style="dim", markup=False)
     if any(line.standin for line in lines):
         console.out.print(NO_DIFFERENCE, style="yellow", markup=False)
-    console.out.print("% over all test clips ± standard deviation over folds and seeds", style="dim", markup=False)
+    over = " and ".join(dict.fromkeys(f"all test {line.number.over}" for line in lines))
+    console.out.print(
+        f"% over {over}, as in the paper ± standard deviation over folds and seeds", style="dim", markup=False
+    )
 
 
 def _settings(lines: Sequence[Line]) -> str:

@@ -12,7 +12,7 @@ from benchmarks.engine import arena, material
 from benchmarks.plan import Arena, Initial, Row, row
 from benchmarks.plugins import PluginError, build, canonical, load, names, resolve
 from benchmarks.settings import PRESETS, Wish, configured
-from benchmarks.transfer import initials
+from benchmarks.transfer import NoSourceError, initials
 from datasets.base import TASKS
 from methods.base import Method, Modality
 from methods.parts.weights import WeightStore
@@ -177,7 +177,7 @@ def _transferable(asked: Sequence[tuple[str, Wish]]) -> list[str]:
     alone = [(name, wish) for name, wish in asked if wish.pretrain_on and not _set(name, wish).sources()]
     told = list(dict.fromkeys(" ".join(filter(None, (name, wish.variant))) for name, wish in alone))
     if alone and len(alone) == len(asked):
-        raise PluginError(f"{told[0]} begins with no other corpus; leave --pretrain-on out")
+        raise NoSourceError(f"{told[0]} begins with no other corpus; leave --pretrain-on out")
     return [f"begin with no other corpus whatever --pretrain-on says: {', '.join(told)}"] if told else []
 
 

@@ -15,6 +15,15 @@ from benchmarks.track import CellRun, Done, Tracker
 from datasets.base import DatasetError
 from methods.base import Examples, Method, MethodError, RunContext, Source, Weights
 
+
+class TransferError(PluginError):
+    """A corpus must not be begun with here."""
+
+
+class NoSourceError(PluginError):
+    """A method begins with no other corpus."""
+
+
 Material = Callable[[str], Arena]  # a corpus by name, its clips without folds
 
 
@@ -25,7 +34,7 @@ def initials(name: str, wish: Wish, target: Arena | None, weights: Weights, mate
     there = replace(wish, modality="", variant="", pretrain_on=None)
     sources, found = method.sources(), {}
     if wish.pretrain_on and len(sources) > 1:
-        raise PluginError(
+        raise TransferError(
             f"{name} begins with {len(sources)} models here ({', '.join(sources)}), and --pretrain-on would make them "
             "one; leave it out, or choose another --variant"
         )
@@ -46,7 +55,7 @@ def _corpora(source: Source, wish: Wish, target: Arena | None) -> tuple[str, ...
     if wish.pretrain_on is None:
         return tuple(name for name in source.corpora if name != here)
     if here in wish.pretrain_on:
-        raise PluginError(f"{here} is what is tested on; leave it out of --pretrain-on")
+        raise TransferError(f"{here} is what is tested on; leave it out of --pretrain-on")
     return wish.pretrain_on
 
 

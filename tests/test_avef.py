@@ -257,10 +257,10 @@ def test_shallow_layers_are_those_of_the_other_corpora(modality: str, tmp_path: 
     method.fit(toy(modality), None, RunContext(initial={OTHERS: tmp_path}))
     theirs, ours = elsewhere.network.state_dict(), method.network.state_dict()
     same = {name for name in ours if ours[name].shape == theirs[name].shape and torch.equal(ours[name], theirs[name])}
-    deep = ("classifier", "fc6", "fc7", "fc8", "dbn.rbms.1", "dbn.classify")
+    deep = ("classifier", "fc6", "fc7", "fc8", "dbn.")
     scale = {"mean", "deviation"} if modality == "av" else set()  # of the target's own fc7
     assert same == {name for name in ours if not any(part in name for part in deep)} - scale
-    assert len(same) >= {"audio": 12, "video": 18, "av": 33}[modality]
+    assert len(same) >= {"audio": 12, "video": 18, "av": 30}[modality]
     assert method.predict_proba(toy(modality)).shape == (9, 3)
 
 

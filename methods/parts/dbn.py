@@ -112,14 +112,10 @@ class Dbn(nn.Module):
             assert isinstance(rbm, Rbm)
             yield rbm
 
-    def pretrain(self, data: Tensor, schedule: Schedule, run: RunContext, kept: int = 0) -> None:
-        """Greedily, each RBM on the mean hidden states of those below, of which the lowest so many stay as they are.
-
-        The Gaussian units expect standardised data.
-        """
+    def pretrain(self, data: Tensor, schedule: Schedule, run: RunContext) -> None:
+        """Greedily, each RBM on the mean hidden states of those below. The Gaussian units expect standardised data."""
         for number, rbm in enumerate(self.layers(), start=1):
-            if number > kept:
-                pretrain(rbm, data, schedule, run.named(f"rbm_{number}"))
+            pretrain(rbm, data, schedule, run.named(f"rbm_{number}"))
             with torch.no_grad():
                 data = rbm.up(data)
 
