@@ -41,6 +41,7 @@ class Variant:
     config: Any
     modality: Modality
     row: str  # where it stands, and what it is called there
+    stamp: str = ""  # what must stand beside its results
 
 
 @dataclass(frozen=True)
