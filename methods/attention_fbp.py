@@ -113,15 +113,14 @@ class AttentionFbp(Method):
         doi="10.1145/3340555.3355713",
         left_unsaid={
             "frames a second": "10",
-            "FER+'s label of ten votes": "that with most; of equals the first column, emotions before unknown and no face. "
-            "Microsoft's code strikes out single votes and wants more than half of the rest: fewer, clearer pictures, "
-            "also in the test set, so Table 1's FER+ column hangs on this",
+            "FER+'s label of ten votes": "that with most; of equals the first column, emotions before unknown and no "
+            "face. Microsoft's code strikes out single votes and wants more than half of the rest: fewer, clearer "
+            "pictures, also in the test set, so Table 1's FER+ column hangs on this",
             "which axis of Table 2 is which (its header reads 'Visual Audio')": "rows visual, columns audio",
             "FG-Net, and Table 4's test scores": "never defined, and their labels are hidden: quoted, not run",
-            "the order of the reweighting vector": "anger, disgust, fear, happiness, sadness, surprise, neutral: so it "
-            "is the normalised square root of 98, 40, 70, 144, 80, 28, 193, the class counts of AFEW's TEST set, at "
-            "most 0.003 off; that of train is up to 0.050 off (0.047 in the best order), that of validation 0.061 (0.060): "
-            "variants with it are stamped",
+            "the order of the reweighting vector": "anger, disgust, fear, happiness, sadness, surprise, neutral: so "
+            "it is the normalised square root of 98, 40, 70, 144, 80, 28, 193, the class counts of AFEW's TEST set, "
+            "at most 0.003 off; train's is 0.050 off (0.047 in its best order), validation's 0.061 (0.060). Stamped",
             "where it is used": "Table 4 alone; there by training labels, the vector in variants of its own",
             "whether audio's AlexNet is trained": "with attention and fusion, as in [32]; begun with ImageNet's",
             "mel bands": "40, as in its reference [3], up to 8 kHz; stretched to 200 rows, as tall as the spectrogram",
@@ -149,8 +148,8 @@ class AttentionFbp(Method):
         departures={
             "alignment by dlib": "the face's box without rotation; its sides 1.3 times as long",
             "dlib on FER+ and RAF-DB too (only AffectNet is exempt)": "FER+'s 48 x 48 and RAF-DB's aligned 100 x 100 "
-            "are faces already and go in whole, as AffectNet's boxes do; in RAF-DB's originals, taken where there is no "
-            "other, the face is looked for. Three of the authors took the aligned ones later (Self-Cure Network, CVPR 2020)",
+            "are faces already: they go in whole, as AffectNet's boxes do; RAF-DB's originals, where no aligned one "
+            "is, are searched. Three of the authors took the aligned ones later (Self-Cure Network, CVPR 2020)",
             "faces of 224 x 224 into IR50": "112 x 112, the only size that its published layers fit",
             "without AffectNet, RAF-DB or FER+": "the training clips' own frames teach the face network, each with its "
             "clip's label; then it stays as it is",
