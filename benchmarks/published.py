@@ -52,7 +52,7 @@ class Number:
     @property
     def where(self) -> str:
         """The table as a reader calls it."""
-        return self.table if re.match(r"(table|fig)", self.table, re.IGNORECASE) else f"Table {self.table}"
+        return self.table if re.match(r"(table|fig|section)", self.table, re.IGNORECASE) else f"Table {self.table}"
 
 
 def numbers(method: str) -> list[Number]:

@@ -80,10 +80,16 @@ class Affectnet(Dataset):
     def _from_lists(self, lists: dict[str, PurePosixPath]) -> Iterator[Entry | Problem]:
         """One entry a row; pictures without a row are reported."""
         pictures, strange = self._pictures({*lists.values()})
+        seen: set[str] = set()
         for name, split in LISTS.items():
             if name in lists:
-                for row in self._rows(lists[name]):
-                    yield self._listed(row, split, lists[name], pictures)
+                for line, cells in self._rows(lists[name]):
+                    if (key := _key(cells[0]).casefold()) in seen:
+                        what = f"listed twice: again in {lists[name]} row {line}; its first row is used"
+                        yield Problem("duplicated", _stem(cells[0]), what)
+                    else:
+                        yield self._listed((line, cells), split, lists[name], pictures)
+                    seen.add(key)
             else:
                 yield Problem("missing", name, "the list of that part of the corpus; put it beside the other one")
         for path in pictures.values():
@@ -130,9 +136,8 @@ class Affectnet(Dataset):
         code = _code(expression)
         if code is None or not file:
             raise DatasetError(f"{where} gives {file!r} the expression {expression!r}; 0 to 10 is right; restore it")
-        key = "/".join(file.replace("\\", "/").split("/")[-2:])
-        name = key.rpartition(".")[0] or key
-        found = pictures.pop(key.casefold(), None)
+        name = _stem(file)
+        found = pictures.pop(_key(file).casefold(), None)
         if code >= len(LABELS):
             return Entry(name, None, None, split=split, left_out=LEFT_OUT[code - len(LABELS)])
         if found is None:
@@ -143,7 +148,7 @@ class Affectnet(Dataset):
             raise DatasetError(
                 f"{where} gives {file} the box {','.join(box)}; four whole numbers are right; restore it"
             ) from None
-        track = Track(self.root / found, box=(left, top, left + width, top + height))
+        track = Track(self.root / found, box=(left, top, left + width, top + height), framed=True)
         return Entry(name, None, LABELS[code], split=split, kinds=VIDEO, tracks={"video": track})
 
     def _from_annotations(self) -> Iterator[Entry | Problem]:
@@ -170,7 +175,7 @@ class Affectnet(Dataset):
         code, fault = _stored_code(self.root / annotation)
         left_out = LEFT_OUT[code - len(LABELS)] if code >= len(LABELS) else ""
         label = None if left_out else LABELS[code]
-        tracks = {"video": Track(self.root / path)}
+        tracks = {"video": Track(self.root / path, framed=True)}
         told = f"{annotation} {fault}" if fault else ""
         return Entry(
             entry.name, None, label, split=entry.split, kinds=VIDEO, tracks=tracks, left_out=left_out,
@@ -219,6 +224,16 @@ def _places(table: Path, header: Sequence[str]) -> list[int]:
     if missing := [column for column in COLUMNS if column.lower() not in there]:
         raise DatasetError(f"{table} lacks the column {missing[0]} in its first row; restore the original")
     return [there.index(column.lower()) for column in COLUMNS]
+
+
+def _key(file: str) -> str:
+    """Folder and file, as the lists name a picture."""
+    return "/".join(file.replace("\\", "/").split("/")[-2:])
+
+
+def _stem(file: str) -> str:
+    """The clip's name."""
+    return _key(file).rpartition(".")[0] or _key(file)
 
 
 def _code(text: str) -> int | None:

@@ -68,6 +68,7 @@ class Track:
     side: Literal["whole", "left", "right"] = "whole"
     box: tuple[int, int, int, int] | None = None  # of a single picture, what is cut out: left, top, right, bottom
     offset: int | None = None  # of a table of pictures, the byte at which the picture's row begins
+    framed: bool = False  # the corpus cut it out around the face, so that there is none to look for
 
     @property
     def still(self) -> bool:
@@ -82,6 +83,11 @@ class Media:
     clip_id: str
     has: frozenset[str]
     _tracks: Mapping[str, Track] = field(repr=False, compare=False)
+
+    @property
+    def framed(self) -> bool:
+        """Whether its pictures are faces already, cut out by the corpus."""
+        return "video" in self._tracks and self._tracks["video"].framed
 
     def audio(self, rate: int) -> "npt.NDArray[np.float32]":
         """Mono sound at `rate` samples a second; sample 0 is the first instant of the clip."""
@@ -229,7 +235,7 @@ class Dataset(ABC):
     citation: ClassVar[str]
     how_to_get: ClassVar[str]
     layout: ClassVar[str]  # where the files lie below the corpus' folder, in one line
-    expected: ClassVar[Expected]
+    expected: Expected  # of FER+, where a rule leaves pictures out, exact once it was read
     recorded: ClassVar[Recorded]
     default_protocol: ClassVar[str]
     protocol_settings: ClassVar[Mapping[str, Mapping[str, object]]] = {}  # by protocol, what this corpus sets

@@ -1,8 +1,9 @@
 """RAF-DB, basic emotions: 15,339 faces from the web, labelled by about forty people each; an official split.
 
 S. Li, W. Deng, J. Du, "Reliable Crowdsourcing and Deep Locality-Preserving Learning for Expression Recognition in the
-Wild", CVPR 2017. Labels stand in list_patition_label.txt (so spelled). The aligned face is the picture; where it is
-absent, the original is. The compound emotions are another list, which is not read.
+Wild", CVPR 2017. Labels stand in list_patition_label.txt (so spelled). The aligned face is the picture, a face already;
+where it is absent, the original is, in which the face is still to be found. The compound emotions are another list,
+which is not read.
 """
 
 import re
@@ -31,6 +32,7 @@ COUNTS = {
     },
 }  # fmt: skip
 NAME = re.compile(r"((train|test)_\d{4,6})(_aligned)?", re.IGNORECASE)
+ALIGNED = "_aligned"
 LIST = "list_patition_label.txt"
 UNUSED = re.compile(r"(.*/|)(readme[^/]*|licen[cs]e[^/]*|[^/]*\.(zip|pdf)|annotation/.*|compound/.*)", re.IGNORECASE)
 
@@ -69,7 +71,7 @@ class RafDb(Dataset):
             if entry is None or code not in CODES:
                 raise DatasetError(f"{self.root / table} row {line} reads {name} {code}; train_00001.jpg 5 is right")
             if found := pictures.pop(entry.name, None):
-                track = Track(self.root / found)
+                track = Track(self.root / found, framed=found.stem.lower().endswith(ALIGNED))
                 yield replace(entry, label=CODES[code], kinds={"video": 0}, tracks={"video": track})
             else:
                 yield Problem("missing", entry.name, f"stands in {table}, but there is no such picture")

@@ -4,9 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 from torchvision.models import alexnet
 
+from methods.base import MethodError
 from methods.parts.alexnet import SMALLEST, AlexNet, convolutions, feature_maps
+from methods.parts.weights import ALEXNET
 
 
 def test_sizes() -> None:
@@ -31,6 +34,26 @@ def test_torchvisions_file_gives_torchvisions_network(tmp_path: Path) -> None:
         expected = theirs.classifier[:6](theirs.avgpool(theirs.features(pictures)).flatten(1))
     assert torch.allclose(found, expected, rtol=1e-4, atol=1e-5)
     assert torch.equal(ours.state_dict()["classifier.6.weight"], fresh)
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "told"),
+    [
+        ("features.0.weight", None, "lacks features.0.weight"),
+        ("features.0.bias", torch.zeros(2, 2), "has features.0.bias of size 2 x 2, not 4"),
+        ("stem.bias", torch.zeros(4), "has the unknown stem.bias"),
+    ],
+)
+def test_a_file_of_another_network_is_refused(name: str, file: Tensor | None, told: str, tmp_path: Path) -> None:
+    network = AlexNet(3, size=63, channels=(4, 4, 4, 4, 4), units=8)
+    state = {**AlexNet(10, size=63, channels=(4, 4, 4, 4, 4), units=8).state_dict(), name: file}
+    kept = {key: tensor for key, tensor in state.items() if tensor is not None and key not in ("mean", "deviation")}
+    torch.save(kept, tmp_path / ALEXNET.name)
+    with pytest.raises(
+        MethodError, match=f"{told}, so it is of another network; get it from {ALEXNET.url} again"
+    ) as caught:
+        network.load_published(tmp_path / ALEXNET.name)
+    assert "\n" not in str(caught.value)
 
 
 def test_channels_are_scaled_and_stretched() -> None:

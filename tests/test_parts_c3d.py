@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv3d, interpolate, max_pool3d
 
+from methods.base import MethodError
 from methods.parts.c3d import CHANNELS, C3d
 
 SMALL = (4, 6, 8, 8, 10, 10, 12, 12)
@@ -95,10 +96,27 @@ def test_other_sizes_keep_a_fresh_fc6(tmp_path: Path) -> None:
     assert torch.equal(network.fc7.weight, state["fc7.weight"])
 
 
-def test_a_file_of_another_network_is_refused(tmp_path: Path) -> None:
-    torch.save({"fc6.weight": torch.zeros(1), "stem.conv.weight": torch.zeros(1)}, tmp_path / "other.pth")
-    with pytest.raises((AssertionError, KeyError, RuntimeError)):
-        C3d(6, 32, SMALL, units=16).load_published(tmp_path / "other.pth")
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"conv1a.conv.weight": None}, "lacks conv1a.weight"),
+        ({"fc6.weight": None}, "lacks fc6.weight"),
+        ({"fc7.weight": None, "fc7.bias": None}, r"lacks fc7.bias \(and 1 more\)"),
+        ({"stem.conv.weight": torch.zeros(1)}, "has the unknown stem.weight"),
+        ({"conv5b.conv.bias": torch.zeros(3)}, "has conv5b.bias of size 3, not 12"),
+    ],
+)
+def test_a_file_of_another_network_is_refused(change: dict[str, Tensor | None], told: str, tmp_path: Path) -> None:
+    network = C3d(6, 32, SMALL, units=16)
+    state = published(tmp_path / "c3d.pth", network) | change
+    torch.save({name: tensor for name, tensor in state.items() if tensor is not None}, tmp_path / "other.pth")
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    with pytest.raises(
+        MethodError, match=rf"other\.pth {told}, so it is of another network; .* --weights none"
+    ) as caught:
+        network.load_published(tmp_path / "other.pth")
+    assert "\n" not in str(caught.value)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())  # none was taken
 
 
 def test_clips_are_stretched_picture_by_picture() -> None:

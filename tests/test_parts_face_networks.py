@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -175,6 +176,33 @@ def test_what_is_no_file_of_weights_is_told(tmp_path: Path, content: bytes) -> N
     (tmp_path / "page.pth").write_bytes(content)
     with pytest.raises(MethodError, match=r"page\.pth holds no weights.*again"):
         build(SMALL[0]).load_published(tmp_path / "page.pth")
+
+
+@pytest.mark.parametrize("content", [[torch.zeros(1)], {}, {"state_dict": {}}, {"epoch": 3}])
+def test_a_file_without_layers_is_told(content: object, tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "other.pth")
+    with pytest.raises(MethodError, match=r"other\.pth holds no weights by name; .* --weights none"):
+        build(SMALL[0]).load_published(tmp_path / "other.pth")
+
+
+@pytest.mark.parametrize("shape", SMALL, ids=kind)
+def test_a_file_of_another_network_is_refused(shape: FaceShape, tmp_path: Path) -> None:
+    """Of each other kind, and of the same kind in other sizes."""
+    wider = replace(shape, widths=(8, 8, 8, 8, 8), features=9)
+    for other in (wider, *(one for one in SMALL if one != shape)):
+        torch.save(build(other).state_dict(), tmp_path / "other.pth")
+        with pytest.raises(MethodError, match="so it is of another network") as caught:
+            build(shape).load_published(tmp_path / "other.pth")
+        assert "\n" not in str(caught.value)
+
+
+def test_files_from_before_batches_were_counted_fit(tmp_path: Path) -> None:
+    donor, network = build(SMALL[0]), build(SMALL[0])
+    state = {name: tensor for name, tensor in donor.state_dict().items() if not name.endswith("num_batches_tracked")}
+    assert len(state) < len(donor.state_dict())
+    torch.save(state, tmp_path / "old.pth")
+    network.load_published(tmp_path / "old.pth")
+    assert all(torch.equal(network.state_dict()[name], tensor) for name, tensor in state.items())
 
 
 @pytest.mark.parametrize("change", [{"size": 31}, {"widths": (1, 2)}, {"units": (1, 1, 0, 1, 1)}])

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from methods.parts import states
 from methods.parts.networks import he_initialised
 
 CHANNELS = (64, 192, 384, 256, 256)
@@ -47,11 +48,9 @@ class AlexNet(nn.Module):
 
     def load_published(self, file: Path) -> None:
         """All layers but fc8, which is made for other classes."""
-        found = torch.load(file, weights_only=True, map_location="cpu")
+        found = states.read(file)
         found = {name: tensor for name, tensor in found.items() if not name.startswith("classifier.6")}
-        left, unknown = self.load_state_dict(found, strict=False)
-        assert not unknown, unknown
-        assert set(left) == {"classifier.6.weight", "classifier.6.bias", "mean", "deviation"}, left
+        states.fill(self, found, file, fresh=("classifier.6", "mean", "deviation"))
 
     def convolve(self, pictures: Tensor) -> Tensor:
         """The last pooling: [B, height, width, 3] -> [B, features]."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from methods.parts import states
 from methods.parts.networks import he_initialised
 
 MEAN = (104.0, 117.0, 128.0)  # what OpenMMLab's conversion of the authors' weights takes RGB in 0..255 less of
@@ -48,13 +49,12 @@ class C3d(nn.Module):
 
     def load_published(self, file: Path) -> None:
         """All layers but fc8, which is made for other classes, and fc6 where the pictures have another size."""
-        found = torch.load(file, weights_only=True, map_location="cpu")
-        found = {name.replace(".conv.", "."): tensor for name, tensor in found.get("state_dict", found).items()}
-        if found["fc6.weight"].shape != self.fc6.weight.shape:
-            del found["fc6.weight"], found["fc6.bias"]
-        left, unknown = self.load_state_dict(found, strict=False)
-        assert not unknown, unknown
-        assert {name.partition(".")[0] for name in left} <= {"fc6", "fc8", "mean", "deviation"}, left
+        found = {name.replace(".conv.", "."): tensor for name, tensor in states.read(file).items()}
+        fresh = ["fc8", "mean", "deviation"]
+        if "fc6.weight" in found and found["fc6.weight"].shape != self.fc6.weight.shape:
+            fresh.append("fc6")
+        found = {name: tensor for name, tensor in found.items() if name.partition(".")[0] not in fresh}
+        states.fill(self, found, file, fresh)
         self.mean.copy_(torch.tensor(MEAN))
         self.deviation.fill_(1.0)
 

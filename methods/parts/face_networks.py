@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Literal
 
 import torch
@@ -17,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from torchvision.models.resnet import BasicBlock
 
-from methods.base import MethodError, WeightsFile
-from methods.parts import weights
+from methods.base import WeightsFile
+from methods.parts import states, weights
 from methods.parts.networks import he_initialised
 
 Kind = Literal["ir50", "resnet18", "vggface"]
@@ -87,17 +86,8 @@ class FaceNetwork(nn.Module):
 
     def load_published(self, file: Path) -> None:
         """All layers but the one that tells identities."""
-        published = PUBLISHED[self.shape.kind]
-        try:
-            found = torch.load(file, weights_only=True, map_location="cpu")
-            found = found.get("state_dict", found)
-        except (UnpicklingError, RuntimeError, EOFError) as error:
-            raise MethodError(
-                f"{file} holds no weights ({type(error).__name__}); get {published.file.name} from "
-                f"{published.file.url} again, or ask for --weights none"
-            ) from None
-        left_out = published.left_out or "nothing"
-        self.load_state_dict({name: t for name, t in found.items() if not name.startswith(left_out)})
+        left_out = PUBLISHED[self.shape.kind].left_out or "nothing"
+        states.fill(self, {name: t for name, t in states.read(file).items() if not name.startswith(left_out)}, file)
 
 
 class Ir50(FaceNetwork):

@@ -20,30 +20,28 @@ RATE = 16_000
 
 @dataclass(frozen=True)
 class Pictures:
-    """The face's box, its sides 30 % longer, as a square; the whole frame where there is no face."""
+    """The face's box, its sides 30 % longer, as a square; the whole frame where there is none, or where it is one."""
 
     per_second: float = 10.0
     size: int = 224
     margin: float = 0.3
-    detect: bool = True  # off where the pictures are faces already
 
     def __post_init__(self) -> None:
         if self.per_second <= 0 or self.size < 1:
             raise ValueError(f"per_second and size must be positive, but are {self.per_second, self.size}")
 
     def __call__(self, media: Media) -> dict[str, npt.NDArray[Any]]:
-        """`faces` [T, size, size, 3] uint8, one of each frame, and in which of them a face was `found` [t <= T]."""
+        """`faces` [T, size, size, 3] uint8, one of each frame, and whether a face was `found` in it [T]."""
         frames = media.frames(self.per_second)
-        seen = FaceTracker(every=2, gap=2).follow(frames) if self.detect else ((frame, None) for frame in frames)
+        seen = ((frame, None) for frame in frames) if media.framed else FaceTracker(every=2, gap=2).follow(frames)
         cut, found = [], []
-        for number, (frame, face) in enumerate(seen):
-            if face or not self.detect:
-                found.append(number)
+        for frame, face in seen:
+            found.append(media.framed or face is not None)
             height, width = frame.shape[:2]
             box, margin = (face.box, self.margin) if face else ((0.0, 0.0, float(width), float(height)), 0.0)
             cut.append(crop_box(frame, box, self.size, margin))
         faces = np.stack(cut) if cut else np.zeros((0, self.size, self.size, 3), np.uint8)
-        return {"faces": faces, "found": np.array(found, np.int32)}
+        return {"faces": faces, "found": np.array(found, np.bool_)}
 
 
 @dataclass(frozen=True)
@@ -113,6 +111,5 @@ def as_tensor(faces: npt.NDArray[np.uint8], device: str) -> Tensor:
 
 def share_without_face(examples: Examples) -> float:
     """Of all frames."""
-    counts = [(len(clip["faces"]) - len(clip["found"]), len(clip["faces"])) for clip in examples.inputs]
-    without, frames = np.sum(counts, axis=0).tolist()
-    return float(without / max(frames, 1))
+    found = np.concatenate([clip["found"] for clip in examples.inputs])
+    return float(np.mean(~found)) if len(found) else 0.0
