@@ -101,7 +101,13 @@ def _files(clip: Clip) -> Iterator[tuple[object, ...]]:
 
 def _part(track: Track) -> tuple[object, ...]:
     """Which part of its file it is; only single pictures have boxes."""
-    return track.start, track.end, track.side, *([] if track.box is None else [track.box])
+    return (
+        track.start,
+        track.end,
+        track.side,
+        *([] if track.box is None else [track.box]),
+        *(["framed"] if track.framed else []),
+    )
 
 
 def _read(clip: Clip) -> Content | str:

@@ -23,7 +23,7 @@ def _dataset(name: str) -> Row:
     return {
         "name": name,
         "title": corpus.title,
-        "clips": low if low == high else f"{low}-{high}",
+        "clips": low if low == high else f"{low}-{high}" if low else f"up to {high}",
         "subjects": corpus.expected.subjects[1] or "no ids",
         "classes": len(corpus.labels),
         "default_protocol": corpus.default_protocol,

@@ -18,7 +18,7 @@ from torchvision.models import vgg16
 
 from datasets.base import Media
 from methods.base import Examples, Frozen, Method, Modality, Paper, Preparation, Prepared, RunContext, Variant, Weights
-from methods.parts import networks
+from methods.parts import networks, states
 from methods.parts.audio import Mfcc
 from methods.parts.faces import FaceTracker, crop_box
 from methods.parts.ragged import Ragged
@@ -121,7 +121,7 @@ class ImagenetVgg16:
         with networks.seeded(0):
             network = vgg16(weights=None)
         if self.file:
-            network.load_state_dict(torch.load(self.file, weights_only=True))
+            states.fill(network, states.read(self.file), self.file)
         blocks: nn.Module = network.features.eval()
         return blocks
 

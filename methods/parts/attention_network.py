@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
 
 from methods.base import RunContext
-from methods.parts import alexnet
+from methods.parts import alexnet, states
 from methods.parts.attention import Kind, attention
 from methods.parts.bilinear import FactorizedBilinearPooling
 from methods.parts.networks import he_initialised, seeded
@@ -73,9 +73,9 @@ class SoundVectors(nn.Module):
 
     def load_published(self, file: Path) -> None:
         """torchvision's AlexNet without its fully connected layers."""
-        found = torch.load(file, weights_only=True, map_location="cpu")
+        found = states.read(file)
         ours = {name.removeprefix("features."): t for name, t in found.items() if name.startswith("features.")}
-        self.features.load_state_dict(ours)
+        states.fill(self.features, ours, file)
 
     def forward(self, rows: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """[B, T, bins, channels] and lengths -> vectors [B, n, C], and which are real [B, n]"""
