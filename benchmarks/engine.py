@@ -249,8 +249,10 @@ class Engine:
             "dropped_clips": len(fold.dropped),
         }
         with TemporaryDirectory() as folder:
-            method.save(Path(folder))
-            run.finish(scores, figures, Path(folder), membership(job.row, job.arena, cell), _marks(job.arena))
+            model = Path(folder) / "model"
+            model.mkdir()
+            method.save(model)
+            run.finish(scores, figures, model, membership(job.row, job.arena, cell), _marks(job.arena))
         return Result(cell, scores, "", run.run_id, empty)
 
 

@@ -115,10 +115,28 @@ def provenance(initial: Initial, seed: int) -> dict[str, Any]:
 
 
 def membership(row: Row, arena: Arena, cell: Cell) -> dict[str, Any]:
-    """Who was trained on and tested, by the digests of their media, and how the method was set."""
+    """Who was trained on and tested, by the digests of their media, and all that makes the model again."""
     fold = cell.fold
     return {
         "key": cell.key,
+        "fold": fold.name,
+        "seed": cell.seed,
+        "dataset": arena.dataset.name,
+        "standin": arena.dataset.standin,
+        "protocol": arena.protocol,
+        "independence": row.independence(fold.independence),
+        "task": arena.task,
+        "classes": fold.labels,
+        "method": row.name,
+        "version": row.kind.version,
+        "source": source(inspect.getfile(row.kind)),
+        "modality": row.modality,
+        "variant": row.wish.variant,
+        "preset": row.wish.preset,
+        "stamps": row.stamps,
+        "substituted": row.substituted,
+        "frozen": row.frozen.key if row.frozen else None,
+        "weightless": row.wish.weightless,
         "config": asdict(row.config),
         "initial": {part: initial.key(cell.seed) for part, initial in row.initials.items()},
         "held_out": fold.held_out,
