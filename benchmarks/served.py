@@ -4,7 +4,6 @@ Our package must be importable where the model is served.
 """
 
 import json
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -48,8 +47,7 @@ def save(folder: Path, model: Path, facts: str, labels: Sequence[str]) -> None:
     """What a method saved into a folder called model, with the facts that make the method again."""
     assert model.name == "model", model  # its name is its place below the artifacts
     outputs = Schema([ColSpec(DataType.double, label) for label in labels])
-    with TemporaryDirectory() as beside, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it asks for an example and for type hints, which add nothing
+    with TemporaryDirectory() as beside:
         cell = Path(beside) / "cell.json"
         cell.write_text(facts, encoding="utf-8")
         pyfunc.save_model(

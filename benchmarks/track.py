@@ -8,6 +8,7 @@ import os
 import re
 import time
 import traceback
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -63,9 +64,10 @@ class CellRun:
         with TemporaryDirectory() as folder:
             write_scores(scores, Path(folder), marks)
             self.tracker.client.log_artifacts(self.run_id, folder)
-        from benchmarks.served import save
+        with TemporaryDirectory() as folder, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # MLflow's, of its own types and of an example that we have no use for
+            from benchmarks.served import save
 
-        with TemporaryDirectory() as folder:
             served = Path(folder) / "served"
             save(served, model, _document(facts), scores.labels)
             self.finish_model(served, facts)
