@@ -19,6 +19,7 @@ LEFT, RIGHT = 0.08, 0.83  # of the width, where time begins and ends; labels sta
 GAP = 0.22  # inches between two panels
 APART = 0.065  # of the panel's height between two labels
 DOTTED = 40  # windows that are shown as points
+MOST = 150  # points of a line
 
 
 @dataclass(frozen=True)
@@ -89,29 +90,41 @@ def _sound(axes: "Axes", told: Timeline) -> None:
 def _answers(axes: "Axes", told: Timeline) -> None:
     """A line a class, its name at its end; one window is a level line."""
     best = int(told.whole.argmax())
-    single = len(told.windows) == 1
-    moments = [0.0, told.seconds] if single else [(start + end) / 2 for start, end in told.windows]
-    rows = np.repeat(told.probabilities, 2, axis=0) if single else told.probabilities
+    moments, rows, what = _points(told)
     places = _apart(rows[-1])
     for number, label in enumerate(told.classes):
         colour, style = COLOURS[number % len(COLOURS)], LINES[number // len(COLOURS) % len(LINES)]
         bold = number == best
         axes.plot(
             moments, rows[:, number], style, color=colour, linewidth=2.8 if bold else 1.4, zorder=2 + bold,
-            marker="" if single or len(rows) > DOTTED else "o", markersize=4,
+            marker="o" if 2 < len(rows) <= DOTTED else "", markersize=4,
         )  # fmt: skip
         axes.annotate(
             label, (moments[-1], rows[-1, number]), (1.025, places[number]),
             textcoords="axes fraction", va="center", color=colour, fontsize=10, annotation_clip=False,
             fontweight="bold" if bold else "normal",
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "alpha": 0.6},
+            arrowprops={
+                "arrowstyle": "-", "color": colour, "linewidth": 0.6, "alpha": 0.6, "relpos": (0, 0.5), "shrinkA": 3,
+            },
         )  # fmt: skip
     axes.axhline(1 / len(told.classes), color="#999999", linewidth=0.8, linestyle=(0, (2, 3)))
-    start, end = told.windows[0]
-    what = "the whole file" if single else f"each point: the middle of {end - start:g} seconds"
     axes.set(ylim=(0, 1), xlabel=f"seconds ({what})", ylabel="probability")
     axes.yaxis.set_major_formatter("{x:.0%}")
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _points(told: Timeline) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], str]:
+    """Moments, probabilities [moments, classes] and what they are: more windows than can be told apart are averaged."""
+    start, end = told.windows[0]
+    if len(told.windows) == 1:
+        return np.array([0.0, told.seconds]), np.repeat(told.probabilities, 2, axis=0), "the whole file at once"
+    middles, length = np.array(told.windows).mean(axis=1), f"{end - start:g} seconds"
+    if len(middles) <= MOST:
+        return middles, told.probabilities, f"each point: the middle of {length}"
+    groups = np.array_split(np.arange(len(middles)), MOST)
+    moments = np.array([middles[group].mean() for group in groups])
+    rows = np.stack([told.probabilities[group].mean(axis=0) for group in groups])
+    return moments, rows, f"each point: the mean of about {len(middles) / MOST:.0f} windows of {length}"
 
 
 def _apart(wanted: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -23,6 +23,7 @@ from benchmarks.settings import PRESETS, Wish, configured, restored
 from datasets.base import Dataset, DatasetError, Expected, Planned
 from datasets.loose import loose
 from datasets.standin import render
+from reports.timeline import APART, Timeline, _apart, _points, draw
 from tests.tinybench import HALVES, Bench, make_bench, noise, silent, spoken, toy, wav  # noqa: F401  a fixture
 
 REPOSITORY = Path(__file__).parent.parent
@@ -369,11 +370,25 @@ def test_each_of_the_conditions_is_needed(name: str) -> None:
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_labels_keep_their_order_and_do_not_touch(wanted: list[float]) -> None:
-    from reports.timeline import APART, _apart
-
     placed = _apart(np.array(wanted))
     assert placed.min() > -1e-9 and placed.max() < 1 + 1e-9
     order = np.argsort(wanted, kind="stable")
     assert (np.diff(placed[order]) >= APART - 1e-9).all()
     if len(wanted) == 1 or np.diff(np.sort(wanted)).min() >= APART:
         assert placed == pytest.approx(np.array(wanted))
+
+
+@pytest.mark.parametrize("windows", [1, 7, 150, 1_207])
+def test_lines_are_the_windows_or_means_of_them(windows: int) -> None:
+    """Of many windows, as many points as can be told apart; equal shares of them keep the mean."""
+    rows = np.random.default_rng(windows).dirichlet(np.ones(3), windows)
+    spans = Windows(2, 0.5).of(2 + 0.5 * (windows - 1))
+    told = Timeline(spans[-1][1], (), np.zeros(0, np.float32), ("a", "b", "c"), spans, rows, rows.mean(axis=0))
+    moments, points, what = _points(told)
+    assert len(moments) == len(points) == max(2, min(windows, 150))
+    assert (np.diff(moments) > 0).all() and points.sum(axis=1) == pytest.approx(1)
+    assert points.mean(axis=0) == pytest.approx(rows.mean(axis=0), abs=0.01)
+    assert ("mean" in what) == (windows > 150)
+    drawn = draw(told, "title", "below").axes[-1]
+    assert {text.get_text() for text in drawn.texts} == {"a", "b", "c"}
+    assert len({line.get_color() for line in drawn.lines}) == 4  # and chance
