@@ -121,10 +121,11 @@ def _points(told: Timeline) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.flo
     middles, length = np.array(told.windows).mean(axis=1), f"{end - start:g} seconds"
     if len(middles) <= MOST:
         return middles, told.probabilities, f"each point: the middle of {length}"
-    groups = np.array_split(np.arange(len(middles)), MOST)
+    many = -(-len(middles) // MOST)
+    groups = [slice(first, first + many) for first in range(0, len(middles), many)]
     moments = np.array([middles[group].mean() for group in groups])
     rows = np.stack([told.probabilities[group].mean(axis=0) for group in groups])
-    return moments, rows, f"each point: the mean of about {len(middles) / MOST:.0f} windows of {length}"
+    return moments, rows, f"each point: the mean of {many} windows of {length}"
 
 
 def _apart(wanted: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -378,14 +378,14 @@ def test_labels_keep_their_order_and_do_not_touch(wanted: list[float]) -> None:
         assert placed == pytest.approx(np.array(wanted))
 
 
-@pytest.mark.parametrize("windows", [1, 7, 150, 1_207])
+@pytest.mark.parametrize("windows", [1, 7, 150, 151, 1_207])
 def test_lines_are_the_windows_or_means_of_them(windows: int) -> None:
     """Of many windows, as many points as can be told apart; equal shares of them keep the mean."""
     rows = np.random.default_rng(windows).dirichlet(np.ones(3), windows)
     spans = Windows(2, 0.5).of(2 + 0.5 * (windows - 1))
     told = Timeline(spans[-1][1], (), np.zeros(0, np.float32), ("a", "b", "c"), spans, rows, rows.mean(axis=0))
     moments, points, what = _points(told)
-    assert len(moments) == len(points) == max(2, min(windows, 150))
+    assert len(moments) == len(points) <= 150 and len(points) >= max(2, min(windows, 76))
     assert (np.diff(moments) > 0).all() and points.sum(axis=1) == pytest.approx(1)
     assert points.mean(axis=0) == pytest.approx(rows.mean(axis=0), abs=0.01)
     assert ("mean" in what) == (windows > 150)
