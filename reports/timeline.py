@@ -117,7 +117,11 @@ def _points(told: Timeline) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.flo
     """Moments, probabilities [moments, classes] and what they are: more windows than can be told apart are averaged."""
     start, end = told.windows[0]
     if len(told.windows) == 1:
-        return np.array([0.0, told.seconds]), np.repeat(told.probabilities, 2, axis=0), "the whole file at once"
+        return (
+            np.array([0.0, max(told.seconds, 1e-3)]),
+            np.repeat(told.probabilities, 2, axis=0),
+            "the whole file at once",
+        )
     middles, length = np.array(told.windows).mean(axis=1), f"{end - start:g} seconds"
     if len(middles) <= MOST:
         return middles, told.probabilities, f"each point: the middle of {length}"
