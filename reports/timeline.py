@@ -19,6 +19,7 @@ LEFT, RIGHT = 0.08, 0.83  # of the width, where time begins and ends; labels sta
 GAP = 0.22  # inches between two panels
 APART = 0.065  # of the panel's height between two labels
 DOTTED = 40  # windows that are shown as points
+FEWEST = 4  # pictures that would fill the width; fewer do not
 MOST = 150  # points of a line
 
 
@@ -48,7 +49,10 @@ def draw(told: Timeline, title: str, below: str) -> "Figure":
     from matplotlib.figure import Figure
 
     across = WIDTH * (RIGHT - LEFT)
-    heights = {"looks": across / max(len(told.looks), 1) if told.looks else 0.0, "sound": 0.8 * bool(told.sound.size)}
+    heights = {
+        "looks": across / max(len(told.looks), FEWEST) if told.looks else 0.0,
+        "sound": 0.8 * bool(told.sound.size),
+    }
     panels = {name: height for name, height in heights.items() if height} | {"answers": 3.2}
     total = sum(panels.values()) + GAP * (len(panels) - 1) + 1.35
     figure = Figure(figsize=(WIDTH, total))
@@ -69,10 +73,11 @@ def _looks(axes: "Axes", told: Timeline) -> None:
     """Squares side by side, each in the middle of its part of the time."""
     share = max(told.seconds, 1e-3) / len(told.looks)
     for number, look in enumerate(told.looks):
-        axes.imshow(look.picture, extent=(number * share, (number + 1) * share, 0, 1), aspect="auto")
+        width = share * min(1, len(told.looks) / FEWEST)
+        axes.imshow(look.picture, extent=(number * share, number * share + width, 0, 1), aspect="auto")
         if not look.face:
             box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5}
-            axes.text((number + 0.5) * share, 0.07, "no face", ha="center", fontsize=7, bbox=box)
+            axes.text(number * share + width / 2, 0.07, "no face", ha="center", fontsize=7, bbox=box)
     axes.set(xlim=(0, max(told.seconds, 1e-3)), ylim=(0, 1), yticks=[], xticks=[], ylabel="face")
     axes.spines[:].set_visible(False)
 
@@ -108,7 +113,9 @@ def _answers(axes: "Axes", told: Timeline) -> None:
             },
         )  # fmt: skip
     axes.axhline(1 / len(told.classes), color="#999999", linewidth=0.8, linestyle=(0, (2, 3)))
-    axes.set(ylim=(0, 1), xlabel=f"seconds ({what})", ylabel="probability")
+    axes.set(ylim=(0, 1), xlabel=f"seconds ({what})" if told.seconds else "one picture", ylabel="probability")
+    if not told.seconds:
+        axes.set_xticks([])
     axes.yaxis.set_major_formatter("{x:.0%}")
     axes.spines[["top", "right"]].set_visible(False)
 
