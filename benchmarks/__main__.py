@@ -36,6 +36,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Published audio-visual emotion-recognition methods under the same, subject-independent rules.",
 )
+NO_CHAMPION = (
+    "no row may be champion yet: it takes preset paper, verified subjects, a whole corpus under its own protocol, "
+    "every fold finished, and nothing that a result must be stamped with"
+)
 INTERRUPTED = 130  # as shells count: 128 and the number of the signal
 
 
@@ -231,6 +235,64 @@ def reproduce(
     if staged.plans:
         console.note(keep(tracker, lines))
     raise typer.Exit(1 if any(line.failed for line in lines) else 0)
+
+
+@app.command()
+def predict(
+    clip: Annotated[Path, typer.Argument(help="A film, a sound or a picture, or a folder of them; of no corpus.")],
+    run: Annotated[str, typer.Option(help="Id of a finished run, or how it begins, or like baum1s-emotion@champion.")],
+    window: Annotated[float, typer.Option(help="Seconds of a window.")] = 2.0,
+    step: Annotated[float, typer.Option(help="Seconds from one window to the next.")] = 0.5,
+    figure: Annotated[Path | None, typer.Option(help="Draw face, sound and answers over time (PNG, SVG, PDF).")] = None,
+    weights: WeightsFrom = "",
+    device: Device = "auto",
+    tracking_uri: TrackingUri = "",
+    json: Json = False,
+) -> None:
+    """A clip, or a folder of them, through a finished model: probabilities of the clip and over time.
+
+    A window's answer is the method's answer to a clip that short. A file of more than a minute is answered by the mean
+    of its windows. Of a row, the model of its first fold answers. Exit code 1 if a file of a folder has no answer.
+    """
+    from benchmarks import answers, model
+    from benchmarks.predict import Answer, Windows, asked, finished
+    from benchmarks.run import store, usable_device
+    from benchmarks.track import Tracker
+
+    request = asked(clip, Windows(window, step), figure)
+    run_id, used = finished(Tracker(tracking_uri), run, store(weights), usable_device(device))
+    console.note(f"run {run_id}: {used.title}")
+    if used.facts["standin"]:
+        console.warn(console.STANDIN_MODEL)
+    if news := model.news(used.facts):
+        console.warn(news)
+    found = list(request.answers(used, console.progress))
+    told = [answer for answer in found if isinstance(answer, Answer)]
+    for fault in found:
+        if not isinstance(fault, Answer):
+            console.warn(fault.why)
+    if json:
+        console.write_json(answers.as_json(run_id, used, found, news))
+    elif told:
+        answers.show(told)
+    if figure:
+        answers.figure(told[0], used, figure)
+    raise typer.Exit(0 if len(told) == len(found) else 1)
+
+
+@app.command()
+def promote(tracking_uri: TrackingUri = "", json: Json = False) -> None:
+    """Register the best honest row of each corpus and task in MLflow's registry, as champion."""
+    from benchmarks.registry import champions
+    from benchmarks.track import Tracker
+
+    found = [champion.told() for champion in champions(Tracker(tracking_uri))]
+    if json:
+        console.write_json(found)
+    elif found:
+        console.table(found)
+    else:
+        console.out.print(NO_CHAMPION)
 
 
 @app.command("list")

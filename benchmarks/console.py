@@ -22,6 +22,8 @@ out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 STANDIN = "STAND-IN: rendered, not recorded. Nothing here says anything about the real {}."
 
+STANDIN_MODEL = "STAND-IN: the model learnt from rendered people. Its answers say nothing about real ones."
+
 
 def write_json(value: object) -> None:
     """One JSON document on standard output, and nothing else."""

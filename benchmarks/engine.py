@@ -16,7 +16,7 @@ from benchmarks.environment import describe
 from benchmarks.plan import Arena, Cell, Entrant, Row
 from benchmarks.plugins import build, canonical
 from benchmarks.prepare import PreparationError, Store, Stored, fill, reason
-from benchmarks.record import audited, cell_tags, line, membership, row_record
+from benchmarks.record import audited, cell_tags, line, membership, model_facts, row_record
 from benchmarks.track import METRICS, CellRun, Done, Tracker
 from benchmarks.transfer import taught
 from datasets.base import Clip, Dataset, DatasetError, Media, UserError
@@ -258,9 +258,12 @@ class Engine:
         if unseen := [1 - float(np.mean(clip[FOUND])) for clip in test if len(clip.get(FOUND, ()))]:
             figures["share_of_frames_without_a_face"] = float(np.mean(unseen))
         with TemporaryDirectory() as folder:
-            method.save(Path(folder))
+            model = Path(folder) / "model"
+            model.mkdir()
+            method.save(model)
             figures |= parameters(method)
-            run.finish(scores, figures, Path(folder), membership(job.row, job.arena, cell), marks(job.row, job.arena))
+            facts = membership(job.row, job.arena, cell) | model_facts(job.row)
+            run.finish(scores, figures, model, facts, marks(job.row, job.arena))
         return Result(cell, scores, "", run.run_id, empty)
 
 

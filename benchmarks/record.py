@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from benchmarks.environment import git
-from benchmarks.plan import Arena, Cell, Entrant, Initial
+from benchmarks.plan import Arena, Cell, Entrant, Initial, Row
 from benchmarks.settings import flat
 from benchmarks.track import METRICS
 from protocols.base import Judged
@@ -117,6 +117,21 @@ def membership(row: Entrant, arena: Arena, cell: Cell) -> dict[str, Any]:
     fold = cell.fold
     return {
         "key": cell.key,
+        "fold": fold.name,
+        "seed": cell.seed,
+        "dataset": arena.dataset.name,
+        "standin": arena.dataset.standin,
+        "protocol": arena.protocol,
+        "independence": row.independence(fold.independence),
+        "task": arena.task,
+        "classes": fold.labels,
+        "method": row.name,
+        "version": row.version,
+        "source": row.source,
+        "modality": row.modality,
+        "variant": row.wish.variant,
+        "preset": row.wish.preset,
+        "stamps": row.stamps,
         "config": asdict(row.config),
         "initial": {part: initial.key(cell.seed) for part, initial in row.initials.items()},
         "held_out": fold.held_out,
@@ -125,6 +140,15 @@ def membership(row: Entrant, arena: Arena, cell: Cell) -> dict[str, Any]:
         "dropped": fold.dropped,
         "excluded": sorted(arena.dataset.exclude),
         "findings": [str(finding) for finding in fold.findings],
+    }
+
+
+def model_facts(row: Row) -> dict[str, Any]:
+    """What makes a model again, besides."""
+    return {
+        "substituted": row.substituted,
+        "frozen": row.frozen.key if row.frozen else None,
+        "weightless": row.wish.weightless,
     }
 
 

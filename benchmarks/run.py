@@ -61,7 +61,7 @@ def plan(request: Request, progress: Progress) -> Plan:
     _sensible(request)
     methods = _chosen("methods", request.method)
     corpora = _chosen("datasets", request.dataset)
-    device = _device(request.device)
+    device = usable_device(request.device)
     wishes, notes = _wishes(request, device)
     if request.protocol:
         build("protocols", canonical(request.protocol))
@@ -110,7 +110,7 @@ def _sensible(request: Request) -> None:
 def lessons(request: Request, progress: Progress) -> Lessons:
     """What a method learns from `request.pretrain_on`, whatever it is run on later."""
     _sensible(request)
-    name, device = resolve("methods", request.method), _device(request.device)
+    name, device = resolve("methods", request.method), usable_device(request.device)
     wishes, notes = _wishes(request, device)
     if not wishes[0].pretrain_on:
         raise PluginError("--on must name a corpus at least; see: list datasets")
@@ -207,7 +207,8 @@ def store(asked: str) -> WeightStore:
     return WeightStore(Path(asked) if asked and asked != "none" else weights_folder(), none=asked == "none")
 
 
-def _device(asked: str) -> str:
+def usable_device(asked: str) -> str:
+    """The device that is asked for, if it is there."""
     import torch
 
     if asked not in ("auto", "cpu", "cuda"):

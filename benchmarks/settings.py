@@ -89,3 +89,17 @@ def _like(old: Any, new: Any, name: str, dotted: str) -> Any:
     if old is not None and type(new) is not type(old):
         raise PluginError(f"{name}: {dotted} is {type(old).__name__}, like {old!r}, but got {new!r}")
     return new
+
+
+def restored(default: Any, told: Mapping[str, Any]) -> Any:
+    """The Config that was written down as JSON: the default's parts with the values that are told."""
+    fields = [f.name for f in dataclasses.fields(default)]
+    if sorted(fields) != sorted(told):
+        raise PluginError(f"settings are {', '.join(fields)} today, but {', '.join(told)} are told")
+    return dataclasses.replace(default, **{name: _value(getattr(default, name), told[name]) for name in fields})
+
+
+def _value(default: Any, told: Any) -> Any:
+    if dataclasses.is_dataclass(default):
+        return restored(default, told)
+    return tuple(_value(None, each) for each in told) if isinstance(told, list) else told

@@ -1,4 +1,4 @@
-"""The only importer of mlflow: results go in, finished results come out. A run is finished as its last act."""
+"""The only importer of mlflow but for `served`: results go in, finished results come out; finished is the last act."""
 
 import csv
 import io
@@ -8,6 +8,7 @@ import os
 import re
 import time
 import traceback
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ URI = "MLFLOW_TRACKING_URI"
 DEFAULT = "sqlite:///mlflow.db"
 METRICS = ("accuracy", "uar", "macro_f1", "weighted_f1")
 EVERY = 15  # seconds between two looks at a curve
+MODEL = "model/artifacts/model"  # where what a Cell's method saved lies in its run; about it is what MLflow needs
 BATCH = 1000  # metrics that one request may carry
 
 
@@ -67,12 +69,21 @@ class CellRun:
         with TemporaryDirectory() as folder:
             write_scores(scores, Path(folder), marks)
             self.tracker.client.log_artifacts(self.run_id, folder)
-        self.finish_model(model, facts)
+        if model is None:
+            self.finish_model(None, facts)
+            return
+        with TemporaryDirectory() as folder, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # MLflow's, of its own types and of an example that we have no use for
+            from benchmarks.served import save
+
+            served = Path(folder) / "served"
+            save(served, model, _document(facts), scores.labels)
+            self.finish_model(served, facts)
 
     def finish_model(self, model: Path | None, facts: Mapping[str, Any]) -> None:
         """A model if there is one, and what it, or the answers, were made of."""
         self.flush()
-        self.tracker.client.log_text(self.run_id, json.dumps(facts, indent=1, default=str), "cell.json")
+        self.tracker.client.log_text(self.run_id, _document(facts), "cell.json")
         if model:
             self.tracker.client.log_artifacts(self.run_id, str(model), "model")
         self.tracker.client.set_terminated(self.run_id, "FINISHED")
@@ -230,17 +241,46 @@ class Tracker:
                     f"run {run_id} at {self.shown} is finished, but its answers are gone ({error}); run it --fresh"
                 ) from None
 
-    def model(self, run_id: str, folder: Path) -> Path:
+    def model(self, run_id: str, folder: Path, where: str = "model") -> Path:
         """A finished run's model, in a folder below that one."""
         from mlflow.exceptions import MlflowException
 
         folder.mkdir(parents=True)
         try:
-            return Path(self.client.download_artifacts(run_id, "model", str(folder)))
+            return Path(self.client.download_artifacts(run_id, where, str(folder)))
         except (MlflowException, OSError) as error:
             raise TrackingError(
                 f"run {run_id} at {self.shown} is finished, but its model is gone ({error}); run it --fresh"
             ) from None
+
+    def document(self, run_id: str, name: str) -> Any:
+        """A JSON document beside a run's results."""
+        return json.loads(self._text(run_id, name))
+
+    def cells(self, run_id: str) -> list[dict[str, str]]:
+        """The table of a row's Cells, as the row was last closed."""
+        return list(csv.DictReader(io.StringIO(self._text(run_id, "cells.csv"))))
+
+    def has(self, run_id: str, name: str) -> bool:
+        """Whether a document is there."""
+        folder = name.rpartition("/")[0] or None
+        return any(found.path == name for found in self.client.list_artifacts(run_id, folder))
+
+    def _text(self, run_id: str, name: str) -> str:
+        from mlflow.exceptions import MlflowException
+
+        with TemporaryDirectory() as folder:
+            try:
+                return Path(self.client.download_artifacts(run_id, name, folder)).read_text(encoding="utf-8")
+            except (MlflowException, OSError) as error:
+                raise TrackingError(f"run {run_id} at {self.shown} has no {name} ({error}); run it --fresh") from None
+
+    def kept(self, query: str) -> Iterator[Any]:
+        """Runs of any experiment, the latest first."""
+        with self._reached():
+            experiments = [found.experiment_id for found in self.client.search_experiments()]
+        for experiment in experiments:
+            yield from self._search(experiment, query)
 
     def metrics(self, run_id: str, points: Sequence[tuple[str, float, int]]) -> None:
         """Values with their steps, in as many requests as they need."""
@@ -308,6 +348,10 @@ def read_scores(file: Path) -> Scores:
         truth=tuple(row["truth"] for row in rows),
         probabilities=np.array([[float(row[name]) for name in columns] for row in rows]),
     )
+
+
+def _document(facts: Mapping[str, Any]) -> str:
+    return json.dumps(facts, indent=1, default=str)
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -226,5 +226,5 @@ def test_a_published_method_runs_in_parallel_processes(bench: Bench, monkeypatch
     assert (code, told["trained_now"], told["modality"], told["complete"]) == (0, 2, "audio", True)
     assert told["metrics"]["uar"] > 0.4
     (cell, _) = bench.kept()
-    assert bench.artifact(cell, "model/model.skops").stat().st_size > 0
+    assert bench.artifact(cell, "model/artifacts/model/model.skops").stat().st_size > 0
     assert bench.json("--set", "kernel=linear", method="egemaps-svm")[1][0]["trained_now"] == 0

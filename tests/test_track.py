@@ -93,7 +93,7 @@ def test_a_cell_is_kept_with_all_that_was_measured(bench: Bench) -> None:
         assert facts["key"] == cell.data.tags["bench.key"]
         assert (len(facts["train"]), len(facts["test"]), facts["config"]["scale"]) == (6, 6, 2.0)
         assert not set(facts["train"]) & set(facts["test"])
-        assert np.load(bench.artifact(cell, "model") / "means.npy").shape == (3, 2)
+        assert np.load(bench.artifact(cell, "model/artifacts/model") / "means.npy").shape == (3, 2)
         curve = bench.client.get_metric_history(cell.info.run_id, "loss")
         assert [(point.step, point.value) for point in curve] == [(0, 1.0), (1, 0.5), (2, 1 / 3)]
 
