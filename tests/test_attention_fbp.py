@@ -21,7 +21,6 @@ from methods.attention_fbp import AttentionFbp, Config
 from methods.base import Examples, MethodError, RunContext, WeightsFile
 from methods.parts import alexnet, frames
 from methods.parts.attention_network import ClipNetwork
-from methods.parts.face_networks import IR50
 from methods.parts.faces import Face, crop_box
 from methods.parts.frames import FacesAndSound, Frames, Pictures, Sound, share_without_face
 from methods.parts.reweighing import PAPER, class_weights, reweighed
@@ -105,16 +104,15 @@ def test_one_step_of_the_papers_size() -> None:
     assert not [name for name, parameter in network.named_parameters() if torch.equal(parameter, before[name])]
 
 
-def test_sizes_are_the_papers() -> None:
-    config = Config()
-    assert config.faces.shape == IR50
-    assert (config.pictures.size, config.pictures.margin) == (224, 0.3)
-    assert (config.hearing.height, config.hearing.channels) == (200, alexnet.CHANNELS)
-    widths = {"basic": 512, "mean": 512, "mean-std": 1024, "mean-std-2": 1024, "norm-fft": 1024, "ar-mean": 1024}
-    for member, width in widths.items():
-        method = AttentionFbp(Config(members=(member,)), "video")
-        method._build(SEVEN, {}, RunContext())
-        assert [p.width for p in method.network.members[0].attend.children()] == [width]  # type: ignore[union-attr]
+@pytest.mark.parametrize(
+    ("member", "width"),
+    [("basic", 512), ("mean", 512), ("mean-std", 1024), ("mean-std-2", 1024), ("norm-fft", 1024), ("ar-mean", 1024)],
+)
+def test_attention_is_as_wide_as_the_enhanced_features(member: str, width: int) -> None:
+    """IR50's have 512 numbers (section 2); deviations, coefficients or a second network double them (section 3)."""
+    method = AttentionFbp(Config(members=(member,)), "video")
+    method._build(SEVEN, {}, RunContext())
+    assert [p.width for p in method.network.members[0].attend.children()] == [width]  # type: ignore[union-attr]
 
 
 # what the networks see
@@ -148,6 +146,10 @@ def test_a_frame_without_a_face_goes_in_whole(media: Media) -> None:
         widened = crop_box(pictures[number], (37, 27, 63, 53), 32)  # sides of 26 instead of 20
         assert np.array_equal(face, whole if number % 3 == 2 else widened)
     assert share_without_face(Examples([inputs, inputs], CLASSES)) == pytest.approx(2 / 7)
+
+
+def test_faces_are_as_large_as_section_2_says(media: Media) -> None:
+    assert AttentionFbp(modality="video").preparation()(media)["faces"].shape[1:] == (224, 224, 3)
 
 
 def test_pictures_that_are_faces_already_are_not_searched(media: Media) -> None:
