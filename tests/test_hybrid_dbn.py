@@ -90,7 +90,7 @@ def test_table_x(variant: str, hidden: tuple[int, ...]) -> None:
 
 
 def test_every_training_is_as_the_setup_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What reaches the trainings, beside section IV-B: epochs of the CNN, the 3D-CNN and the DBN, and what all share."""
+    """What reaches the trainings, as in section IV-B: epochs of the CNN, the 3D-CNN and the DBN; what all share."""
     sizes = {key: value for key, value in TINY.items() if not key.endswith("schedule.epochs")}
     config, told = assigned("hybrid-dbn", Config(), sizes | {"audio.size": 64}), []
 
