@@ -164,7 +164,8 @@ def prepare(
     data_root: DataRoot = None,
     exclude: Exclude = None,
     sheet: Annotated[
-        Path | None, typer.Option(help="Also draw what the method gets of some clips into this PNG.")
+        Path | None,
+        typer.Option(help="Also draw what a method gets of some clips into a PNG named like this and the row."),
     ] = None,
 ) -> None:
     """Fill the cache ahead of a run."""
@@ -193,10 +194,10 @@ def prepare(
             f"{row.title}, {arena.dataset.name}: {len(arena.clips)} clips in {store.folder}", markup=False
         )
         if sheet:
-            from benchmarks.sheet import draw_inputs, spread
+            from benchmarks.sheet import beside, draw_inputs, spread
 
             shown = [(clip.name, store.read(clip.media)) for clip in spread(arena.clips)]
-            draw_inputs(shown, sheet.with_stem(f"{sheet.stem}-{row.name}-{arena.dataset.name}"), row.title)
+            draw_inputs(shown, beside(sheet, row.title, arena.dataset.name), row.title)
     raise typer.Exit(failed)
 
 

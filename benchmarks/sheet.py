@@ -1,5 +1,6 @@
 """Contact sheets: of a corpus, faces and a voice of each emotion; of a method, what its preparation makes of clips."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,11 @@ def spread(clips: Sequence[Clip]) -> Sequence[Clip]:
     """Some clips, of as many people and emotions as there are."""
     ordered = sorted(clips, key=lambda clip: clip.name)
     return [ordered[number] for number in np.unique(np.linspace(0, len(ordered) - 1, ROWS).round().astype(int))]
+
+
+def beside(sheet: Path, *titles: str) -> Path:
+    """A file for each row that is drawn, whose name has letters, digits, dots and hyphens of the titles."""
+    return sheet.with_stem("-".join([sheet.stem, *(re.sub(r"[^\w.]+", "-", title).strip("-") for title in titles)]))
 
 
 def _examples(clips: Sequence[Clip], row: int) -> list[Clip]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from benchmarks.__main__ import main
 from benchmarks.plugins import load, names
@@ -43,16 +44,24 @@ def tiny(name: str, root: Path) -> Dataset:
     return corpus
 
 
+def shared(factory: pytest.TempPathFactory, name: str) -> Path:
+    """A folder for the whole session, of all workers."""
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Dataset]:
-    """A tiny stand-in of a corpus, for reading only."""
-    base = tmp_path_factory.getbasetemp()
-    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "standins"
+    """A tiny stand-in of a corpus, for reading only; of several workers one renders it and the others wait."""
+    folder = shared(tmp_path_factory, "standins")
 
     def get(name: str) -> Dataset:
-        corpus = tiny(name, shared / name)
-        if not corpus.standin:
-            render(corpus, processes=2)
+        corpus = tiny(name, folder / name)
+        with FileLock(folder / f"{name}.lock"):
+            if not corpus.standin:
+                render(corpus, processes=2)
         return corpus
 
     return get

@@ -20,7 +20,6 @@ from methods.attention_fbp import AttentionFbp, Config
 from methods.base import Examples, MethodError, RunContext, WeightsFile
 from methods.parts import alexnet
 from methods.parts.attention_network import ClipNetwork
-from methods.parts.face_networks import IR50
 from methods.parts.reweighing import PAPER, class_weights, reweighed
 from methods.parts.training import Schedule, fit
 
@@ -102,16 +101,15 @@ def test_one_step_of_the_papers_size() -> None:
     assert not [name for name, parameter in network.named_parameters() if torch.equal(parameter, before[name])]
 
 
-def test_sizes_are_the_papers() -> None:
-    config = Config()
-    assert config.faces.shape == IR50
-    assert (config.pictures.size, config.pictures.margin) == (224, 0.3)
-    assert (config.hearing.height, config.hearing.channels) == (200, alexnet.CHANNELS)
-    widths = {"basic": 512, "mean": 512, "mean-std": 1024, "mean-std-2": 1024, "norm-fft": 1024, "ar-mean": 1024}
-    for member, width in widths.items():
-        method = AttentionFbp(Config(members=(member,)), "video")
-        method._build(SEVEN, {}, RunContext())
-        assert [p.width for p in method.network.members[0].attend.children()] == [width]  # type: ignore[union-attr]
+@pytest.mark.parametrize(
+    ("member", "width"),
+    [("basic", 512), ("mean", 512), ("mean-std", 1024), ("mean-std-2", 1024), ("norm-fft", 1024), ("ar-mean", 1024)],
+)
+def test_attention_is_as_wide_as_the_enhanced_features(member: str, width: int) -> None:
+    """IR50's have 512 numbers (section 2); deviations, coefficients or a second network double them (section 3)."""
+    method = AttentionFbp(Config(members=(member,)), "video")
+    method._build(SEVEN, {}, RunContext())
+    assert [p.width for p in method.network.members[0].attend.children()] == [width]  # type: ignore[union-attr]
 
 
 # what is trained when, and what it begins with

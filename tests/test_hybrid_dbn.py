@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.settings import Wish, configured
+from benchmarks.settings import Wish, assigned, configured
 from datasets.base import Media
 from methods.base import Examples, RunContext
 from methods.hybrid_dbn import Config, Hybrid, HybridDbn
@@ -89,11 +89,19 @@ def test_table_x(variant: str, hidden: tuple[int, ...]) -> None:
     assert max(widths) == 8192 if "dbn" in variant else max(widths) == 4096
 
 
-def test_training_is_as_stated() -> None:
-    config = Config()
-    schedules = (config.audio.schedule, config.video.schedule, config.fusing.schedule)
-    assert [schedule.epochs for schedule in schedules] == [300, 400, 100]
-    assert {(s.batch, s.learning_rate, s.momentum) for s in schedules} == {(30, 0.001, 0.9)}
+def test_every_training_is_as_the_setup_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What reaches the trainings, as in section IV-B: epochs of the CNN, the 3D-CNN and the DBN; what all share."""
+    sizes = {key: value for key, value in TINY.items() if not key.endswith("schedule.epochs")}
+    config, told = assigned("hybrid-dbn", Config(), sizes | {"audio.size": 64}), []
+
+    def watched(network: torch.nn.Module, forward: Any, targets: Tensor, schedule: Schedule, run: RunContext) -> None:
+        told.append((type(network).__name__, schedule.epochs))
+        assert (schedule.batch, schedule.momentum, schedule.learning_rate) == (30, 0.9, 0.001)
+
+    for module in ("methods.hybrid_dbn", "methods.parts.fusion"):
+        monkeypatch.setattr(f"{module}.fit", watched)
+    HybridDbn(config, "av").fit(toy(), None, RunContext())
+    assert told == [("AlexNet", 300), ("C3d", 400), ("Dbn", 100)]
 
 
 @pytest.mark.parametrize("kind", ["audio", "video"])

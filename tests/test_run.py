@@ -12,9 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import URLError
 
-import numpy as np
 import pytest
-from matplotlib.image import imread
 
 from benchmarks.plugins import names
 from tests.test_cli import ROOT
@@ -247,18 +245,6 @@ def test_results_lie_here_unless_asked_otherwise(bench: Bench, monkeypatch: pyte
     assert bench.run()[0] == 0
     assert {file.name for file in here.iterdir()} == {"mlflow.db", "mlruns"}
     assert sorted(Path(here / "mlruns").rglob("predictions.csv"))
-
-
-def test_the_sheet_of_a_preparation_shows_what_the_method_gets(bench: Bench) -> None:
-    grey = '{"faces": np.full((3, 8, 8, 3), 200, np.uint8), "level": np.array('
-    toy(bench.plugins, "toy", ('{"level": np.array(', grey))
-    sheet = bench.folder / "sheet.png"
-    code, _, _ = bench.call(
-        "prepare", "--method", "toy", "--dataset", "ravdess", "--data-root", bench.data, "--sheet", sheet
-    )
-    assert code == 0
-    drawn = imread(bench.folder / "sheet-toy-ravdess.png")
-    assert np.isclose(drawn[..., :3], 200 / 255, atol=0.01).all(axis=2).mean() > 0.1  # 7 rows of 3 grey pictures
 
 
 def test_what_takes_the_place_of_an_absent_track_is_stamped(bench: Bench) -> None:

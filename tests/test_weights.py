@@ -3,17 +3,20 @@
 import hashlib
 import json
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import torch
+from torchvision.models import AlexNet_Weights, VGG16_Weights, WeightsEnum
 
 from benchmarks.plugins import load, names
 from benchmarks.settings import Wish, configured
 from methods.base import MethodError, WeightsFile
 from methods.parts import weights
-from methods.parts.weights import PUBLISHED, WeightStore
+from methods.parts.weights import ALEXNET, PUBLISHED, VGG16, WeightStore
 from tests.conftest import Run
 from tests.test_parts_training import refuse
 
@@ -86,13 +89,19 @@ def test_every_file_that_a_method_asks_for_is_in_the_table(name: str) -> None:
     assert asked.files == {file for file in PUBLISHED if name in file.used_by}
 
 
-def test_the_table_says_everything() -> None:
-    for file in PUBLISHED:
-        assert file.url.startswith("https://")
-        assert file.by_hand or file.url.endswith(file.name)
-        assert file.used_by and file.what and file.licence and file.differs
-        assert not file.digest or (8 <= len(file.digest) <= 64 and set(file.digest) <= set("0123456789abcdef"))
-        assert len(file.digest) == 64 or file.digest in file.name
+@pytest.mark.parametrize(("file", "enum"), [(ALEXNET, AlexNet_Weights), (VGG16, VGG16_Weights)])
+def test_files_of_torchvision_are_where_it_says(file: WeightsFile, enum: type[WeightsEnum]) -> None:
+    assert file.url == enum["IMAGENET1K_V1"].url
+
+
+@pytest.mark.parametrize("file", PUBLISHED, ids=lambda file: file.name)
+def test_an_address_is_of_the_file_and_a_digest_in_its_name_is_checked(file: WeightsFile) -> None:
+    """PyTorch's way to name a file: what follows the last hyphen begins its SHA-256."""
+    address = urlsplit(file.url)
+    assert address.scheme == "https"
+    assert file.by_hand or Path(address.path).name == file.name
+    named = re.search(r"-([0-9a-f]{8,64})\.", file.name)
+    assert file.digest == (named[1] if named else "")
 
 
 def test_a_file_that_only_people_can_get_is_not_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
