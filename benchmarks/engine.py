@@ -49,6 +49,7 @@ class Outcome:
     results: Sequence[Result]
     trained: int  # Cells that were run now; the others were finished before
     run_id: str
+    stale: int = 0  # of those finished before, by another source of the method under the same version
 
     @property
     def finished(self) -> Sequence[Result]:
@@ -158,12 +159,13 @@ class Engine:
         if todo:  # else it would tell of a machine that computed nothing
             self.tracker.note(run_id, "environment.json", describe(self.device))
             self.tracker.note(run_id, "folds.json", [audited(fold) for fold in arena.folds])
-        self._compare_sources(row, [before[cell.key] for cell in row.cells if cell not in todo])
+        stale = self._compare_sources(row, [before[cell.key] for cell in row.cells if cell not in todo])
         with self.tracker.row(run_id), TemporaryDirectory() as folder:
             initial, fault = self._taught(row, todo, Path(folder)) if store else ({}, fault)
             job = Job(row, arena, store, initial, fault, experiment, run_id)
             results = list(self._cells(job, todo, before, title))
-        outcome = Outcome(row, arena, results, sum(r.scores is not None and r.cell in todo for r in results), run_id)
+        trained = sum(result.scores is not None and result.cell in todo for result in results)
+        outcome = Outcome(row, arena, results, trained, run_id, stale)
         self.tracker.close_row(
             run_id, outcome.measured(), [line(r.cell, r.scores, r.error, r.run_id) for r in results], outcome.complete
         )
@@ -197,14 +199,15 @@ class Engine:
                 found[seed][part] = self.tracker.model(run_id, folder / f"{seed}-{part}")
         return found, ""
 
-    def _compare_sources(self, row: Row, kept: Sequence[Done]) -> None:
-        """Say so where finished results come from another source than today's, under the same version."""
+    def _compare_sources(self, row: Row, kept: Sequence[Done]) -> int:
+        """How many finished results come from another source than today's, under the same version; and say so."""
         now = source(inspect.getfile(row.kind))
         if old := sum(done.source != now for done in kept):
             self.tell(
                 f"{row.title}: {old} finished folds come from another source of {row.name} or of its parts under the "
                 f"same version {row.kind.version}; --fresh runs them again"
             )
+        return old
 
     def _inputs(self, row: Row, arena: Arena) -> tuple[Store | None, str]:
         """Everything prepared for the clips of an arena; a fault of the method fails its Cells, not the run."""

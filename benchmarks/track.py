@@ -191,6 +191,18 @@ class Tracker:
         """A document beside a run's results."""
         self.client.log_dict(run_id, value, name)
 
+    def noted(self, run_id: str, name: str) -> dict[str, Any]:
+        """A document that was noted; empty if there is none."""
+        from mlflow.exceptions import MlflowException
+
+        with TemporaryDirectory() as folder:
+            try:
+                file = Path(self.client.download_artifacts(run_id, name, folder))
+            except (MlflowException, OSError):
+                return {}
+            found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+            return found
+
     @contextmanager
     def cell(self, experiment: str, parent: str, title: str, tags: Mapping[str, Any]) -> Iterator[CellRun]:
         """A run, the child of another if there is one. What ends unfinished is marked failed, with the reason."""
