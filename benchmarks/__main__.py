@@ -358,7 +358,11 @@ def check(
 
 
 def _gate(file: Path | None, metric: str, points: float) -> "Gate | None":
+    from datasets.base import UserError
+
     if file is None:
+        if (metric, points) != ("uar", 0.0):
+            raise UserError("--metric and --tolerance are about a baseline; name it with --baseline FILE")
         return None
     from benchmarks.regress import gate
 

@@ -18,7 +18,7 @@ from benchmarks.plan import Arena, Cell, Row
 from benchmarks.plugins import build, canonical
 from benchmarks.prepare import PreparationError, Store, Stored, fill, reason
 from benchmarks.record import audited, cell_tags, line, membership, row_record
-from benchmarks.track import METRICS, CellRun, Done, Tracker
+from benchmarks.track import ENVIRONMENT, METRICS, CellRun, Done, Tracker
 from benchmarks.transfer import taught
 from datasets.base import Clip, Dataset, DatasetError, Media
 from methods.base import Examples, Method, MethodError, RunContext
@@ -157,7 +157,7 @@ class Engine:
         title = f"{row.title}, {arena.protocol}"
         run_id = self.tracker.open_row(experiment, row.key, title, *row_record(row, arena, self.device), bool(todo))
         if todo:  # else it would tell of a machine that computed nothing
-            self.tracker.note(run_id, "environment.json", describe(self.device))
+            self.tracker.note(run_id, ENVIRONMENT, describe(self.device))
             self.tracker.note(run_id, "folds.json", [audited(fold) for fold in arena.folds])
         stale = self._compare_sources(row, [before[cell.key] for cell in row.cells if cell not in todo])
         with self.tracker.row(run_id), TemporaryDirectory() as folder:

@@ -17,7 +17,6 @@ from reports.gate import METRICS, Verdict, judge
 from reports.tally import Tally
 
 ABOUT = ("method", "dataset", "variant")  # by which a row of a run finds its baseline
-ENVIRONMENT = "environment.json"
 UNTOLD = ("key", "cells", "run_id", "date")  # of what may differ: follows from the rest, or always does
 
 
@@ -56,7 +55,7 @@ class Gate:
         """The verdict on a row that was run, or why there is none."""
         if obstacles := [*self._obstacles(outcome.row, outcome.arena), *unfit(outcome)]:
             return self._judgement(obstacles)
-        new, old = frozen(outcome, tracker.noted(outcome.run_id, ENVIRONMENT)), self.baseline
+        new, old = frozen(outcome, tracker.environment(outcome.results[-1].run_id)), self.baseline
         notes = list(_different(_flat(old.may_differ), _flat(new.may_differ)))
         if obstacles := list(_unpaired(old.tally, new.tally)):
             return self._judgement(obstacles, notes)
@@ -105,7 +104,7 @@ def freeze(outcome: Outcome, file: Path, tracker: Tracker) -> dict[str, Any]:
     """Write the baseline of a complete row; what there is to say of it."""
     if obstacles := unfit(outcome):
         raise BaselineError(f"{outcome.row.title} cannot be frozen: {'; '.join(obstacles)}")
-    made = frozen(outcome, tracker.noted(outcome.run_id, ENVIRONMENT))
+    made = frozen(outcome, tracker.environment(outcome.results[-1].run_id))
     if len(made.tally.names) < 2:
         raise BaselineError(f"{outcome.row.title} has a single {made.tally.unit}; chance cannot be told from loss")
     beside = file.with_name(f".{file.name}.unfinished")
@@ -138,8 +137,8 @@ def _different(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _short(value: Any) -> str:
-    """Digests by their beginning."""
-    text = "nothing" if value is None or value == "" else str(value)
+    """Digests by their beginning; never more than a line."""
+    text = "nothing" if value is None or value == "" else " ".join(str(value).split())
     return f"{text[:12]}…" if len(text) in (32, 40, 64) and text.isalnum() else text[:200]
 
 

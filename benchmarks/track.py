@@ -26,6 +26,7 @@ URI = "MLFLOW_TRACKING_URI"
 DEFAULT = "sqlite:///mlflow.db"
 METRICS = ("accuracy", "uar", "macro_f1", "weighted_f1")
 EVERY = 15  # seconds between two looks at a curve
+ENVIRONMENT = "environment.json"
 BATCH = 1000  # metrics that one request may carry
 
 
@@ -191,13 +192,14 @@ class Tracker:
         """A document beside a run's results."""
         self.client.log_dict(run_id, value, name)
 
-    def noted(self, run_id: str, name: str) -> dict[str, Any]:
-        """A document that was noted; empty if there is none."""
+    def environment(self, cell: str) -> dict[str, Any]:
+        """What a Cell was computed with, noted beside the row that it was run for; empty if nothing is."""
         from mlflow.exceptions import MlflowException
 
+        row = self.client.get_run(cell).data.tags["mlflow.parentRunId"]
         with TemporaryDirectory() as folder:
             try:
-                file = Path(self.client.download_artifacts(run_id, name, folder))
+                file = Path(self.client.download_artifacts(row, ENVIRONMENT, folder))
             except (MlflowException, OSError):
                 return {}
             found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))

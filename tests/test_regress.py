@@ -13,7 +13,7 @@ import pytest
 from sklearn.metrics import confusion_matrix, recall_score
 
 from benchmarks.baseline import MAY_DIFFER, MUST_MATCH, Baseline, BaselineError, read
-from benchmarks.regress import ENVIRONMENT
+from benchmarks.track import ENVIRONMENT
 from reports.gate import LEVEL, METRICS, judge
 from reports.tally import Tally
 from tests.tinybench import HALVES, Bench, diary, make_bench, ravdess, spoken, toy  # noqa: F401  a fixture
@@ -175,6 +175,9 @@ def test_answers_of_several_seeds_are_averaged(held: Bench) -> None:
     assert (three.answers, one.answers) == (3, 1)
     assert np.array_equal(three.tally.counts, one.tally.counts)  # the toy has no chance in it
     assert regress(held, file="three.json")[0] == 0
+    assert regress(held, "--freeze", "--seeds", 2, file="two.json")[0] == 0  # nothing is trained for that row
+    environment = read(held.folder / "two.json").may_differ["environment"]
+    assert environment and environment == one.may_differ["environment"]
 
 
 def test_what_is_incomplete_is_neither_frozen_nor_judged(held: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -292,6 +295,8 @@ def test_a_missing_file_is_told_before_anything_is_read(bench: Bench) -> None:
     assert (code, out) == (2, "") and "format is 2" in err and len(err.splitlines()) == 1
     code, _, err = bench.run("--baseline", bench.folder)
     assert code == 2 and len(err.splitlines()) == 1
+    code, _, err = bench.run("--tolerance", 3)
+    assert code == 2 and "name it with --baseline FILE" in err and diary() == []
 
 
 def test_edited_counts_are_found_though_the_scores_agree(held: Bench) -> None:
