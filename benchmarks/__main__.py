@@ -4,7 +4,7 @@ import os
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,20 +13,27 @@ from benchmarks.options import (
     DataRoot,
     DatasetName,
     DatasetNames,
+    Deciding,
     Device,
     Exclude,
+    Fresh,
     Json,
     MethodNames,
     Modality,
     Preset,
     PretrainOn,
+    Protocol,
     Seeds,
     Settings,
     Task,
+    Tolerance,
     TrackingUri,
     Variant,
     WeightsFrom,
 )
+
+if TYPE_CHECKING:
+    from benchmarks.regress import Gate
 
 app = typer.Typer(
     name="python -m benchmarks",
@@ -66,7 +73,7 @@ class New(StrEnum):
 def run(
     method: MethodNames,
     dataset: DatasetNames,
-    protocol: Annotated[str, typer.Option(help="Who is held out; default: the corpus' own. NAME or NAME:k=3.")] = "",
+    protocol: Protocol = "",
     modality: Modality = "",
     task: Task = "emotion",
     variant: Variant = "",
@@ -79,7 +86,10 @@ def run(
     data_root: DataRoot = None,
     exclude: Exclude = None,
     tracking_uri: TrackingUri = "",
-    fresh: Annotated[bool, typer.Option(help="Run finished Cells again.")] = False,
+    fresh: Fresh = False,
+    baseline: Annotated[Path | None, typer.Option(help="Also judge the run against this file; see: regress.")] = None,
+    tolerance: Tolerance = 0.0,
+    metric: Deciding = "uar",
     json: Json = False,
 ) -> None:
     """Compare methods on corpora; what is finished is not run again. Exit code 1 if a Cell failed."""
@@ -92,19 +102,31 @@ def run(
         method, dataset, protocol, task, modality, variant, preset, weights, seeds, tuple(settings or ()), device,
         data_root, _excluded(exclude), pretrain_on,
     )  # fmt: skip
+    gate = _gate(baseline, metric, tolerance)
     tracker = Tracker(tracking_uri)
     planned = plan(request, console.progress)
+    if gate:
+        gate.present(planned)
     for note in planned.notes:
         console.note(note)
     for arena in planned.arenas:
         show_arena(arena)
     engine = Engine(tracker, planned.device, console.progress, fresh, console.warn)
     outcomes = [engine.run(row, arena) for row, arena in planned.rows]
+    judged = {
+        outcome.run_id: gate.judged(outcome, tracker)
+        for outcome in outcomes
+        if gate and gate.names(outcome.row, outcome.arena)
+    }
     if json:
-        console.write_json([as_json(outcome) for outcome in outcomes])
+        told = {run_id: {"regression": judgement.told()} for run_id, judgement in judged.items()}
+        console.write_json([as_json(outcome) | told.get(outcome.run_id, {}) for outcome in outcomes])
     else:
         show(outcomes, tracker.shown)
-    raise typer.Exit(0 if all(outcome.complete for outcome in outcomes) else 1)
+    for judgement in judged.values():
+        judgement.refuse() if json else judgement.show()
+    failed = int(not all(outcome.complete for outcome in outcomes))
+    raise typer.Exit(max([failed, *(judgement.code for judgement in judged.values())]))
 
 
 @app.command()
@@ -296,6 +318,65 @@ def promote(tracking_uri: TrackingUri = "", json: Json = False) -> None:
         console.out.print(NO_CHAMPION)
 
 
+@app.command()
+def regress(
+    method: Annotated[str, typer.Option(help="One method; see: list methods.")],
+    dataset: DatasetName,
+    baseline: Annotated[Path, typer.Option(help="JSON file, frozen before.")],
+    freeze: Annotated[bool, typer.Option("--freeze", help="Write the file from this run.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="With --freeze: over a file that is there.")] = False,
+    metric: Deciding = "uar",
+    tolerance: Tolerance = 0.0,
+    protocol: Protocol = "",
+    modality: Modality = "",
+    task: Task = "emotion",
+    variant: Variant = "",
+    preset: Preset = "",
+    weights: WeightsFrom = "",
+    pretrain_on: PretrainOn = "",
+    seeds: Seeds = 1,
+    settings: Settings = None,
+    device: Device = "auto",
+    data_root: DataRoot = None,
+    exclude: Exclude = None,
+    tracking_uri: TrackingUri = "",
+    fresh: Fresh = False,
+    json: Json = False,
+) -> None:
+    """Has a method become worse than its frozen baseline? Exit code 1 if so, 2 if they cannot be compared."""
+    from benchmarks import regress as gates
+    from benchmarks.engine import Engine
+    from benchmarks.outcomes import show_arena
+    from benchmarks.run import Request, plan
+    from benchmarks.track import Tracker
+
+    request = Request(
+        method, dataset, protocol, task, modality, variant, preset, weights, seeds, tuple(settings or ()), device,
+        data_root, _excluded(exclude), pretrain_on,
+    )  # fmt: skip
+    if freeze:
+        gates.writable(baseline, force)
+    gate = None if freeze else _gate(baseline, metric, tolerance)
+    tracker = Tracker(tracking_uri)
+    planned = plan(request, console.progress)
+    row, arena = gates.only(planned)
+    for note in planned.notes:
+        console.note(note)
+    show_arena(arena)
+    engine = Engine(tracker, planned.device, console.progress, fresh, console.warn)
+    if gate is None:
+        told = gates.freeze(engine.run(row, arena), baseline, tracker)
+        console.write_json(told) if json else console.out.print(gates.frozen_line(told), markup=False)
+        raise typer.Exit(0)
+    judged = gate.run(row, arena, engine)
+    if json:
+        console.write_json(judged.told())
+        judged.refuse()
+    else:
+        judged.show()
+    raise typer.Exit(judged.code)
+
+
 @app.command("list")
 def list_(kind: Kind, json: Json = False) -> None:
     """What there is: methods, datasets, protocols, weights; rows of papers that can be run, and papers' numbers."""
@@ -337,6 +418,18 @@ def check(
         broken = {problem.name for problem in report.of("unreadable")}
         draw([clip for clip in report.listing.clips if clip.name not in broken], sheet, corpus.title, corpus.standin)
     raise typer.Exit(1 if report.faults else 0)
+
+
+def _gate(file: Path | None, metric: str, points: float) -> "Gate | None":
+    from datasets.base import UserError
+
+    if file is None:
+        if (metric, points) != ("uar", 0.0):
+            raise UserError("--metric and --tolerance are about a baseline; name it with --baseline FILE")
+        return None
+    from benchmarks.regress import gate
+
+    return gate(file, metric, points)
 
 
 def _excluded(file: Path | None) -> frozenset[str]:

@@ -17,7 +17,7 @@ from benchmarks.plan import Arena, Cell, Entrant, Row
 from benchmarks.plugins import build, canonical
 from benchmarks.prepare import PreparationError, Store, Stored, fill, reason
 from benchmarks.record import audited, cell_tags, line, membership, model_facts, row_record
-from benchmarks.track import METRICS, CellRun, Done, Tracker
+from benchmarks.track import ENVIRONMENT, METRICS, CellRun, Done, Tracker
 from benchmarks.transfer import taught
 from datasets.base import Clip, Dataset, DatasetError, Media, UserError
 from methods.base import Examples, Method, MethodError, RunContext
@@ -49,6 +49,7 @@ class Outcome:
     results: Sequence[Result]
     trained: int  # Cells that were run, or imported, now; the others were finished before
     run_id: str
+    stale: int = 0  # of those finished before, by another source of the method under the same version
 
     @property
     def finished(self) -> Sequence[Result]:
@@ -155,14 +156,15 @@ class Engine:
         title = f"{row.title}, {arena.protocol}"
         run_id = self.tracker.open_row(experiment, row.key, title, *row_record(row, arena, self.device), bool(todo))
         if todo:  # else it would tell of a machine that computed nothing
-            self.tracker.note(run_id, "environment.json", describe(self.device))
+            self.tracker.note(run_id, ENVIRONMENT, describe(self.device))
             self.tracker.note(run_id, "folds.json", [audited(fold) for fold in arena.folds])
-        self._compare_sources(row, [before[cell.key] for cell in row.cells if cell not in todo])
+        stale = self._compare_sources(row, [before[cell.key] for cell in row.cells if cell not in todo])
         with self.tracker.row(run_id), TemporaryDirectory() as folder:
             initial, fault = self._taught(row, todo, Path(folder)) if store else ({}, fault)
             job = Job(row, arena, store, initial, fault, experiment, run_id)
             results = list(self._cells(job, todo, before, title))
-        outcome = Outcome(row, arena, results, sum(r.scores is not None and r.cell in todo for r in results), run_id)
+        trained = sum(result.scores is not None and result.cell in todo for result in results)
+        outcome = Outcome(row, arena, results, trained, run_id, stale)
         self.tracker.close_row(
             run_id, outcome.measured(), [line(r.cell, r.scores, r.error, r.run_id) for r in results], outcome.complete
         )
@@ -197,14 +199,15 @@ class Engine:
                 self._compare_sources(initial.row, [done])
         return found, ""
 
-    def _compare_sources(self, row: Row, kept: Sequence[Done]) -> None:
-        """Say so where finished results come from another source than today's, under the same version."""
+    def _compare_sources(self, row: Row, kept: Sequence[Done]) -> int:
+        """How many finished results come from another source than today's, under the same version; and say so."""
         now = row.source
         if old := sum(done.source != now for done in kept):
             self.tell(
                 f"{row.title}: {old} finished folds come from another source of {row.name} or of its parts under the "
                 f"same version {row.kind.version}; --fresh runs them again"
             )
+        return old
 
     def _inputs(self, row: Row, arena: Arena) -> tuple[Store | None, str]:
         """Everything prepared for the clips of an arena; a fault of the method fails its Cells, not the run."""

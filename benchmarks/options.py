@@ -30,3 +30,7 @@ Seeds = Annotated[int, typer.Option(help="Repeat everything with so many seeds."
 Task = Annotated[str, typer.Option(help="emotion, arousal or valence.")]
 TrackingUri = Annotated[str, typer.Option(help="Default $MLFLOW_TRACKING_URI, else sqlite:///mlflow.db.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Fresh = Annotated[bool, typer.Option(help="Run finished Cells again.")]
+Deciding = Annotated[str, typer.Option(help="Which metric decides: uar, accuracy or macro_f1.")]
+Tolerance = Annotated[float, typer.Option(help="Points of the deciding metric that may be lost.")]
+Protocol = Annotated[str, typer.Option(help="Who is held out; default: the corpus' own. NAME or NAME:k=3.")]

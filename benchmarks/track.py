@@ -28,6 +28,7 @@ DEFAULT = "sqlite:///mlflow.db"
 METRICS = ("accuracy", "uar", "macro_f1", "weighted_f1")
 EVERY = 15  # seconds between two looks at a curve
 MODEL = "model/artifacts/model"  # where what a Cell's method saved lies in its run; about it is what MLflow needs
+ENVIRONMENT = "environment.json"
 BATCH = 1000  # metrics that one request may carry
 
 
@@ -212,6 +213,19 @@ class Tracker:
     def note(self, run_id: str, name: str, value: Any) -> None:
         """A document beside a run's results."""
         self.client.log_dict(run_id, value, name)
+
+    def environment(self, cell: str) -> dict[str, Any]:
+        """What a Cell was computed with, noted beside the row that it was run for; empty if nothing is."""
+        from mlflow.exceptions import MlflowException
+
+        row = self.client.get_run(cell).data.tags["mlflow.parentRunId"]
+        with TemporaryDirectory() as folder:
+            try:
+                file = Path(self.client.download_artifacts(row, ENVIRONMENT, folder))
+            except (MlflowException, OSError):
+                return {}
+            found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+            return found
 
     @contextmanager
     def cell(self, experiment: str, parent: str, title: str, tags: Mapping[str, Any]) -> Iterator[CellRun]:

@@ -1,9 +1,10 @@
 """Do the intervals hold what they promise? Simulated corpora with strong subject effects, whose truth is known.
 
 `python -m reports.coverage` prints how often intervals hold the truth, how often `worse` raises a false alarm, and
-how often it sees a loss of five points.
+how often it sees a loss of five points; then the same of the regression gate, at its own level.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -13,7 +14,9 @@ import typer
 from scipy.optimize import brentq
 from scipy.special import expit
 
+from reports.gate import LEVEL, judge
 from reports.statistics import Interval, Metric, interval, measure, worse
+from reports.tally import Tally
 
 Floats = npt.NDArray[np.float64]
 CLASSES = 6
@@ -36,6 +39,7 @@ class Corpus:
     uneven: bool = False
 
 
+AGREEMENTS = (0.0, 0.5, 0.8)  # of a new run's answers with the old one's, beyond what chance brings
 CORPORA = ((8, 90), (24, 60), (43, 30))  # subjects and clips of each, about those of RML, RAVDESS and eNTERFACE'05
 
 
@@ -78,7 +82,27 @@ def coverage(corpus: Corpus, metric: Metric, runs: int, seed: int = 0, unit: str
 def alarms(
     corpus: Corpus, metric: Metric, runs: int, loss: float, tolerance: float, *, agreement: float = 0.5, seed: int = 0
 ) -> float:
-    """How often `worse` is sure at 95 % of a new run that answers `agreement` of the clips as the old one did.
+    """How often `worse` is sure at 95 % of a new run that lost `loss` of the metric."""
+    pairs = changed(corpus, metric, runs, loss, agreement, seed)
+    changes = (worse(before, after, metric, tolerance) for before, after in pairs)
+    return sum(change.p is not None and change.p < 0.05 for change in changes) / runs
+
+
+def stopped(
+    corpus: Corpus, metric: Metric, runs: int, loss: float, tolerance: float, *, agreement: float = 0.5, seed: int = 0
+) -> float:
+    """How often the regression gate, with all that it decides by, stops such a run."""
+    labels = [str(number) for number in range(CLASSES)]
+    names = tuple(map(str, range(corpus.subjects)))
+    pairs = changed(corpus, metric, runs, loss, agreement, seed)
+    tallies = ((Tally(old, names, "subject"), Tally(new, names, "subject")) for old, new in pairs)
+    return sum(judge(*sides, labels, metric, tolerance).worse for sides in tallies) / runs
+
+
+def changed(
+    corpus: Corpus, metric: Metric, runs: int, loss: float, agreement: float, seed: int
+) -> Iterator[tuple[Floats, Floats]]:
+    """Counts of an old run, and of a new one that answers `agreement` of the clips as the old one did.
 
     The rest is answered anew, by a model that is a little better or worse with each subject, and loses right answers
     at random, so many that `loss` is lost of the metric over all subjects.
@@ -91,8 +115,7 @@ def alarms(
     old = same + random.multinomial(clips - kept, _swayed(answers, random))
     lost = _losing(_swayed(answers, random), share)
     new = same + random.multinomial(clips - kept, lost)
-    changes = (worse(before, after, metric, tolerance) for before, after in zip(old, new, strict=True))
-    return sum(change.p is not None and change.p < 0.05 for change in changes) / runs
+    yield from zip(old.astype(np.float64), new.astype(np.float64), strict=True)
 
 
 def _one_by_one(counts: npt.NDArray[np.int64]) -> Floats:
@@ -147,19 +170,24 @@ def main(
                 naive = coverage(corpus, measured, max(runs // 10, 1), unit="clip")
                 kind = "uneven" if uneven else "even"
                 typer.echo(f"{subjects:8}  {kind:6}  {truth:5.2f}  {ours:10.1%}  {naive:7.1%}")
-    typer.echo(f"\n`worse` at 95 %, of {runs}; points lost / tolerated")
-    typer.echo("subjects  sizes   agreement   0 / 0   5 / 5   5 / 0")
+    losses(alarms, "`worse` at 95 %", measured, runs)
+    losses(stopped, f"The regression gate, at {LEVEL:.1%}", measured, runs)
+
+
+def losses(rate: Callable[..., float], title: str, metric: Metric, runs: int) -> None:
+    """Print how often a rule is sure of a loss."""
+    typer.echo(f"\n{title}, of {runs}; points of {metric} lost / tolerated")
+    columns = ((0.0, 0.0), (0.05, 0.05), (0.05, 0.0), (0.05, 0.02))
+    heads = "".join(f"{100 * loss:4.0f} / {100 * tolerance:.0f}" for loss, tolerance in columns)
+    typer.echo(f"subjects  sizes   agreement{heads}")
     for subjects, clips in CORPORA:
         for uneven in (False, True):
-            for agreement in (0.0, 0.5):
+            for agreement in AGREEMENTS:
                 corpus = Corpus(subjects, clips, uneven=uneven)
-                rates = [
-                    alarms(corpus, measured, runs, loss, tolerance, agreement=agreement)
-                    for loss, tolerance in ((0.0, 0.0), (0.05, 0.05), (0.05, 0.0))
-                ]
+                rates = [rate(corpus, metric, runs, *column, agreement=agreement) for column in columns]
                 kind = "uneven" if uneven else "even"
-                shown = "  ".join(f"{rate:6.1%}" for rate in rates)
-                typer.echo(f"{subjects:8}  {kind:6}  {agreement:9.0%}  {shown}")
+                shown = "".join(f"{found:8.1%}" for found in rates)
+                typer.echo(f"{subjects:8}  {kind:6}  {agreement:9.0%}{shown}")
 
 
 if __name__ == "__main__":

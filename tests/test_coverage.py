@@ -44,3 +44,15 @@ def test_simulated_corpora_have_the_truth_that_is_told() -> None:
     drawn = random.multinomial(clips, answers).sum((0, 1))
     for metric in get_args(Metric):
         assert measure(drawn, metric) == pytest.approx(measure(coverage.expected(corpus, random), metric), abs=0.01)
+
+
+@pytest.mark.parametrize(("subjects", "clips"), coverage.CORPORA)
+@pytest.mark.parametrize("uneven", [False, True])
+def test_the_gate_raises_few_false_alarms_and_sees_five_points(subjects: int, clips: int, uneven: bool) -> None:
+    corpus = coverage.Corpus(subjects, clips, uneven=uneven)
+    runs = 300
+    most = 0.05 + 3.5 * np.sqrt(0.95 * 0.05 / runs)
+    assert coverage.stopped(corpus, "uar", runs, loss=0.0, tolerance=0.0, agreement=0.8) < most
+    assert coverage.stopped(corpus, "uar", runs, loss=0.05, tolerance=0.05, agreement=0.8) < most
+    assert coverage.stopped(corpus, "uar", runs, loss=0.05, tolerance=0.0, agreement=0.8) > 0.75
+    assert coverage.stopped(corpus, "uar", runs, loss=0.0, tolerance=0.02) < 0.03
