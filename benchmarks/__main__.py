@@ -4,7 +4,7 @@ import os
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,6 +27,9 @@ from benchmarks.options import (
     Variant,
     WeightsFrom,
 )
+
+if TYPE_CHECKING:
+    from benchmarks.track import Tracker
 
 app = typer.Typer(
     name="python -m benchmarks",
@@ -100,6 +103,7 @@ def run(
         console.write_json([as_json(outcome) for outcome in outcomes])
     else:
         show(outcomes, tracker.shown)
+    _refresh(tracker)
     raise typer.Exit(0 if all(outcome.complete for outcome in outcomes) else 1)
 
 
@@ -230,7 +234,34 @@ def reproduce(
         show(lines)
     if staged.plans:
         console.note(keep(tracker, lines))
+        _refresh(tracker)
     raise typer.Exit(1 if any(line.failed for line in lines) else 0)
+
+
+@app.command()
+def report(
+    out: Annotated[Path | None, typer.Option(help="Folder to write into; default: leaderboard.")] = None,
+    tracking_uri: TrackingUri = "",
+    json: Json = False,
+) -> None:
+    """The leaderboard of all that the store holds: one page, with CSV, Markdown, LaTeX, BibTeX and figures beside it."""
+    from benchmarks.report import FOLDER
+    from benchmarks.report import report as make
+    from benchmarks.track import Tracker
+
+    page = make(Tracker(tracking_uri), out or Path(FOLDER), console.progress)
+    if json:
+        console.write_json({"page": str(page), "files": sorted(str(file) for file in page.parent.iterdir())})
+    else:
+        console.out.print(f"leaderboard: {page}", markup=False)
+
+
+def _refresh(tracker: "Tracker") -> None:
+    """The last act of a run; what it was to show is kept, whatever becomes of the page."""
+    from benchmarks.report import refresh
+
+    if page := refresh(tracker, console.progress):
+        console.note(f"leaderboard: {page}")
 
 
 @app.command("list")

@@ -17,12 +17,14 @@ from benchmarks.plan import Arena, Cell, Row
 from benchmarks.plugins import build, canonical
 from benchmarks.prepare import PreparationError, Store, Stored, fill, reason
 from benchmarks.record import audited, cell_tags, line, membership, row_record
-from benchmarks.track import METRICS, CellRun, Done, Tracker
+from benchmarks.summaries import Part, kept
+from benchmarks.track import METRICS, CellRun, Done, Kept, Tracker
 from benchmarks.transfer import taught
 from datasets.base import Clip, Dataset, DatasetError, Media
 from methods.base import Examples, Method, MethodError, RunContext
 from protocols.base import Fold, Protocol, ProtocolError
 from protocols.scores import Scores
+from reports.summary import VERSION
 
 EMPTY = "clips_where_nothing_was_found"
 VALIDATION = 0.2  # of the training clips, whole subjects
@@ -37,6 +39,8 @@ class Result:
     error: str = ""
     run_id: str = ""
     empty: int = 0  # test clips in which preparation found nothing for an input
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    curves: Sequence[tuple[str, float, int]] | None = None  # None: they are in the store
 
 
 @dataclass(frozen=True)
@@ -163,10 +167,25 @@ class Engine:
             job = Job(row, arena, store, initial, fault, experiment, run_id)
             results = list(self._cells(job, todo, before, title))
         outcome = Outcome(row, arena, results, sum(r.scores is not None and r.cell in todo for r in results), run_id)
-        self.tracker.close_row(
-            run_id, outcome.measured(), [line(r.cell, r.scores, r.error, r.run_id) for r in results], outcome.complete
-        )
+        lines = [line(r.cell, r.scores, r.error, r.run_id) for r in results]
+        kept = self._kept(outcome) if todo or not self.tracker.summarised(run_id, VERSION) else None
+        self.tracker.close_row(run_id, outcome.measured(), lines, outcome.complete, kept)
         return outcome
+
+    def _kept(self, outcome: Outcome) -> Kept | None:
+        """All that was answered, in whole and in short; None where nothing was."""
+        parts = [
+            Part(
+                result.cell.fold.name,
+                result.cell.seed,
+                result.scores,
+                result.metrics,
+                self.tracker.curves(result.run_id, result.metrics) if result.curves is None else result.curves,
+            )
+            for result in outcome.finished
+            if result.scores
+        ]
+        return kept(parts) if parts else None
 
     def _cells(self, job: Job, todo: Sequence[Cell], before: Mapping[str, Done], title: str) -> Iterator[Result]:
         """Each run, or read where it is finished."""
@@ -213,7 +232,7 @@ class Engine:
             return None, str(error).strip()
 
     def _read(self, cell: Cell, done: Done) -> Result:
-        return Result(cell, self.tracker.scores(done.run_id), "", done.run_id, int(done.metrics.get(EMPTY, 0)))
+        return Result(cell, self.tracker.scores(done.run_id), "", done.run_id, int(done.metrics.get(EMPTY, 0)), done.metrics)
 
     def _cell(self, job: Job, cell: Cell, told: Callable[[str], None]) -> Result:
         title, tags = f"{job.row.title}, {cell.title}", cell_tags(job.row, job.arena, cell, self.device)
@@ -251,7 +270,7 @@ class Engine:
         with TemporaryDirectory() as folder:
             method.save(Path(folder))
             run.finish(scores, figures, Path(folder), membership(job.row, job.arena, cell), _marks(job.arena))
-        return Result(cell, scores, "", run.run_id, empty)
+        return Result(cell, scores, "", run.run_id, empty, figures, run.told)
 
 
 def _marks(arena: Arena) -> str:

@@ -30,6 +30,8 @@ def row_record(row: Row, arena: Arena, device: str) -> tuple[dict[str, Any], dic
     return params, {
         **_shared(row, arena),
         "bench.independence": row.independence(arena.independence),
+        "bench.cells": len(row.cells),
+        "bench.dataset": arena.dataset.name,
         **made_with(row.kind, device),
     }
 
@@ -43,6 +45,7 @@ def _shared(row: Row, arena: Arena) -> dict[str, Any]:
         "bench.variant": row.wish.variant,
         "bench.preset": row.wish.preset,
         "bench.stamps": ", ".join(row.stamps),
+        "bench.substituted": ", ".join(row.substituted),
         "bench.protocol": arena.protocol,
         "bench.task": arena.task,
         "bench.standin": arena.dataset.standin,

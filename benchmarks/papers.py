@@ -1,0 +1,72 @@
+"""What a paper published beside a row of results: the same variant, corpus, task and tracks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from benchmarks.plugins import PluginError, canonical, load, names
+from benchmarks.published import UNSTATED, Number, classes, numbers
+from reports.results import Arena, Asked, Published
+
+
+@dataclass(frozen=True)
+class Papers:
+    """All methods' numbers, each file read once."""
+
+    known: dict[str, list[Number]] = field(default_factory=dict)
+    variants: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
+
+    def published(self, asked: Asked, arena: Arena) -> Published | None:
+        """The paper's number; under the row's own protocol if the paper has one."""
+        if asked.method not in names("methods") or asked.preset == "imported":
+            return None
+        same = self._same(asked)
+        fitting = [
+            number
+            for number in self._numbers(asked.method)
+            if number.variant in same
+            and (number.dataset, number.task, number.modality) == (arena.corpus, arena.task, asked.modality)
+        ]
+        found = sorted(
+            (number for number in fitting if number.metric == "accuracy"), key=lambda one: _matches(one, arena) != "yes"
+        )
+        if not found:
+            return None
+        first = found[0]
+        where = f"{first.where}, {first.row}, {first.column}"
+        matrix = [one for one in fitting if one.metric == "confusion" and one.protocol == first.protocol]
+        return Published(first.value, where, first.protocol, _matches(first, arena), _confusion(matrix))
+
+    def _numbers(self, method: str) -> list[Number]:
+        if method not in self.known:
+            self.known[method] = numbers(method)
+        return self.known[method]
+
+    def _same(self, asked: Asked) -> frozenset[str]:
+        """The variant; of a row without one, those that are the method's own defaults."""
+        if asked.variant:
+            return frozenset({asked.variant})
+        key = asked.method, asked.modality
+        if key not in self.variants:
+            kind = load("methods", asked.method)
+            default = kind.Config()
+            self.variants[key] = frozenset(
+                name
+                for name, told in kind.variants.items()
+                if told.modality == asked.modality and told.config == default
+            )
+        return self.variants[key]
+
+
+def _matches(number: Number, arena: Arena) -> str:
+    if number.protocol == UNSTATED:
+        return "paper does not say"
+    try:
+        return "yes" if canonical(number.protocol) == arena.protocol else "no"
+    except PluginError:
+        return "no"
+
+
+def _confusion(found: Sequence[Number]) -> dict[tuple[str, str], float]:
+    """Shares by true class and answer, of the first table alone."""
+    first = [number for number in found if number.table == found[0].table]
+    return {classes(number): number.value for number in first}
