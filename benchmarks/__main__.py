@@ -260,7 +260,14 @@ def _refresh(tracker: "Tracker") -> None:
     """The last act of a run; what it was to show is kept, whatever becomes of the page."""
     from benchmarks.report import refresh
 
-    if page := refresh(tracker, console.progress):
+    from datasets.base import UserError
+
+    try:
+        page = refresh(tracker, console.progress)
+    except UserError as error:
+        console.warn(error)
+        return
+    if page:
         console.note(f"leaderboard: {page}")
 
 

@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ from benchmarks.environment import git
 from benchmarks.papers import Papers
 from benchmarks.plugins import load, names
 from benchmarks.summaries import Part, kept
-from benchmarks.track import ANSWERS, SUMMARISED, SUMMARY, Tracker
+from benchmarks.track import ANSWERS, SUMMARISED, SUMMARY, Tracker, TrackingError
 from datasets.base import UserError
 from reports.leaderboard import write
 from reports.results import Arena, Asked, CorpusFacts, Facts, Material, MethodFacts, Result
@@ -55,7 +55,7 @@ def report(tracker: Tracker, out: Path, progress: Progress) -> Path:
     if not results:
         raise ReportError(f"no results are kept at {tracker.shown}; python -m benchmarks run makes some")
     with progress("leaderboard") as advance:
-        return write(results, facts(tracker), out, advance)
+        return write(results, facts(tracker, results), out, advance)
 
 
 def collect(tracker: Tracker, out: Path, progress: Progress) -> list[Result]:
@@ -86,7 +86,10 @@ class Reader:
         standin = tags.get("bench.standin") == "True"
         asked = Asked(*(tags.get(f"bench.{name}", "") for name in _ASKED))
         arena = Arena(corpus, tags.get("bench.task", ""), tags.get("bench.protocol", ""), standin)
-        summary, table = self._summary(run)
+        try:
+            (summary, table), fault = self._summary(run), ""
+        except (TrackingError, ValueError, KeyError, TypeError) as error:  # one row's fault must not cost the others
+            summary, table, fault = None, None, f"cannot be read: {error}"
         return Result(
             run_id=run.info.run_id,
             link=self._link(run),
@@ -100,6 +103,7 @@ class Reader:
             summary=summary,
             published=self.papers.published(asked, arena),
             answers=table,
+            fault=fault,
         )
 
     def _summary(self, run: Any) -> tuple[Summary | None, Callable[[], pd.DataFrame] | None]:
@@ -107,7 +111,7 @@ class Reader:
         run_id, at = run.info.run_id, run.info.artifact_uri
         if run.data.tags.get(SUMMARISED) == str(VERSION):
             told = json.loads(self.tracker.text(run_id, SUMMARY, at))
-            return read(told), lambda: answers(self.tracker.text(run_id, ANSWERS, at))
+            return read(told), lambda: self._answers(run_id, at)
         cells = [cell for _, cell in self.tracker.all(f"tags.`mlflow.parentRunId` = '{run_id}'")]
         parts = [self._part(cell) for cell in cells if _counts(cell)]
         if not parts:
@@ -115,6 +119,12 @@ class Reader:
         found = kept(parts)
         table = pd.DataFrame(found.answers).rename(columns={"answer": "predicted"})
         return read(found.summary), lambda: table
+
+    def _answers(self, run_id: str, at: str) -> pd.DataFrame:
+        try:
+            return answers(self.tracker.text(run_id, ANSWERS, at))
+        except TrackingError as error:
+            raise ValueError(str(error)) from None  # what statistics say of answers that do not fit
 
     def _part(self, cell: Any) -> Part:
         run_id, metrics = cell.info.run_id, cell.data.metrics
@@ -154,14 +164,15 @@ def _material(tags: Mapping[str, str]) -> Material:
     )
 
 
-def facts(tracker: Tracker) -> Facts:
-    """What plugins say of papers and corpora."""
+def facts(tracker: Tracker, results: Sequence[Result]) -> Facts:
+    """What plugins say of the papers whose methods have results, and of all corpora."""
+    there = {result.asked.method for result in results}
     commit = git().get("commit", "")
     when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     return Facts(
         store=tracker.shown,
         made=f"{when}, commit {commit[:10]}" if re.fullmatch(r"[0-9a-f]{40}", commit) else when,
-        methods=tuple(_method(name) for name in names("methods")),
+        methods=tuple(_method(name) for name in names("methods") if name in there),
         corpora=tuple(_corpus(name) for name in names("datasets")),
     )
 

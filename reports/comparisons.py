@@ -84,7 +84,10 @@ def _compared(a: Result, b: Result) -> Comparison | None:
         return compare(one.counts, other.counts, FIRST) if alike else None
     if not a.answers or not b.answers:
         return None
-    both = pair(a.answers(), b.answers(), one.labels)
+    try:
+        both = pair(a.answers(), b.answers(), one.labels)
+    except ValueError:  # not of the same clips, or not to be read any more
+        return None
     return compare(both.a, both.b, FIRST, both.unit)
 
 
@@ -101,7 +104,8 @@ def inflations(results: Sequence[Result]) -> tuple[list[Inflation], int]:
     ]
     newest = {(_same(leaking), leaking.arena): (leaking, other) for leaking, other in sorted(found, key=_age)}
     order = sorted(newest.values(), key=lambda two: (two[0].arena.standin, two[0].asked.preset != "paper"))
-    return [made for two in order[:INFLATIONS] if (made := _inflation(*two))], max(0, len(order) - INFLATIONS)
+    kept = [made for two in order[:INFLATIONS] if (made := _inflation(*two))]
+    return kept, len(order) - len(kept)
 
 
 def _age(two: tuple[Result, Result]) -> int:
@@ -117,7 +121,10 @@ def _same(result: Result) -> object:
 def _inflation(leaking: Result, honest: Result) -> Inflation | None:
     if not leaking.answers or not honest.answers or not leaking.summary:
         return None
-    both = pair(leaking.answers(), honest.answers(), leaking.summary.labels)
+    try:
+        both = pair(leaking.answers(), honest.answers(), leaking.summary.labels)
+    except ValueError:
+        return None
     return Inflation(leaking, honest, compare(both.a, both.b, FIRST, both.unit), both.clips)
 
 

@@ -38,8 +38,7 @@ class Shown:
 
 def page(board: "Board", figures: Sequence["Figure"]) -> str:
     """The whole page as text."""
-    script = Markup((TEMPLATES / "page.js").read_text(encoding="utf-8"))  # noqa: S704  ours
-    style = Markup((TEMPLATES / "page.css").read_text(encoding="utf-8"))  # noqa: S704  ours
+    script, style = (Markup(_flush((TEMPLATES / name).read_text("utf-8"))) for name in ("page.js", "page.css"))  # noqa: S704
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     detailed = featured(board.lines)[:DETAILED]
     real = [line for line in detailed if not line.result.arena.standin]
@@ -61,6 +60,11 @@ def page(board: "Board", figures: Sequence["Figure"]) -> str:
         script_digest=digest,
         choices=_choices(board.tables),
     )
+    return _flush(text)
+
+
+def _flush(text: str) -> str:
+    """Without indentation, which is a tenth of a long page."""
     return re.sub(r"\n\s*", "\n", text)
 
 

@@ -49,7 +49,9 @@ def reasons(result: Result) -> list[Reason]:
         found.append(Reason("standin", "STAND-IN: rendered, not recorded"))
     if result.independence != "verified":
         found.append(Reason(result.independence, f"independence of subjects {result.independence}"))
-    if not result.complete:
+    if result.fault:
+        found.append(Reason("incomplete", result.fault))
+    elif not result.complete:
         found.append(Reason("incomplete", f"incomplete: {result.done} of {result.planned or 'unknown'} folds"))
     if material.partial:
         found.append(Reason("partial", f"partial corpus: {material.clips} of {material.whole} clips"))

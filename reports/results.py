@@ -75,6 +75,7 @@ class Result:
     summary: Summary | None = None
     published: Published | None = None
     answers: Callable[[], pd.DataFrame] | None = None  # read only where two rows are compared clip by clip
+    fault: str = ""  # why there is no summary, though something was answered
 
     @property
     def done(self) -> int:
