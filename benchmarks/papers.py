@@ -19,7 +19,7 @@ class Papers:
         """The paper's number; under the row's own protocol if the paper has one."""
         if asked.method not in names("methods") or asked.preset == "imported":
             return None
-        same = self._same(asked)
+        same = self._defaults(asked) if self.default(asked) else {asked.variant}
         fitting = [
             number
             for number in self._numbers(asked.method)
@@ -41,19 +41,19 @@ class Papers:
             self.known[method] = numbers(method)
         return self.known[method]
 
-    def _same(self, asked: Asked) -> frozenset[str]:
-        """The variant; of a row without one, those that are the method's own defaults."""
-        if asked.variant:
-            return frozenset({asked.variant})
+    def default(self, asked: Asked) -> bool:
+        """Whether a row is of the method's defaults, under whatever name."""
+        return not asked.variant or asked.variant in self._defaults(asked)
+
+    def _defaults(self, asked: Asked) -> frozenset[str]:
+        """Variants that are the method's defaults."""
+        if asked.method not in names("methods"):
+            return frozenset()
         key = asked.method, asked.modality
         if key not in self.variants:
             kind = load("methods", asked.method)
-            default = kind.Config()
-            self.variants[key] = frozenset(
-                name
-                for name, told in kind.variants.items()
-                if told.modality == asked.modality and told.config == default
-            )
+            told = {name: one for name, one in kind.variants.items() if one.modality == asked.modality}
+            self.variants[key] = frozenset(name for name, one in told.items() if one.config == kind.Config())
         return self.variants[key]
 
 

@@ -103,6 +103,7 @@ class Reader:
             summary=summary,
             published=self.papers.published(asked, arena),
             answers=table,
+            default=self.papers.default(asked),
             fault=fault,
         )
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -209,7 +210,7 @@ def _scores(table: Table, title: str, canvas: "Canvas") -> None:
     if chance:
         axes.axvline(100 * chance, color="gray", linestyle=":", linewidth=1)
     _named(axes, [_name(line) for line in lines])
-    axes.set(xlabel="UAR (%) with 95 % interval; dotted: chance", title=_wrapped(title))
+    _titled(canvas, title, "UAR (%) with 95 % interval; dotted: chance")
 
 
 def _subjects(lines: Sequence[Line], title: str, canvas: "Canvas") -> None:
@@ -224,7 +225,7 @@ def _subjects(lines: Sequence[Line], title: str, canvas: "Canvas") -> None:
             seaborn.stripplot(x=values, y=places, orient="h", ax=axes, size=3, alpha=0.7, color=_palette(1)[0], native_scale=True)
             axes.plot(values.mean(), place, "|", color="black", markersize=10)
     _named(axes, [_name(line) for line in lines])
-    axes.set(xlabel="UAR (%) of each subject; bar: their mean", title=_wrapped(title))
+    _titled(canvas, title, "UAR (%) of each subject; bar: their mean")
 
 
 def _leakage(
@@ -237,7 +238,7 @@ def _leakage(
         axes.plot(100 * difference, place, "o", color=_palette(4)[3], markersize=5)
     axes.axvline(0, color="gray", linewidth=1)
     _named(axes, [name for name, *_ in told])
-    axes.set(xlabel="points of UAR with 95 % interval", title=_wrapped(title))
+    _titled(canvas, title, "points of UAR with 95 % interval")
 
 
 def _pair(one: Inflation, facts: Facts) -> str:
@@ -250,10 +251,11 @@ def _named(axes: "Axes", names: Sequence[str]) -> None:
     axes.set_ylim(len(names) - 0.5, -0.5)
 
 
-def _wrapped(title: str) -> str:
-    from textwrap import fill
-
-    return "\n".join(fill(line, 46) for line in title.splitlines())
+def _titled(canvas: "Canvas", title: str, below: str) -> None:
+    """Over and under the whole figure, where there is most room."""
+    canvas.suptitle("\n".join(fill(line, 52) for line in title.splitlines()), fontsize=8)
+    if below:
+        canvas.supxlabel(below, fontsize=8)
 
 
 def _critical(across: Across, title: str, canvas: "Canvas") -> None:
@@ -262,7 +264,8 @@ def _critical(across: Across, title: str, canvas: "Canvas") -> None:
     mean, reach = across.ranks.mean.sort_values(), across.ranks.critical_difference or 0.0
     count = len(mean)
     half = (count + 1) // 2
-    axes.set(xlim=(0.5, count + 0.5), ylim=(-half - 0.7, 1.4 + 0.25 * count), title=_wrapped(title))
+    axes.set(xlim=(0.5, count + 0.5), ylim=(-half - 0.7, 1.4 + 0.25 * count))
+    _titled(canvas, title, "")
     axes.hlines(0, 1, count, color="black", linewidth=1)
     for tick in range(1, count + 1):
         axes.text(tick, 0.15, str(tick), ha="center", va="bottom")
@@ -300,7 +303,8 @@ def _confusion(summary: Summary, title: str, canvas: "Canvas") -> None:
         shares, annot=True, fmt=".0f", cmap="Blues", vmin=0, vmax=100, square=True, ax=axes, annot_kws={"size": 7},
         xticklabels=summary.labels, yticklabels=summary.labels, cbar_kws={"label": "% of the true class"},
     )  # fmt: skip
-    axes.set(title=_wrapped(title), xlabel="answered", ylabel="true")
+    axes.set_ylabel("true")
+    _titled(canvas, title, "answered")
     axes.tick_params(axis="x", rotation=45)
 
 
@@ -311,7 +315,8 @@ def _calibration(summary: Summary, title: str, canvas: "Canvas") -> None:
     sizes = [10 + 150 * one.answers / sum(other.answers for other in bins) for one in bins]
     axes.plot([100 * one.confidence for one in bins], [100 * one.accuracy for one in bins], color=_palette(1)[0])
     axes.scatter([100 * one.confidence for one in bins], [100 * one.accuracy for one in bins], s=sizes, color=_palette(1)[0])
-    axes.set(title=_wrapped(title), xlabel="sure (%)", ylabel="right (%)", xlim=(0, 102), ylim=(0, 102), aspect="equal")
+    axes.set(ylabel="right (%)", xlim=(0, 102), ylim=(0, 102), aspect="equal")
+    _titled(canvas, title, "sure (%)")
 
 
 def _curves(summary: Summary, title: str, canvas: "Canvas") -> None:
@@ -323,4 +328,5 @@ def _curves(summary: Summary, title: str, canvas: "Canvas") -> None:
         axes.plot(steps, [one.mean for one in curve], color=colour, label=name)
         axes.fill_between(steps, [one.low for one in curve], [one.high for one in curve], color=colour, alpha=0.2, lw=0)
     axes.legend(frameon=False, fontsize=7)
-    axes.set(title=_wrapped(title), xlabel="step", ylabel="mean and range of the folds")
+    axes.set_ylabel("mean and range of folds")
+    _titled(canvas, title, "step")

@@ -10,7 +10,7 @@ import pandas as pd
 from reports.across import Beliefs, Pooled, Ranks, pooled, ranks, signed_rank
 from reports.ranking import Table, system
 from reports.results import FIRST, Arena, Facts, Result
-from reports.statistics import Comparison, compare, holm
+from reports.statistics import Comparison, compare, holm, measure
 from reports.tally import pair
 
 BEST = 6  # rows of an arena that are compared with one another: a pair costs a tenth of a second
@@ -38,6 +38,8 @@ class Inflation:
     honest: Result
     found: Comparison
     clips: int
+    with_leak: float  # the scores on these clips
+    without: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +127,9 @@ def _inflation(leaking: Result, honest: Result) -> Inflation | None:
         both = pair(leaking.answers(), honest.answers(), leaking.summary.labels)
     except ValueError:
         return None
-    return Inflation(leaking, honest, compare(both.a, both.b, FIRST, both.unit), both.clips)
+    with_leak, without = (float(measure(counts.sum(0), FIRST)) for counts in (both.a, both.b))
+    found = compare(both.a, both.b, FIRST, both.unit)
+    return Inflation(leaking, honest, found, both.clips, with_leak, without)
 
 
 def across(tables: Sequence[Table], made: Sequence[Pair], facts: Facts) -> list[Across]:

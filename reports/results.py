@@ -75,6 +75,7 @@ class Result:
     summary: Summary | None = None
     published: Published | None = None
     answers: Callable[[], pd.DataFrame] | None = None  # read only where two rows are compared clip by clip
+    default: bool = False  # whether the variant is the method's defaults
     fault: str = ""  # why there is no summary, though something was answered
 
     @property

@@ -152,7 +152,7 @@ def several() -> list[Made]:
             (
                 {"bench.standin": True},
                 {"bench.independence": "unknown"},
-                {"bench.partial": True, "bench.clips_of_the_whole_corpus": 720},
+                {"bench.partial": True, "bench.corpus": "another", "bench.clips_of_the_whole_corpus": 720},
                 {"bench.preset": "quick"},
                 {"bench.preset": "imported"},
                 {"bench.stamps": "weights none"},

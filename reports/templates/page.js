@@ -63,9 +63,11 @@
   form.addEventListener("submit", (event) => event.preventDefault());
   filter();
 
+  const narrow = window.matchMedia("(max-width: 600px)").matches;
+  document.getElementById("filters").open = !narrow;
   const costs = form.elements.costs;
   const columns = () => document.body.classList.toggle("nocosts", !costs.checked);
-  costs.checked = !window.matchMedia("(max-width: 600px)").matches;
+  costs.checked = !narrow;
   costs.addEventListener("change", columns);
   form.addEventListener("reset", () => setTimeout(columns));
   columns();
@@ -82,7 +84,7 @@
   open();
   let closed = [];
   window.addEventListener("beforeprint", () => {
-    closed = all("details:not([open])");
+    closed = all("details:not([open]):not(#filters)");
     closed.forEach((one) => { one.open = true; });
   });
   window.addEventListener("afterprint", () => closed.forEach((one) => { one.open = false; }));
