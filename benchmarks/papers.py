@@ -12,13 +12,21 @@ from reports.results import Arena, Asked, Published
 class Papers:
     """All methods' numbers, each file read once."""
 
+    methods: tuple[str, ...] = field(default_factory=lambda: names("methods"))
     known: dict[str, list[Number]] = field(default_factory=dict)
     variants: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
+    found: dict[object, Published | None] = field(default_factory=dict)  # thousands of rows ask for a few
 
     def published(self, asked: Asked, arena: Arena) -> Published | None:
         """The paper's number; under the row's own protocol if the paper has one."""
-        if asked.method not in names("methods") or asked.preset == "imported":
+        if asked.method not in self.methods or asked.preset == "imported":
             return None
+        key = asked.method, asked.variant, asked.modality, arena
+        if key not in self.found:
+            self.found[key] = self._published(asked, arena)
+        return self.found[key]
+
+    def _published(self, asked: Asked, arena: Arena) -> Published | None:
         same = self._defaults(asked) if self.default(asked) else {asked.variant}
         fitting = [
             number
@@ -47,7 +55,7 @@ class Papers:
 
     def _defaults(self, asked: Asked) -> frozenset[str]:
         """Variants that are the method's defaults."""
-        if asked.method not in names("methods"):
+        if asked.method not in self.methods:
             return frozenset()
         key = asked.method, asked.modality
         if key not in self.variants:

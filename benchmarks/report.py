@@ -66,10 +66,20 @@ def collect(tracker: Tracker, out: Path, progress: Progress) -> list[Result]:
     rows = list(tracker.all("tags.`bench.kind` = 'row'"))
     results = []
     with progress("reading results") as advance, ThreadPoolExecutor(READERS) as pool:
-        for done, result in enumerate(pool.map(lambda row: reader.result(*row), rows), 1):
-            advance(done, len(rows))
-            results.append(result)
+        found = pool.map(reader.answered, [run for _, run in rows])  # plugins are imported in this thread alone
+        for (experiment, run), answered in zip(rows, found, strict=True):
+            results.append(reader.result(experiment, run, answered))
+            advance(len(results), len(rows))
     return results
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a row answered, in short and in whole, or why that cannot be read."""
+
+    summary: Summary | None = None
+    table: Callable[[], pd.DataFrame] | None = None
+    fault: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,16 +90,13 @@ class Reader:
     out: Path
     papers: Papers
 
-    def result(self, experiment: str, run: Any) -> Result:
+    def result(self, experiment: str, run: Any, answered: Answered) -> Result:
+        """A row with all that is known of it."""
         tags, params = run.data.tags, run.data.params
         corpus = tags.get("bench.dataset") or params.get("dataset") or experiment.removesuffix(" (STAND-IN)")
         standin = tags.get("bench.standin") == "True"
         asked = Asked(*(tags.get(f"bench.{name}", "") for name in _ASKED))
         arena = Arena(corpus, tags.get("bench.task", ""), tags.get("bench.protocol", ""), standin)
-        try:
-            (summary, table), fault = self._summary(run), ""
-        except (TrackingError, ValueError, KeyError, TypeError) as error:  # one row's fault must not cost the others
-            summary, table, fault = None, None, f"cannot be read: {error}"
         return Result(
             run_id=run.info.run_id,
             link=self._link(run),
@@ -97,29 +104,36 @@ class Reader:
             arena=arena,
             material=_material(tags),
             independence=tags.get("bench.independence", "unknown"),
-            planned=int(tags.get("bench.cells") or self._cells(run, summary)),
+            planned=int(tags.get("bench.cells") or self._cells(run, answered.summary)),
             begun=int(run.info.start_time or 0),
             version=tags.get("bench.method_version", ""),
-            summary=summary,
+            summary=answered.summary,
             published=self.papers.published(asked, arena),
-            answers=table,
+            answers=answered.table,
             default=self.papers.default(asked),
-            fault=fault,
+            fault=answered.fault,
         )
 
-    def _summary(self, run: Any) -> tuple[Summary | None, Callable[[], pd.DataFrame] | None]:
+    def answered(self, run: Any) -> Answered:
+        """One row's fault must not cost the others."""
+        try:
+            return self._answered(run)
+        except (TrackingError, ValueError, KeyError, TypeError) as error:
+            return Answered(fault=f"cannot be read: {error}")
+
+    def _answered(self, run: Any) -> Answered:
         """As the row's end left it; of a row that was cut off, from the Cells that it finished."""
         run_id, at = run.info.run_id, run.info.artifact_uri
         if run.data.tags.get(SUMMARISED) == str(VERSION):
             told = json.loads(self.tracker.text(run_id, SUMMARY, at))
-            return read(told), lambda: self._answers(run_id, at)
+            return Answered(read(told), lambda: self._answers(run_id, at))
         cells = [cell for _, cell in self.tracker.all(f"tags.`mlflow.parentRunId` = '{run_id}'")]
         parts = [self._part(cell) for cell in cells if _counts(cell)]
         if not parts:
-            return None, None
+            return Answered()
         found = kept(parts)
         table = pd.DataFrame(found.answers).rename(columns={"answer": "predicted"})
-        return read(found.summary), lambda: table
+        return Answered(read(found.summary), lambda: table)
 
     def _answers(self, run_id: str, at: str) -> pd.DataFrame:
         try:

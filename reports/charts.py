@@ -145,7 +145,7 @@ def _across(board: "Board") -> Iterator[Wanted]:
         title = f"Mean ranks over {len(across.scores)} corpora, {across.task}{descriptive}"
         told = [(str(name), float(rank)) for name, rank in across.ranks.mean.sort_values().items()]
         alt = f"critical difference {across.ranks.critical_difference:.2f}; " + "; ".join(f"{n} {r:.2f}" for n, r in told)
-        size = (COLUMN, 0.9 + 0.2 * ((len(told) + 1) // 2))
+        size = (COLUMN, 1.2 + 0.26 * ((len(told) + 1) // 2))
         yield Wanted(f"ranks-{number}", title, alt, told, partial(_critical, across, title), size, True)
     for standin in (False, True):
         some = [one for one in board.inflations if one.leaking.arena.standin is standin][:ROWS]
@@ -263,24 +263,25 @@ def _critical(across: Across, title: str, canvas: "Canvas") -> None:
     axes = canvas.subplots()
     mean, reach = across.ranks.mean.sort_values(), across.ranks.critical_difference or 0.0
     count = len(mean)
-    half = (count + 1) // 2
-    axes.set(xlim=(0.5, count + 0.5), ylim=(-half - 0.7, 1.4 + 0.25 * count))
-    _titled(canvas, title, "")
+    half, wide = (count + 1) // 2, 0.7 * (count - 1)  # room for names on either side
+    groups = _cliques(mean.to_numpy(), reach)
     axes.hlines(0, 1, count, color="black", linewidth=1)
     for tick in range(1, count + 1):
-        axes.text(tick, 0.15, str(tick), ha="center", va="bottom")
-        axes.vlines(tick, 0, 0.12, color="black", linewidth=1)
+        axes.vlines(tick, 0, 0.2, color="black", linewidth=1)
+        axes.text(tick, 0.3, str(tick), ha="center", va="bottom")
+    for number, (first, last) in enumerate(groups):
+        axes.hlines(-0.35 - 0.3 * number, first, last, color="black", linewidth=2.5)
     for place, (name, rank) in enumerate(mean.items()):
         left = place < half
-        level = -1 - (place if left else count - 1 - place)
-        edge = 0.6 if left else count + 0.4
+        level = -1 - 0.3 * len(groups) - (place if left else count - 1 - place)
+        edge, side = (1 - 0.02 * wide, "right") if left else (count + 0.02 * wide, "left")
         axes.plot([rank, rank, edge], [0, level, level], color=_palette(1)[0], linewidth=1)
-        axes.text(edge, level + 0.08, f"{name} {rank:.2f}", ha="left" if left else "right", va="bottom", fontsize=7)
-    for number, (first, last) in enumerate(_cliques(mean.to_numpy(), reach)):
-        axes.hlines(0.75 + 0.25 * number, first - 0.05, last + 0.05, color="black", linewidth=2.5)
-    axes.hlines(1.3 + 0.25 * count, 1, 1 + reach, color="gray", linewidth=1.5)
-    axes.text(1 + reach, 1.3 + 0.25 * count, f" CD {reach:.2f}", va="center", fontsize=7)
-    axes.set_ylim(-half - 0.7, 1.7 + 0.25 * count)
+        axes.text(edge, level, f" {fill(str(name), 18)} ", ha=side, va="center", fontsize=7)
+    end = min(1 + reach, count + wide)
+    axes.hlines(1.6, 1, end, color="dimgray", linewidth=1.5)
+    axes.text(1, 1.75, f"critical difference {reach:.2f}", va="bottom", fontsize=7)
+    axes.set(xlim=(1 - wide, count + wide), ylim=(-half - 0.7 - 0.3 * len(groups), 2.6))
+    _titled(canvas, title, "")
     axes.set_axis_off()
 
 

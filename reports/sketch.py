@@ -127,4 +127,4 @@ def _plot(name: str, curve: Sequence[Step]) -> Plot:
 
     line = " ".join(point(one, one.mean) for one in curve)
     band = " ".join([*(point(one, one.high) for one in curve), *(point(one, one.low) for one in reversed(curve))])
-    return Plot(name, line, band, first, last, f"{low:.3g}", f"{high:.3g}", f"{curve[-1].mean:.3g}")
+    return Plot(name, line, band, first, last, f"{low:.2g}", f"{high:.2g}", f"{curve[-1].mean:.3g}")
