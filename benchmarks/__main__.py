@@ -244,7 +244,7 @@ def report(
     tracking_uri: TrackingUri = "",
     json: Json = False,
 ) -> None:
-    """The leaderboard of all that the store holds: one page, with CSV, Markdown, LaTeX, BibTeX and figures beside it."""
+    """The leaderboard of all that the store holds: one page; beside it CSV, Markdown, LaTeX, BibTeX and figures."""
     from benchmarks.report import FOLDER
     from benchmarks.report import report as make
     from benchmarks.track import Tracker
@@ -259,7 +259,6 @@ def report(
 def _refresh(tracker: "Tracker") -> None:
     """The last act of a run; what it was to show is kept, whatever becomes of the page."""
     from benchmarks.report import refresh
-
     from datasets.base import UserError
 
     try:

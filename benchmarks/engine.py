@@ -232,7 +232,9 @@ class Engine:
             return None, str(error).strip()
 
     def _read(self, cell: Cell, done: Done) -> Result:
-        return Result(cell, self.tracker.scores(done.run_id), "", done.run_id, int(done.metrics.get(EMPTY, 0)), done.metrics)
+        return Result(
+            cell, self.tracker.scores(done.run_id), "", done.run_id, int(done.metrics.get(EMPTY, 0)), done.metrics
+        )
 
     def _cell(self, job: Job, cell: Cell, told: Callable[[str], None]) -> Result:
         title, tags = f"{job.row.title}, {cell.title}", cell_tags(job.row, job.arena, cell, self.device)

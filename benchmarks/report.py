@@ -50,7 +50,9 @@ def report(tracker: Tracker, out: Path, progress: Progress) -> Path:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ReportError(f"the leaderboard cannot be written to {out} ({error.strerror}); choose another --out") from None
+        raise ReportError(
+            f"the leaderboard cannot be written to {out} ({error.strerror}); choose another --out"
+        ) from None
     results = collect(tracker, out, progress)
     if not results:
         raise ReportError(f"no results are kept at {tracker.shown}; python -m benchmarks run makes some")
@@ -194,9 +196,7 @@ def facts(tracker: Tracker, results: Sequence[Result]) -> Facts:
 
 def _method(name: str) -> MethodFacts:
     paper = load("methods", name).paper
-    return MethodFacts(
-        name, paper.title, paper.authors, paper.year, paper.doi, paper.left_unsaid, paper.departures
-    )
+    return MethodFacts(name, paper.title, paper.authors, paper.year, paper.doi, paper.left_unsaid, paper.departures)
 
 
 def _corpus(name: str) -> CorpusFacts:

@@ -144,7 +144,9 @@ def _across(board: "Board") -> Iterator[Wanted]:
         descriptive = " (descriptive)" if across.ranks.descriptive else ""
         title = f"Mean ranks over {len(across.scores)} corpora, {across.task}{descriptive}"
         told = [(str(name), float(rank)) for name, rank in across.ranks.mean.sort_values().items()]
-        alt = f"critical difference {across.ranks.critical_difference:.2f}; " + "; ".join(f"{n} {r:.2f}" for n, r in told)
+        alt = f"critical difference {across.ranks.critical_difference:.2f}; " + "; ".join(
+            f"{n} {r:.2f}" for n, r in told
+        )
         size = (COLUMN, 1.2 + 0.26 * ((len(told) + 1) // 2))
         yield Wanted(f"ranks-{number}", title, alt, told, partial(_critical, across, title), size, True)
     for standin in (False, True):
@@ -222,15 +224,15 @@ def _subjects(lines: Sequence[Line], title: str, canvas: "Canvas") -> None:
         if summary is not None:
             values = 100 * measure(summary.counts, FIRST)
             places = np.full(len(values), place)
-            seaborn.stripplot(x=values, y=places, orient="h", ax=axes, size=3, alpha=0.7, color=_palette(1)[0], native_scale=True)
+            seaborn.stripplot(
+                x=values, y=places, orient="h", ax=axes, size=3, alpha=0.7, color=_palette(1)[0], native_scale=True
+            )
             axes.plot(values.mean(), place, "|", color="black", markersize=10)
     _named(axes, [_name(line) for line in lines])
     _titled(canvas, title, "UAR (%) of each subject; bar: their mean")
 
 
-def _leakage(
-    told: Sequence[tuple[str, float, float | None, float | None]], title: str, canvas: "Canvas"
-) -> None:
+def _leakage(told: Sequence[tuple[str, float, float | None, float | None]], title: str, canvas: "Canvas") -> None:
     axes = canvas.subplots()
     for place, (_, difference, low, high) in enumerate(told):
         if low is not None and high is not None:
@@ -315,7 +317,9 @@ def _calibration(summary: Summary, title: str, canvas: "Canvas") -> None:
     axes.plot([0, 100], [0, 100], color="gray", linestyle="--", linewidth=1)
     sizes = [10 + 150 * one.answers / sum(other.answers for other in bins) for one in bins]
     axes.plot([100 * one.confidence for one in bins], [100 * one.accuracy for one in bins], color=_palette(1)[0])
-    axes.scatter([100 * one.confidence for one in bins], [100 * one.accuracy for one in bins], s=sizes, color=_palette(1)[0])
+    axes.scatter(
+        [100 * one.confidence for one in bins], [100 * one.accuracy for one in bins], s=sizes, color=_palette(1)[0]
+    )
     axes.set(ylabel="right (%)", xlim=(0, 102), ylim=(0, 102), aspect="equal")
     _titled(canvas, title, "sure (%)")
 

@@ -160,7 +160,9 @@ def _shared(tables: Sequence[Table]) -> Iterator[pd.DataFrame]:
             cells.setdefault(name, {})[table.arena.corpus] = line.result.scores[FIRST].estimate
     sets = sorted({frozenset(there) for there in cells.values() if len(there) > 1}, key=lambda s: (-len(s), sorted(s)))
     for corpora in sets:
-        covering = {name: {c: there[c] for c in sorted(corpora)} for name, there in cells.items() if corpora <= set(there)}
+        covering = {
+            name: {c: there[c] for c in sorted(corpora)} for name, there in cells.items() if corpora <= set(there)
+        }
         if len(covering) > 1:
             yield pd.DataFrame(covering)
 
@@ -178,9 +180,7 @@ def _across(scores: pd.DataFrame, arenas: frozenset[Arena], made: Sequence[Pair]
         yield AcrossPair(str(a), str(b), _pooled(scores, known, str(a), str(b)), beliefs)
 
 
-def _pooled(
-    scores: pd.DataFrame, known: Mapping[tuple[str, str, str], Comparison], a: str, b: str
-) -> Pooled | None:
+def _pooled(scores: pd.DataFrame, known: Mapping[tuple[str, str, str], Comparison], a: str, b: str) -> Pooled | None:
     differences, variances = list[float](), list[float]()
     for corpus in scores.index:
         found = known.get((corpus, a, b)) or known.get((corpus, b, a))

@@ -154,7 +154,9 @@ HEADER = ("#", "Method", *TITLES.values(), "Published", "Difference", "Protocol 
 
 def _parts(tables: Sequence[Table]) -> list[tuple[Table, bool, Sequence[Line]]]:
     """Ranked and others apart, the empty left out."""
-    both = [(table, ranked, lines) for table in tables for ranked, lines in ((True, table.ranked), (False, table.others))]
+    both = [
+        (table, ranked, lines) for table in tables for ranked, lines in ((True, table.ranked), (False, table.others))
+    ]
     return [part for part in both if part[2]]
 
 
@@ -180,7 +182,9 @@ def latex(tables: Sequence[Table], facts: Facts) -> str:
     """booktabs; the ranked rows of each arena, then all others in tables that say why."""
     lines = ["% \\usepackage{booktabs}; generated, do not edit"]
     for table, ranked, some in _parts(tables):
-        caption = _tex(where(table.arena, facts) + ("" if ranked else " (not ranked)")) + ": \\% with 95\\,\\% intervals."
+        caption = (
+            _tex(where(table.arena, facts) + ("" if ranked else " (not ranked)")) + ": \\% with 95\\,\\% intervals."
+        )
         lines += ["\\begin{table*}", "\\centering\\footnotesize", f"\\caption{{{caption}}}"]
         lines += [f"\\begin{{tabular}}{{rl{'c' * len(METRICS)}rrlll}}", "\\toprule", _row(HEADER), "\\midrule"]
         lines += [_row(_cells(line)) for line in some]
@@ -217,7 +221,11 @@ def _tex(text: str) -> str:
 def bibtex(facts: Facts) -> str:
     """The methods' papers and the corpora's."""
     entries = [
-        _entry("article", one.name, {"title": one.title, "author": _authors(one.authors), "year": str(one.year), "doi": one.doi})
+        _entry(
+            "article",
+            one.name,
+            {"title": one.title, "author": _authors(one.authors), "year": str(one.year), "doi": one.doi},
+        )
         for one in facts.methods
     ]
     for one in facts.corpora:

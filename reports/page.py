@@ -42,23 +42,27 @@ def page(board: "Board", figures: Sequence["Figure"]) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     detailed = featured(board.lines)[:DETAILED]
     real = [line for line in detailed if not line.result.arena.standin]
-    text = _environment().get_template("page.html").render(
-        board=board,
-        facts=board.facts,
-        real=[table for table in board.tables if not table.arena.standin],
-        standins=[table for table in board.tables if table.arena.standin],
-        inflations=[one for one in board.inflations if not one.leaking.arena.standin],
-        standin_inflations=[one for one in board.inflations if one.leaking.arena.standin],
-        methods=_methods(board, real),
-        detailed_standins=[line for line in detailed if line.result.arena.standin],
-        anchors={line.result.run_id: f"d{number}" for number, line in enumerate(detailed)},
-        figures=figures,
-        metrics=METRICS,
-        costs=COSTS,
-        script=script,
-        style=style,
-        script_digest=digest,
-        choices=_choices(board.tables),
+    text = (
+        _environment()
+        .get_template("page.html")
+        .render(
+            board=board,
+            facts=board.facts,
+            real=[table for table in board.tables if not table.arena.standin],
+            standins=[table for table in board.tables if table.arena.standin],
+            inflations=[one for one in board.inflations if not one.leaking.arena.standin],
+            standin_inflations=[one for one in board.inflations if one.leaking.arena.standin],
+            methods=_methods(board, real),
+            detailed_standins=[line for line in detailed if line.result.arena.standin],
+            anchors={line.result.run_id: f"d{number}" for number, line in enumerate(detailed)},
+            figures=figures,
+            metrics=METRICS,
+            costs=COSTS,
+            script=script,
+            style=style,
+            script_digest=digest,
+            choices=_choices(board.tables),
+        )
     )
     return _flush(text)
 

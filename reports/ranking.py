@@ -110,7 +110,7 @@ def _standing(results: Sequence[Result]) -> Mapping[tuple[str, str, str], Result
 
 
 def system(result: Result) -> tuple[str, str, str]:
-    """What is compared: a method in a variant, on some tracks; its defaults are one system, whatever they are called."""
+    """What is compared: a method in a variant, on some tracks; its defaults are one, whatever they are called."""
     return result.asked.method, "" if result.default else result.asked.variant, result.asked.modality
 
 

@@ -57,7 +57,11 @@ def per_class(summary: Summary) -> list[PerClass]:
 
     return [
         PerClass(
-            label, share(hits[i], said[i]), share(hits[i], true[i]), share(2 * hits[i], true[i] + said[i]), float(true[i])
+            label,
+            share(hits[i], said[i]),
+            share(hits[i], true[i]),
+            share(2 * hits[i], true[i] + said[i]),
+            float(true[i]),
         )
         for i, label in enumerate(summary.labels)
     ]

@@ -24,7 +24,12 @@ OWN = {
     "ravdess": "leave-one-speaker-group-out",
 }
 PEOPLE = 12
-METHODS = (("hybrid-dbn", "av", ""), ("avef", "av", "case-2-av"), ("vgg16-gru", "video", ""), ("attention-fbp", "av", ""))
+METHODS = (
+    ("hybrid-dbn", "av", ""),
+    ("avef", "av", "case-2-av"),
+    ("vgg16-gru", "video", ""),
+    ("attention-fbp", "av", ""),
+)
 METHODS += (("egemaps-svm", "audio", ""), ("hybrid-dbn", "av", "dbn-2"), ("cnn-lstm-dnn", "av", ""))
 
 
@@ -55,7 +60,9 @@ class Made:
         right = luck.random(len(clips)) < np.clip(self.skill + own[person], 0.02, 0.98)
         said = np.where(right, truth, luck.integers(0, 6, len(clips)))
         sure = luck.uniform(0.3, 0.95, len(clips))
-        table = pd.DataFrame({f"p_{label}": np.where(said == i, sure, (1 - sure) / 5) for i, label in enumerate(LABELS)})
+        table = pd.DataFrame(
+            {f"p_{label}": np.where(said == i, sure, (1 - sure) / 5) for i, label in enumerate(LABELS)}
+        )
         table.insert(0, "answer", [LABELS[i] for i in said])
         table.insert(0, "truth", [LABELS[i] for i in truth])
         table.insert(0, "subject", [f"s{i:02}" for i in person])
@@ -69,7 +76,9 @@ class Made:
         cell = {"fit_seconds": 300.0 + self.seed, "predict_seconds": 2.0, "test_clips": 54.0, "parameters": 6.1e7}
         random = np.random.default_rng(self.seed)
         fall = [1.8 * 0.93**step for step in range(40)]
-        curves = [[("loss", float(v + random.normal(0, 0.03)), i) for i, v in enumerate(fall)] for _ in range(self.planned)]
+        curves = [
+            [("loss", float(v + random.normal(0, 0.03)), i) for i, v in enumerate(fall)] for _ in range(self.planned)
+        ]
         cells = [cell] * (self.planned if done is None else done)
         return summarise(answers, LABELS, cells, curves).told()
 
@@ -120,15 +129,16 @@ def write(rows: Sequence[Made], folder: Path, done: Mapping[int, int] | None = N
         (at / SUMMARY).write_text(json.dumps(row.told((done or {}).get(number)), separators=(",", ":")))
         (at / ANSWERS).write_text(row.answers().to_csv(index=False))
         base.execute(
-            "INSERT INTO runs (run_uuid, name, source_type, source_name, entry_point_name, user_id, status, start_time, "
-            "end_time, source_version, lifecycle_stage, artifact_uri, experiment_id) "
+            "INSERT INTO runs (run_uuid, name, source_type, source_name, entry_point_name, user_id, status, "
+            "start_time, end_time, source_version, lifecycle_stage, artifact_uri, experiment_id) "
             "VALUES (?, ?, 'LOCAL', '', '', '', 'FINISHED', ?, ?, '', 'active', ?, ?)",
             (run_id, row.method, number, number, str(at), ids[_experiment(row)]),
         )
         base.executemany("INSERT INTO tags VALUES (?, ?, ?)", [(k, v, run_id) for k, v in row.all_tags().items()])
         params = {"method": row.method, "dataset": row.corpus, "epochs": row.seed}
         base.executemany(
-            "INSERT INTO params (key, value, run_uuid) VALUES (?, ?, ?)", [(k, str(v), run_id) for k, v in params.items()]
+            "INSERT INTO params (key, value, run_uuid) VALUES (?, ?, ?)",
+            [(k, str(v), run_id) for k, v in params.items()],
         )
     base.commit()
     base.close()
