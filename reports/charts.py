@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from textwrap import fill
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 COLUMN, DPI = 3.5, 200  # inches
 ARENAS, ROWS, DETAILS, ACROSS = 12, 16, 6, 3  # so many of each are drawn
 INDEX = "index.json"
-STYLE = {
+STYLE: Any = {
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.spines.top": False,
@@ -153,11 +153,11 @@ def _across(board: "Board") -> Iterator[Wanted]:
         some = [one for one in board.inflations if one.leaking.arena.standin is standin][:ROWS]
         if some:
             title = f"{'STAND-INS: ' if standin else ''}UAR gained by a split that leaks people"
-            told = [(_pair(one, board.facts), one.found.difference, one.found.low, one.found.high) for one in some]
-            alt = "; ".join(f"{name} {100 * difference:+.1f} points" for name, difference, *_ in told)
+            gained = [(_pair(one, board.facts), one.found.difference, one.found.low, one.found.high) for one in some]
+            alt = "; ".join(f"{name} {100 * difference:+.1f} points" for name, difference, *_ in gained)
             name = "leakage-standins" if standin else "leakage"
             size = (COLUMN, 0.9 + 0.34 * len(some))
-            yield Wanted(name, title, alt, told, partial(_leakage, told, title), size, True)
+            yield Wanted(name, title, alt, gained, partial(_leakage, gained, title), size, True)
 
 
 def _details(line: Line, number: int, facts: Facts) -> Iterator[Wanted]:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 TEMPLATES = Path(__file__).parent / "templates"
 DETAILED = 100  # rows with pictures: more would make the page too large to open
-ALWAYS = 40  # figures that are shown in the page
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +75,7 @@ def featured(lines: Sequence[Line]) -> list[Line]:
     """Rows with answers: the ranked first, then what is nearest to it, each system once before any twice."""
     some = [line for line in lines if line.result.scores]
     seen: dict[object, int] = {}
-    turns = []
+    turns: list[tuple[bool, bool, int, int, Line]] = []
     for line in sorted(some, key=lambda line: (line.rank is None, line.rank or 0, -line.result.begun)):
         key = line.result.asked.method, line.result.arena
         seen[key] = seen.get(key, 0) + 1

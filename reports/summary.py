@@ -3,9 +3,10 @@
 Answers have the columns fold, seed, clip, subject, truth, predicted and p_<label>, one row for each answer.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import StringIO
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -17,13 +18,13 @@ from reports.tally import tally
 VERSION = 1
 BINS = 10  # of confidence
 POINTS = 60  # of a curve that is kept
-COSTS = {  # of all Cells: what one of them cost, or all together
-    "parameters": np.max,
-    "flops_per_clip": np.mean,
-    "fit_seconds": np.sum,
-    "predict_seconds_per_clip": np.mean,
-    "peak_memory_mb": np.max,
-    "energy_joules": np.sum,
+COSTS: Mapping[str, Callable[[list[float]], float]] = {  # of all Cells: what one of them cost, or all together
+    "parameters": max,
+    "flops_per_clip": fmean,
+    "fit_seconds": sum,
+    "predict_seconds_per_clip": fmean,
+    "peak_memory_mb": max,
+    "energy_joules": sum,
 }
 Curve = Sequence[tuple[str, float, int]]  # name, value, step
 

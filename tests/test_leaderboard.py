@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -71,7 +72,7 @@ def facts(*methods: MethodFacts, corpora: Sequence[CorpusFacts] = ()) -> Facts:
 
 
 GOOD = a_result(0)
-SPOILT = {
+SPOILT: dict[str, dict[str, Any]] = {
     "STAND-IN": {"arena": replace(PLACE, standin=True)},
     "independence of subjects violated": {"independence": "violated"},
     "independence of subjects unknown": {"independence": "unknown"},

@@ -15,6 +15,25 @@
   button.addEventListener("click", () => { theme = themes[(themes.indexOf(theme) + 1) % 3]; remember(theme); paint(); });
   paint();
 
+  const FEW = 100, out = new Set();  // rows that a long table begins with; rows that the filter leaves out
+  const tables = all(".board.results").map((table) => {
+    const more = document.createElement("button"), one = { table, more, limit: FEW };
+    more.type = "button";
+    more.className = "all";
+    more.addEventListener("click", () => { one.limit = Infinity; show(one); table.closest(".scroll").focus(); });
+    table.closest(".scroll").after(more);
+    return one;
+  });
+  const show = (one) => {
+    let fits = 0;
+    for (const row of one.table.tBodies[0].rows) {
+      const hide = out.has(row) || ++fits > one.limit;
+      if (row.hidden !== hide) row.hidden = hide;
+    }
+    one.more.hidden = fits <= one.limit;
+    one.more.textContent = "Show all " + fits + " rows";
+  };
+
   const collator = new Intl.Collator(undefined, { numeric: true });
   const value = (row, column) => row.cells[column].dataset.v;
   const sort = (head) => {
@@ -33,6 +52,7 @@
       return down ? -order : order;
     });
     body.append(...rows.map((pair) => pair[0]));
+    show(tables.find((one) => one.table === table));
   };
   all(".board thead th[aria-sort] button").forEach((one) => one.addEventListener("click", () => sort(one.parentElement)));
 
@@ -50,12 +70,12 @@
     for (const one of rows) {
       const fits = wanted.every(([name, asked]) => one.facts[name] === asked)
         && words.every((word) => one.text.includes(word) || one.facts.corpus.includes(word));
-      if (one.row.hidden === fits) one.row.hidden = !fits;
-      if (fits) { shown += 1; parts.add(one.part); }
+      if (fits) { shown += 1; parts.add(one.part); out.delete(one.row); } else out.add(one.row);
     }
+    tables.forEach(show);
     all(".part").forEach((part) => { part.hidden = !parts.has(part); });
     all(".arena").forEach((arena) => { arena.hidden = !arena.querySelector(".part:not([hidden])"); });
-    told.textContent = shown + " of " + rows.length + " rows shown";
+    told.textContent = shown + " of " + rows.length + " rows";
   };
   let waiting = 0;
   form.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(filter, 60); });
@@ -86,6 +106,10 @@
   window.addEventListener("beforeprint", () => {
     closed = all("details:not([open]):not(#filters)");
     closed.forEach((one) => { one.open = true; });
+    tables.forEach((one) => { one.limit = Infinity; show(one); });
   });
-  window.addEventListener("afterprint", () => closed.forEach((one) => { one.open = false; }));
+  window.addEventListener("afterprint", () => {
+    closed.forEach((one) => { one.open = false; });
+    tables.forEach((one) => { one.limit = FEW; show(one); });
+  });
 })();
