@@ -15,9 +15,14 @@
   button.addEventListener("click", () => { theme = themes[(themes.indexOf(theme) + 1) % 3]; remember(theme); paint(); });
   paint();
 
-  const FEW = 100, out = new Set();  // rows that a long table begins with; rows that the filter leaves out
+  const FEW = 100;  // rows that a long table begins with: the others are not in the page until they are asked for
   const tables = all(".board.results").map((table) => {
-    const more = document.createElement("button"), one = { table, more, limit: FEW };
+    const part = table.closest(".part"), more = document.createElement("button");
+    const rows = Array.from(table.tBodies[0].rows, (row) => ({
+      row, fits: true, facts: Object.assign({}, part.dataset, row.dataset),
+      values: Array.from(row.cells, (cell) => cell.dataset.v), text: row.textContent.toLowerCase(),
+    }));
+    const one = { table, part, more, rows, limit: FEW };
     more.type = "button";
     more.className = "all";
     more.addEventListener("click", () => { one.limit = Infinity; show(one); table.closest(".scroll").focus(); });
@@ -25,57 +30,47 @@
     return one;
   });
   const show = (one) => {
-    let fits = 0;
-    for (const row of one.table.tBodies[0].rows) {
-      const hide = out.has(row) || ++fits > one.limit;
-      if (row.hidden !== hide) row.hidden = hide;
-    }
-    one.more.hidden = fits <= one.limit;
-    one.more.textContent = "Show all " + fits + " rows";
+    const fitting = one.rows.filter((each) => each.fits);
+    one.table.tBodies[0].replaceChildren(...fitting.slice(0, one.limit).map((each) => each.row));
+    one.part.hidden = !fitting.length;
+    one.more.hidden = fitting.length <= one.limit;
+    one.more.textContent = "Show all " + fitting.length + " rows";
   };
 
   const collator = new Intl.Collator(undefined, { numeric: true });
-  const value = (row, column) => row.cells[column].dataset.v;
   const sort = (head) => {
-    const table = head.closest("table"), body = table.tBodies[0], column = head.cellIndex;
+    const one = tables.find((each) => each.table === head.closest("table")), column = head.cellIndex;
     const number = head.dataset.kind === "number", before = head.getAttribute("aria-sort");
     const down = before === "none" ? number && column > 0 : before === "ascending";
-    all("th[aria-sort]", table.tHead).forEach((other) => other.setAttribute("aria-sort", "none"));
+    all("th[aria-sort]", one.table.tHead).forEach((other) => other.setAttribute("aria-sort", "none"));
     head.setAttribute("aria-sort", down ? "descending" : "ascending");
-    const rows = Array.from(body.rows).map((row) => {
-      const text = value(row, column);
-      return [row, number ? (text ? Number(text) : null) : text];
-    });
-    rows.sort((a, b) => {
-      if (a[1] === null || b[1] === null) return (a[1] === null) - (b[1] === null);
-      const order = number ? a[1] - b[1] : collator.compare(a[1], b[1]);
+    one.rows.sort((a, b) => {
+      const left = a.values[column], right = b.values[column];
+      if (!left || !right) return !left - !right;
+      const order = number ? left - right : collator.compare(left, right);
       return down ? -order : order;
     });
-    body.append(...rows.map((pair) => pair[0]));
-    show(tables.find((one) => one.table === table));
+    show(one);
   };
   all(".board thead th[aria-sort] button").forEach((one) => one.addEventListener("click", () => sort(one.parentElement)));
 
   const form = document.getElementById("filter"), told = document.getElementById("told");
-  const rows = all(".board.results tbody tr").map((row) => ({
-    row, part: row.closest(".part"), text: row.textContent.toLowerCase(),
-    facts: Object.assign({}, row.closest(".part").dataset, row.dataset),
-  }));
   const filter = () => {
     const wanted = ["corpus", "protocol", "task", "method", "modality", "state"]
       .map((name) => [name, form.elements[name].value]).filter((pair) => pair[1]);
     const words = form.elements.words.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const parts = new Set();
-    let shown = 0;
-    for (const one of rows) {
-      const fits = wanted.every(([name, asked]) => one.facts[name] === asked)
-        && words.every((word) => one.text.includes(word) || one.facts.corpus.includes(word));
-      if (fits) { shown += 1; parts.add(one.part); out.delete(one.row); } else out.add(one.row);
+    let shown = 0, total = 0;
+    for (const one of tables) {
+      for (const each of one.rows) {
+        each.fits = wanted.every(([name, asked]) => each.facts[name] === asked)
+          && words.every((word) => each.text.includes(word) || each.facts.corpus.includes(word));
+        shown += each.fits;
+        total += 1;
+      }
+      show(one);
     }
-    tables.forEach(show);
-    all(".part").forEach((part) => { part.hidden = !parts.has(part); });
     all(".arena").forEach((arena) => { arena.hidden = !arena.querySelector(".part:not([hidden])"); });
-    told.textContent = shown + " of " + rows.length + " rows";
+    told.textContent = shown + " of " + total + " rows";
   };
   let waiting = 0;
   form.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(filter, 60); });
