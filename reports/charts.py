@@ -255,7 +255,7 @@ def _named(axes: "Axes", names: Sequence[str]) -> None:
 
 def _titled(canvas: "Canvas", title: str, below: str) -> None:
     """Over and under the whole figure, where there is most room."""
-    canvas.suptitle("\n".join(fill(line, 52) for line in title.splitlines()), fontsize=8)
+    canvas.suptitle("\n".join(fill(line, 52, break_on_hyphens=False) for line in title.splitlines()), fontsize=8)
     if below:
         canvas.supxlabel(below, fontsize=8)
 
@@ -278,7 +278,7 @@ def _critical(across: Across, title: str, canvas: "Canvas") -> None:
         level = -1 - 0.3 * len(groups) - (place if left else count - 1 - place)
         edge, side = (1 - 0.02 * wide, "right") if left else (count + 0.02 * wide, "left")
         axes.plot([rank, rank, edge], [0, level, level], color=_palette(1)[0], linewidth=1)
-        axes.text(edge, level, f" {fill(str(name), 18)} ", ha=side, va="center", fontsize=7)
+        axes.text(edge, level, f" {fill(str(name), 18, break_on_hyphens=False)} ", ha=side, va="center", fontsize=7)
     end = min(1 + reach, count + wide)
     axes.hlines(1.6, 1, end, color="dimgray", linewidth=1.5)
     axes.text(1, 1.75, f"critical difference {reach:.2f}", va="bottom", fontsize=7)
