@@ -34,6 +34,7 @@ from benchmarks.options import (
 
 if TYPE_CHECKING:
     from benchmarks.regress import Gate
+    from benchmarks.track import Tracker
 
 app = typer.Typer(
     name="python -m benchmarks",
@@ -125,6 +126,7 @@ def run(
         show(outcomes, tracker.shown)
     for judgement in judged.values():
         judgement.refuse() if json else judgement.show()
+    _refresh(tracker)
     failed = int(not all(outcome.complete for outcome in outcomes))
     raise typer.Exit(max([failed, *(judgement.code for judgement in judged.values())]))
 
@@ -257,6 +259,7 @@ def reproduce(
         show(lines)
     if staged.plans:
         console.note(keep(tracker, lines))
+        _refresh(tracker)
     raise typer.Exit(1 if any(line.failed for line in lines) else 0)
 
 
@@ -375,6 +378,38 @@ def regress(
     else:
         judged.show()
     raise typer.Exit(judged.code)
+
+
+@app.command()
+def report(
+    out: Annotated[Path | None, typer.Option(help="Folder to write into; default: leaderboard.")] = None,
+    tracking_uri: TrackingUri = "",
+    json: Json = False,
+) -> None:
+    """The leaderboard of all that the store holds: one page; beside it CSV, Markdown, LaTeX, BibTeX and figures."""
+    from benchmarks.report import FOLDER
+    from benchmarks.report import report as make
+    from benchmarks.track import Tracker
+
+    page = make(Tracker(tracking_uri), out or Path(FOLDER), console.progress)
+    if json:
+        console.write_json({"page": str(page), "files": sorted(str(file) for file in page.parent.iterdir())})
+    else:
+        console.out.print(f"leaderboard: {page}", markup=False)
+
+
+def _refresh(tracker: "Tracker") -> None:
+    """The last act of a run; what it was to show is kept, whatever becomes of the page."""
+    from benchmarks.report import refresh
+    from datasets.base import UserError
+
+    try:
+        page = refresh(tracker, console.progress)
+    except UserError as error:
+        console.warn(error)
+        return
+    if page:
+        console.note(f"leaderboard: {page}")
 
 
 @app.command("list")
@@ -511,6 +546,7 @@ def import_(
     found = judged(asked, table, folds, listed, corpus, console.progress)
     show_arena(found.arena)
     outcome = found.keep(tracker, fresh)
+    _refresh(tracker)
     if not outcome.trained:
         console.note(f"{asked.name}: {predictions} was imported before; nothing is changed")
     if json:

@@ -17,12 +17,14 @@ from benchmarks.plan import Arena, Cell, Entrant, Row
 from benchmarks.plugins import build, canonical
 from benchmarks.prepare import PreparationError, Store, Stored, fill, reason
 from benchmarks.record import audited, cell_tags, line, membership, model_facts, row_record
-from benchmarks.track import ENVIRONMENT, METRICS, CellRun, Done, Tracker
+from benchmarks.summaries import Part, kept
+from benchmarks.track import ENVIRONMENT, METRICS, CellRun, Done, Kept, Tracker
 from benchmarks.transfer import taught
 from datasets.base import Clip, Dataset, DatasetError, Media, UserError
 from methods.base import Examples, Method, MethodError, RunContext
 from protocols.base import Fold, Judged, Protocol, ProtocolError
 from protocols.scores import Scores
+from reports.summary import VERSION
 
 EMPTY = "clips_where_nothing_was_found"
 FOUND = "found"  # an input, one for each frame: whether a face was found there
@@ -38,6 +40,8 @@ class Result:
     error: str = ""
     run_id: str = ""
     empty: int = 0  # test clips in which preparation found nothing for an input
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    curves: Sequence[tuple[str, float, int]] | None = None  # None: they are in the store
 
 
 @dataclass(frozen=True)
@@ -165,10 +169,25 @@ class Engine:
             results = list(self._cells(job, todo, before, title))
         trained = sum(result.scores is not None and result.cell in todo for result in results)
         outcome = Outcome(row, arena, results, trained, run_id, stale)
-        self.tracker.close_row(
-            run_id, outcome.measured(), [line(r.cell, r.scores, r.error, r.run_id) for r in results], outcome.complete
-        )
+        lines = [line(r.cell, r.scores, r.error, r.run_id) for r in results]
+        kept = self._kept(outcome) if todo or not self.tracker.summarised(run_id, VERSION) else None
+        self.tracker.close_row(run_id, outcome.measured(), lines, outcome.complete, kept)
         return outcome
+
+    def _kept(self, outcome: Outcome) -> Kept | None:
+        """All that was answered, in whole and in short; None where nothing was."""
+        parts = [
+            Part(
+                result.cell.fold.name,
+                result.cell.seed,
+                result.scores,
+                result.metrics,
+                self.tracker.curves(result.run_id, result.metrics) if result.curves is None else result.curves,
+            )
+            for result in outcome.finished
+            if result.scores
+        ]
+        return kept(parts) if parts else None
 
     def _cells(self, job: Job, todo: Sequence[Cell], before: Mapping[str, Done], title: str) -> Iterator[Result]:
         """Each run, or read where it is finished."""
@@ -217,7 +236,9 @@ class Engine:
             return None, str(error).strip()
 
     def _read(self, cell: Cell, done: Done) -> Result:
-        return Result(cell, self.tracker.scores(done.run_id), "", done.run_id, int(done.metrics.get(EMPTY, 0)))
+        return Result(
+            cell, self.tracker.scores(done.run_id), "", done.run_id, int(done.metrics.get(EMPTY, 0)), done.metrics
+        )
 
     def _cell(self, job: Job, cell: Cell, told: Callable[[str], None]) -> Result:
         title, tags = f"{job.row.title}, {cell.title}", cell_tags(job.row, job.arena, cell, self.device)
@@ -267,7 +288,7 @@ class Engine:
             figures |= parameters(method)
             facts = membership(job.row, job.arena, cell) | model_facts(job.row)
             run.finish(scores, figures, model, facts, marks(job.row, job.arena))
-        return Result(cell, scores, "", run.run_id, empty)
+        return Result(cell, scores, "", run.run_id, empty, figures, run.told)
 
 
 def marks(row: Entrant, arena: Arena) -> str:

@@ -16,6 +16,8 @@ from benchmarks.plugins import PluginError, build, canonical, names
 from benchmarks.predictions import ByFold, PredictionsError, matched, named, understood
 from benchmarks.record import audited, cell_tags, line, membership, row_record
 from benchmarks.settings import Wish
+from benchmarks.summaries import Part
+from benchmarks.summaries import kept as summarised
 from benchmarks.tables import Table
 from benchmarks.track import Tracker
 from datasets.base import TASKS, Clip, Dataset, DatasetError
@@ -52,6 +54,7 @@ class Imported:
     initials: Mapping[str, Initial] = field(default_factory=dict)
     version: int = 1  # of this file: raised when the same predictions may get other scores
     weights: str | None = ELSEWHERE
+    substituted: tuple[str, ...] = ()
 
     @property
     def source(self) -> str:
@@ -134,7 +137,8 @@ class Import:
                     tracker.supersede(before[cell.key].run_id)
         outcome = Outcome(row, where, results, len(todo), run_id)
         lines = [line(result.cell, result.scores, "", result.run_id) for result in results]
-        tracker.close_row(run_id, outcome.measured(), lines, outcome.complete)
+        parts = [Part(cell.fold.name, cell.seed, row.scores[cell.key], {}, []) for cell in row.cells]
+        tracker.close_row(run_id, outcome.measured(), lines, outcome.complete, summarised(parts))
         return outcome
 
     def _keep(self, tracker: Tracker, experiment: str, parent: str, cell: Cell) -> str:

@@ -86,7 +86,7 @@ def measured(number: Number, scores: Scores) -> float | None:
     if number.metric in METRICS:
         return float(getattr(scores, number.metric))
     if number.metric == "confusion":
-        true, answered = _class(number, number.row), _class(number, number.column)
+        true, answered = classes(number)
         answers = [said for label, said in zip(scores.truth, scores.predicted, strict=True) if label == true]
         return answers.count(answered) / len(answers) if answers else None
     if number.metric in OF_A_CLASS:
@@ -95,6 +95,11 @@ def measured(number: Number, scores: Scores) -> float | None:
         return float(getattr(found[0], number.metric)) if found else None
     known = ", ".join((*METRICS, *OF_A_CLASS, "confusion"))
     raise PublishedError(f"{number.method}, {number.where}: no metric is called {number.metric!r}; choose from {known}")
+
+
+def classes(number: Number) -> tuple[str, str]:
+    """Of a cell of a confusion matrix: the true class and the answer."""
+    return _class(number, number.row), _class(number, number.column)
 
 
 def _class(number: Number, *named: str) -> str:

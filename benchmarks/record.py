@@ -28,6 +28,8 @@ def row_record(row: Entrant, arena: Arena, device: str) -> tuple[dict[str, Any],
     return params, {
         **_shared(row, arena),
         "bench.independence": row.independence(arena.independence),
+        "bench.cells": len(row.cells),
+        "bench.dataset": arena.dataset.name,
         **made_with(row, device),
     }
 
@@ -41,6 +43,7 @@ def _shared(row: Entrant, arena: Arena) -> dict[str, Any]:
         "bench.variant": row.wish.variant,
         "bench.preset": row.wish.preset,
         "bench.stamps": ", ".join(row.stamps),
+        "bench.substituted": ", ".join(row.substituted),
         "bench.protocol": arena.protocol,
         "bench.task": arena.task,
         "bench.standin": arena.dataset.standin,

@@ -16,6 +16,8 @@ from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import numpy as np
 
@@ -30,6 +32,9 @@ EVERY = 15  # seconds between two looks at a curve
 MODEL = "model/artifacts/model"  # where what a Cell's method saved lies in its run; about it is what MLflow needs
 ENVIRONMENT = "environment.json"
 BATCH = 1000  # metrics that one request may carry
+POINTS = "curve_points"  # the metric that tells whether a Cell has curves
+CURVES, ANSWERS, SUMMARY = "curves.csv", "answers.csv", "summary.json"  # of a Cell; of a row; of a row, for the report
+SUMMARISED = "bench.summary"  # the tag of a row that has a summary: its version
 
 
 class TrackingError(UserError):
@@ -42,12 +47,14 @@ class CellRun:
 
     tracker: "Tracker"
     run_id: str
-    curves: list[tuple[str, float, int]] = field(default_factory=list)
+    curves: list[tuple[str, float, int]] = field(default_factory=list)  # what has not been sent
+    told: list[tuple[str, float, int]] = field(default_factory=list)  # all of them
     sent: float = field(default_factory=time.monotonic)
 
     def log(self, name: str, value: float, step: int) -> None:
         """A point of a curve; sent every few seconds, so that it can be watched."""
         self.curves.append((name, value, step))
+        self.told.append((name, value, step))
         if time.monotonic() - self.sent > EVERY:
             self.flush()
 
@@ -65,10 +72,13 @@ class CellRun:
         marks: str = "",
     ) -> None:
         """Everything about a finished Cell; `figures` are further metrics, `marks` what its picture must say."""
-        measured = {name: getattr(scores, name) for name in METRICS} | dict(figures)
+        measured = {name: getattr(scores, name) for name in METRICS} | dict(figures) | {POINTS: len(self.told)}
         self.curves += [(name, value, 0) for name, value in measured.items()]
         with TemporaryDirectory() as folder:
             write_scores(scores, Path(folder), marks)
+            if self.told:
+                points = [{"name": name, "step": step, "value": repr(value)} for name, value, step in self.told]
+                (Path(folder) / CURVES).write_text(_table(points), encoding="utf-8")
             self.tracker.client.log_artifacts(self.run_id, folder)
         if model is None:
             self.finish_model(None, facts)
@@ -88,6 +98,14 @@ class CellRun:
         if model:
             self.tracker.client.log_artifacts(self.run_id, str(model), "model")
         self.tracker.client.set_terminated(self.run_id, "FINISHED")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """All answers of a row, and the row in short."""
+
+    answers: Sequence[Mapping[str, Any]]
+    summary: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -134,6 +152,12 @@ class Tracker:
             why = str(error).strip().splitlines()[0].replace(self.uri, self.shown)
             remedy = "give an address like sqlite:///mlflow.db or http://host:5000 with --tracking-uri"
             raise TrackingError(f"no results can be kept at {self.shown} ({why[:200]}); {remedy}") from None
+
+    @property
+    def absent(self) -> bool:
+        """Whether the store is a file that is not there: nothing was ever kept in it."""
+        file = re.fullmatch(r"sqlite:///(.+)", self.uri)
+        return bool(file and not Path(file[1]).exists())
 
     @property
     def shown(self) -> str:
@@ -184,11 +208,20 @@ class Tracker:
         return next((str(run.info.run_id) for run in self._search(experiment, query)), "")
 
     def close_row(
-        self, run_id: str, metrics: Mapping[str, float], cells: Sequence[Mapping[str, Any]], whole: bool
+        self,
+        run_id: str,
+        metrics: Mapping[str, float],
+        cells: Sequence[Mapping[str, Any]],
+        whole: bool,
+        kept: "Kept | None" = None,
     ) -> None:
-        """Scores of all its Cells, and the table of them."""
+        """Scores of all its Cells, the table of them, and their answers in whole and in short."""
         self.metrics(run_id, [(name, value, 0) for name, value in metrics.items()])
         self.client.log_text(run_id, _table(cells), "cells.csv")
+        if kept:
+            self.client.log_text(run_id, _table(kept.answers), ANSWERS)
+            self.client.log_text(run_id, json.dumps(kept.summary, separators=(",", ":")), SUMMARY)
+            self._tag(run_id, {SUMMARISED: kept.summary["version"]})
         self.client.set_terminated(run_id, "FINISHED" if whole else "FAILED")
 
     @contextmanager
@@ -255,6 +288,40 @@ class Tracker:
                     f"run {run_id} at {self.shown} is finished, but its answers are gone ({error}); run it --fresh"
                 ) from None
 
+    def curves(self, run_id: str, metrics: Mapping[str, float]) -> list[tuple[str, float, int]]:
+        """A finished Cell's curves, read back; none where it has none."""
+        if not metrics.get(POINTS):
+            return []
+        rows = csv.DictReader(io.StringIO(self.text(run_id, CURVES)))
+        return [(row["name"], float(row["value"]), int(row["step"])) for row in rows]
+
+    def text(self, run_id: str, name: str, at: str = "") -> str:
+        """A document of a run; `at` is where its documents are, if that is known: it spares two requests."""
+        from mlflow.artifacts import download_artifacts
+        from mlflow.exceptions import MlflowException
+
+        with TemporaryDirectory() as folder:
+            try:
+                if at.startswith(("/", "file:")):
+                    return (Path(url2pathname(urlsplit(at).path)) / name).read_text(encoding="utf-8")
+                file = download_artifacts(run_id=run_id, artifact_path=name, dst_path=folder, tracking_uri=self.uri)
+                return Path(file).read_text(encoding="utf-8")
+            except (MlflowException, OSError) as error:
+                raise TrackingError(
+                    f"run {run_id} at {self.shown} has lost its {name} ({error}); run it --fresh"
+                ) from None
+
+    def summarised(self, run_id: str, version: int) -> bool:
+        """Whether a row has its summary, as it is written today."""
+        return bool(self.client.get_run(run_id).data.tags.get(SUMMARISED) == str(version))
+
+    def all(self, query: str) -> Iterator[Any]:
+        """Runs of all experiments that fit, with the experiment's name: few requests, whatever their number."""
+        with self._reached():
+            names = {one.experiment_id: one.name for one in self.client.search_experiments()}
+            for run in self._search(list(names), query) if names else ():
+                yield names[run.info.experiment_id], run
+
     def model(self, run_id: str, folder: Path, where: str = "model") -> Path:
         """A finished run's model, in a folder below that one."""
         from mlflow.exceptions import MlflowException
@@ -319,10 +386,11 @@ class Tracker:
         for run in self._search(experiment, f"tags.`bench.key` = '{key}' and attributes.status = 'RUNNING'"):
             self.client.set_terminated(run.info.run_id, "KILLED")
 
-    def _search(self, experiment: str, query: str) -> Iterator[Any]:
+    def _search(self, experiment: str | list[str], query: str) -> Iterator[Any]:
         token = None
+        experiments = [experiment] if isinstance(experiment, str) else experiment
         while True:
-            page = self.client.search_runs([experiment], query, page_token=token)
+            page = self.client.search_runs(experiments, query, page_token=token)
             yield from page
             token = page.token
             if not token:

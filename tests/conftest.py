@@ -85,6 +85,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("BENCH_DATA", raising=False)
     monkeypatch.setenv("COLUMNS", "400")
+    monkeypatch.setenv("BENCH_LEADERBOARD", "none")  # a page after each run would take longer than the runs
 
     def call(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["benchmarks", *map(str, arguments)])

@@ -1,0 +1,69 @@
+"""The leaderboard: a page, tables for spreadsheets and papers, and figures, in one folder."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from reports.comparisons import Across, Inflation, Pair, across, inflations, pairs
+from reports.formats import bibtex, comma_separated, latex, markdown
+from reports.ranking import Line, Table, tables
+from reports.results import Facts, Result
+
+PAGE = "index.html"
+Advance = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Board:
+    """All that is shown."""
+
+    facts: Facts
+    tables: Sequence[Table]
+    pairs: Sequence[Pair]
+    across: Sequence[Across]
+    inflations: Sequence[Inflation]
+    left_out: int  # pairs under two protocols that were not compared
+
+    @property
+    def lines(self) -> list[Line]:
+        return [line for table in self.tables for line in table.lines]
+
+
+def board(results: Sequence[Result], facts: Facts) -> Board:
+    """Ranks and comparisons."""
+    made = tables(results)
+    compared = pairs(made)
+    inflated, left_out = inflations(results)
+    return Board(facts, made, compared, across(made, compared, facts), inflated, left_out)
+
+
+def write(results: Sequence[Result], facts: Facts, out: Path, advance: Advance) -> Path:
+    """Everything into a folder; the page."""
+    from reports.charts import draw
+    from reports.page import page
+
+    steps = 4
+    advance(0, steps, "comparing")
+    made = board(results, facts)
+    advance(1, steps, "tables")
+    texts = {
+        "leaderboard.csv": comma_separated(made.tables, facts),
+        "leaderboard.md": markdown(made.tables, facts),
+        "leaderboard.tex": latex(made.tables, facts),
+        "references.bib": bibtex(facts),
+    }
+    for name, text in texts.items():
+        _replace(out / name, text)
+    advance(2, steps, "figures")
+    figures = draw(made, out / "figures")
+    advance(3, steps, "page")
+    _replace(out / PAGE, page(made, figures))
+    advance(steps, steps, "")
+    return out / PAGE
+
+
+def _replace(file: Path, text: str) -> None:
+    """A reader never sees half a file."""
+    half = file.with_suffix(".part")
+    half.write_text(text, encoding="utf-8")
+    half.replace(file)

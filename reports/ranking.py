@@ -1,0 +1,118 @@
+"""Which rows are ranked, and why the others are not. Rows are ranked within an arena and nowhere else."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from reports.results import FIRST, Arena, Result
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a row is not ranked; `kind` chooses the badge, `text` is what it says."""
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """A row with its place, or why it has none."""
+
+    result: Result
+    reasons: tuple[Reason, ...]
+    rank: int | None = None
+
+    @property
+    def marks(self) -> tuple[Reason, ...]:
+        """The reasons, and what must be seen though it keeps nothing from being ranked."""
+        told = self.result.asked.substituted
+        return (*self.reasons, *([Reason("note", told)] if told else []))
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """All rows of an arena: the ranked in their order, then the others."""
+
+    arena: Arena
+    ranked: tuple[Line, ...]
+    others: tuple[Line, ...]
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        return (*self.ranked, *self.others)
+
+
+def reasons(result: Result) -> list[Reason]:
+    """All that keeps a row from being ranked, but for others that stand for it."""
+    asked, material, found = result.asked, result.material, list[Reason]()
+    if result.arena.standin:
+        found.append(Reason("standin", "STAND-IN: rendered, not recorded"))
+    if result.independence != "verified":
+        found.append(Reason(result.independence, f"independence of subjects {result.independence}"))
+    if result.fault:
+        found.append(Reason("incomplete", result.fault))
+    elif not result.complete:
+        found.append(Reason("incomplete", f"incomplete: {result.done} of {result.planned or 'unknown'} folds"))
+    if material.partial:
+        found.append(Reason("partial", f"partial corpus: {material.clips} of {material.whole} clips"))
+    if asked.preset != "paper":
+        found.append(Reason(asked.preset, _PRESETS.get(asked.preset, f"preset {asked.preset or 'unknown'}")))
+    changed = [part for part in _stamps(asked.stamps, asked.substituted) if part]
+    for stamp in changed:
+        scratch = stamp == "weights none"
+        found.append(Reason("scratch" if scratch else "changed", "from scratch: weights none" if scratch else stamp))
+    return found
+
+
+_PRESETS = {
+    "quick": "quick: small networks, trained from scratch",
+    "imported": "imported: answers that were made elsewhere",
+}
+
+
+def _stamps(told: str, substituted: str) -> list[str]:
+    """Stamps less the substitutes, "weights none" apart from the rest."""
+    rest = told.removesuffix(substituted).removesuffix(", ") if substituted else told
+    if "weights none" not in rest.split(", "):
+        return [rest]
+    return ["weights none", ", ".join(part for part in rest.split(", ") if part != "weights none")]
+
+
+def tables(results: Sequence[Result]) -> list[Table]:
+    """A table for each arena, real corpora first."""
+    arenas: dict[Arena, list[Result]] = {}
+    for result in results:
+        arenas.setdefault(result.arena, []).append(result)
+    order = sorted(arenas, key=lambda arena: (arena.standin, arena.corpus, arena.task, arena.protocol))
+    return [_table(arena, arenas[arena]) for arena in order]
+
+
+def _table(arena: Arena, results: Sequence[Result]) -> Table:
+    fit = {result.run_id: tuple(reasons(result)) for result in results}
+    standing = _standing([result for result in results if not fit[result.run_id]])
+    best = sorted(standing.values(), key=lambda result: (-_score(result), result.title))
+    ranked = [Line(result, (), 1 + sum(_score(other) > _score(result) for other in best)) for result in best]
+    kept = {result.run_id for result in best}
+    others = [
+        Line(result, fit[result.run_id] or (Reason("superseded", "a fuller or newer row stands for it"),))
+        for result in sorted(results, key=lambda result: (result.title, -_score(result), result.begun))
+        if result.run_id not in kept
+    ]
+    return Table(arena, tuple(ranked), tuple(others))
+
+
+def _standing(results: Sequence[Result]) -> Mapping[tuple[str, str, str], Result]:
+    """Of rows of the same system the one with the most Cells, then the newest: none counts twice."""
+    found: dict[tuple[str, str, str], Result] = {}
+    for result in sorted(results, key=lambda result: (result.planned, result.begun)):
+        found[system(result)] = result
+    return found
+
+
+def system(result: Result) -> tuple[str, str, str]:
+    """What is compared: a method in a variant, on some tracks; its defaults are one, whatever they are called."""
+    return result.asked.method, "" if result.default else result.asked.variant, result.asked.modality
+
+
+def _score(result: Result) -> float:
+    return result.scores[FIRST].estimate if result.scores else -1.0

@@ -1,0 +1,141 @@
+"""The tables that a leaderboard is made of; whoever reads the store of results fills them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import get_args
+
+import pandas as pd
+
+from reports.statistics import Interval, Metric, interval
+from reports.summary import Summary
+
+METRICS: tuple[Metric, ...] = get_args(Metric)
+FIRST: Metric = "uar"  # rows are ranked by it: classes weigh alike, however many clips they have
+
+
+@dataclass(frozen=True)
+class Published:
+    """A paper's own number for the same variant, corpus, task and modality."""
+
+    value: float
+    where: str
+    protocol: str  # the paper's
+    matches: str  # yes, no, or that the paper does not say
+    confusion: Mapping[tuple[str, str], float] = field(default_factory=dict)  # shares of true classes
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a row was asked to be: the same in two rows, and they are about the same thing."""
+
+    method: str
+    variant: str
+    modality: str
+    preset: str
+    stamps: str  # what was changed, in words
+    substituted: str  # what took the place of tracks that the corpus lacks
+
+
+@dataclass(frozen=True)
+class Arena:
+    """Where rows may be compared."""
+
+    corpus: str
+    task: str
+    protocol: str
+    standin: bool
+
+
+@dataclass(frozen=True)
+class Material:
+    """What there was of the corpus."""
+
+    digest: str
+    clips: int
+    whole: str  # clips that the whole corpus has
+    partial: bool
+    excluded: int
+    chance: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A row of results."""
+
+    run_id: str
+    link: str
+    asked: Asked
+    arena: Arena
+    material: Material
+    independence: str
+    planned: int  # Cells
+    begun: int  # milliseconds, to tell the newer of two
+    version: str
+    summary: Summary | None = None
+    published: Published | None = None
+    answers: Callable[[], pd.DataFrame] | None = None  # read only where two rows are compared clip by clip
+    default: bool = False  # whether the variant is the method's defaults
+    fault: str = ""  # why there is no summary, though something was answered
+
+    @property
+    def done(self) -> int:
+        return self.summary.cells if self.summary else 0
+
+    @property
+    def complete(self) -> bool:
+        return 0 < self.planned <= self.done
+
+    @property
+    def title(self) -> str:
+        return " ".join(filter(None, (self.asked.method, self.asked.variant, self.asked.modality)))
+
+    @cached_property
+    def scores(self) -> Mapping[str, Interval]:
+        """Each metric with its interval; none where nothing was answered."""
+        if self.summary is None or not self.summary.counts.sum():
+            return {}
+        return {metric: interval(self.summary.counts, metric, self.summary.unit) for metric in METRICS}
+
+    @property
+    def difference(self) -> float | None:
+        """Accuracy less the published one; a stand-in's would say nothing."""
+        if self.published is None or self.arena.standin or not self.scores or not self.complete:
+            return None
+        return self.scores["accuracy"].estimate - self.published.value
+
+
+@dataclass(frozen=True)
+class MethodFacts:
+    """What a method's paper is, and how far ours departs from it."""
+
+    name: str
+    title: str
+    authors: str
+    year: int
+    doi: str
+    left_unsaid: Mapping[str, str] = field(default_factory=dict)
+    departures: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CorpusFacts:
+    """What a corpus is called, how to cite it, and the protocol that is its own."""
+
+    name: str
+    title: str
+    citation: str
+    protocol: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that is not in the store."""
+
+    store: str  # its address, without a password
+    made: str  # when, and by which version
+    methods: Sequence[MethodFacts] = ()
+    corpora: Sequence[CorpusFacts] = ()
+
+    def title(self, corpus: str) -> str:
+        return next((one.title for one in self.corpora if one.name == corpus), corpus)

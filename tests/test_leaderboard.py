@@ -1,0 +1,391 @@
+"""The leaderboard's tables: who is ranked, who never is, what is compared, and files that hold nasty names."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.calibration import calibration_curve
+
+from benchmarks.report import ELSEWHERE, collect
+from benchmarks.track import Tracker
+from protocols.scores import Scores
+from reports import charts
+from reports import summary as summaries
+from reports.comparisons import across, inflations, pairs
+from reports.formats import bibtex, comma_separated, latex, markdown
+from reports.leaderboard import board
+from reports.ranking import tables
+from reports.results import METRICS, Arena, Asked, CorpusFacts, Facts, Material, MethodFacts, Published, Result
+from reports.statistics import measure
+from reports.summary import Summary, answers, read, summarise
+from tests.conftest import Run
+from tests.manyrows import LABELS, OWN, Made, several, write
+from tests.tinybench import Bench, make_bench  # noqa: F401  a fixture
+
+NASTY = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "a & b_c #1 50% $x$ {y} \\z ~^ | `q`",
+    "=1+1",
+    "-",
+)
+PLACE = Arena("rml", "emotion", "leave-one-subject-out", False)
+
+
+def a_summary(right: float = 0.6, seed: int = 0, cells: int = 4) -> Summary:
+    random = np.random.default_rng(seed)
+    counts = np.array([np.diag(random.binomial(10, right, 3)) for _ in range(6)], dtype=float)
+    for matrix in counts:
+        for true in range(3):
+            matrix[true, (true + 1) % 3] = 10 - matrix[true, true]
+    return Summary(("a", "b", "c"), "subject", tuple(f"s{i}" for i in range(6)), counts, 180, cells)
+
+
+def a_result(number: int, right: float = 0.6, **changes: object) -> Result:
+    made = Result(
+        run_id=f"{number:032x}",
+        link="",
+        asked=Asked(f"method-{number}", "", "av", "paper", "", ""),
+        arena=PLACE,
+        material=Material("digest", 180, "180", False, 0, 1 / 3),
+        independence="verified",
+        planned=4,
+        begun=number,
+        version="1",
+        summary=a_summary(right, number),
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def facts(*methods: MethodFacts, corpora: Sequence[CorpusFacts] = ()) -> Facts:
+    return Facts("sqlite:///x.db", "today", methods, corpora)
+
+
+GOOD = a_result(0)
+SPOILT: dict[str, dict[str, Any]] = {
+    "STAND-IN": {"arena": replace(PLACE, standin=True)},
+    "independence of subjects violated": {"independence": "violated"},
+    "independence of subjects unknown": {"independence": "unknown"},
+    "incomplete": {"planned": 5},
+    "partial corpus": {"material": replace(GOOD.material, partial=True)},
+    "quick": {"asked": replace(GOOD.asked, preset="quick")},
+    "imported": {"asked": replace(GOOD.asked, preset="imported")},
+    "from scratch": {"asked": replace(GOOD.asked, stamps="weights none")},
+    "rate=2": {"asked": replace(GOOD.asked, stamps="rate=2")},
+    "preset unknown": {"asked": replace(GOOD.asked, preset="")},
+    "cannot be read": {"summary": None, "fault": "cannot be read: gone"},
+}
+
+
+@pytest.mark.parametrize("why", SPOILT)
+def test_what_must_not_be_ranked_says_why_and_takes_no_part(why: str) -> None:
+    """However good it is: neither a rank, nor a comparison, nor a mean."""
+    spoilt = replace(GOOD, **SPOILT[why], run_id="f" * 32)
+    honest = [a_result(1, 0.5), a_result(2, 0.4)]
+    made = tables([spoilt, *honest])
+    (line,) = (line for table in made for line in table.others)
+    assert line.result is spoilt and line.rank is None
+    assert why in "; ".join(reason.text for reason in line.reasons)
+    assert [line.rank for line in made[0].ranked] == [1, 2]
+    assert not any(spoilt in (pair.a, pair.b) for pair in pairs(made))
+    elsewhere = [replace(one, arena=replace(one.arena, corpus="ravdess")) for one in (spoilt, *honest)]
+    (mean,) = across(tables([spoilt, *honest, *elsewhere]), [], facts())
+    assert "method-0 av" not in mean.scores.columns and mean.scores.shape == (2, 2)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.floats(0.1, 0.9), st.sampled_from([None, *SPOILT])), min_size=1, max_size=12))
+def test_every_row_is_shown_once_and_ranks_follow_the_score(rows: list[tuple[float, str | None]]) -> None:
+    results = [
+        replace(a_result(i, right), **(SPOILT[why] if why else {}), run_id=f"{i:032x}")
+        for i, (right, why) in enumerate(rows)
+    ]
+    made = tables(results)
+    assert sorted(line.result.run_id for table in made for line in table.lines) == sorted(r.run_id for r in results)
+    for table in made:
+        scores = [line.result.scores["uar"].estimate for line in table.ranked]
+        assert [line.rank for line in table.ranked] == [1 + sum(other > score for other in scores) for score in scores]
+        assert all(bool(line.reasons) != bool(line.rank) for line in table.lines)
+
+
+def test_substituted_tracks_are_marked_but_ranked() -> None:
+    asked = replace(GOOD.asked, stamps="tracked landmarks for mocap", substituted="tracked landmarks for mocap")
+    (line,) = tables([replace(GOOD, asked=asked)])[0].ranked
+    assert [mark.text for mark in line.marks] == ["tracked landmarks for mocap"]
+    both = replace(asked, stamps="rate=2, weights none, tracked landmarks for mocap")
+    (line,) = tables([replace(GOOD, asked=both)])[0].others
+    assert [reason.text for reason in line.reasons] == ["from scratch: weights none", "rate=2"]
+
+
+def test_of_rows_of_one_system_the_fullest_then_the_newest_counts() -> None:
+    """Not the best: whoever runs often must not win by luck."""
+    older, newer = a_result(0, 0.9), replace(a_result(1, 0.5), asked=GOOD.asked)
+    fuller = replace(a_result(2, 0.4), asked=GOOD.asked, planned=8, summary=a_summary(0.4, cells=8), begun=-1)
+    assert tables([older, newer])[0].ranked[0].result is newer
+    (ranked,) = tables([older, newer, fuller])[0].ranked
+    assert ranked.result is fuller
+    named = replace(a_result(3, 0.4), asked=replace(GOOD.asked, variant="its-defaults"), default=True)
+    assert len(tables([replace(older, default=True), named])[0].ranked) == 1
+
+
+def test_a_mean_is_over_the_same_corpora_or_there_is_none() -> None:
+    def on(corpus: str, *methods: int) -> list[Result]:
+        arena = replace(PLACE, corpus=corpus)
+        return [replace(a_result(n, 0.2 + n / 10), arena=arena) for n in methods]
+
+    assert across(tables([*on("a", 1, 2), *on("b", 3, 4)]), [], facts()) == []
+    made = across(tables([*on("a", 1, 2, 3), *on("b", 1, 2), *on("c", 1, 2, 3)]), [], facts())
+    found = {(tuple(one.scores.index), tuple(sorted(one.scores.columns))) for one in made}
+    assert found == {
+        (("a", "b", "c"), ("method-1 av", "method-2 av")),
+        (("a", "c"), ("method-1 av", "method-2 av", "method-3 av")),
+    }
+    assert all(one.ranks.descriptive and one.ranks.reason for one in made)  # two or three corpora prove nothing
+    assert not any(one.scores.isna().any(axis=None) for one in made)
+
+
+def lines(folder: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO((folder / "leaderboard.csv").read_text(encoding="utf-8"))))
+
+
+def answered(made: Made) -> Result:
+    table = made.answers().rename(columns={"answer": "predicted"})
+    asked = Asked(made.method, "", "av", "paper", "", "")
+    short = read(made.told())
+    return replace(GOOD, asked=asked, summary=short, answers=lambda: table, planned=short.cells)
+
+
+def test_leakage_is_measured_on_the_clips_of_both_splits() -> None:
+    leaking, honest = Made(protocol="random-holdout", skill=0.8), Made(skill=0.5)
+    other = replace(answered(leaking), arena=replace(PLACE, protocol="random-holdout"), independence="violated")
+    (found,), left_out = inflations([other, answered(honest)])
+    both = pd.merge(leaking.answers(), honest.answers(), on="clip", suffixes=("_leak", "_honest"))
+    assert found.clips == len(both) == 72 and left_out == 0
+
+    def recall(side: str) -> float:
+        right = both[f"answer_{side}"] == both["truth_leak"]
+        return float(right.groupby(both["truth_leak"]).mean().mean())
+
+    assert found.with_leak == pytest.approx(recall("leak")) and found.without == pytest.approx(recall("honest"))
+    assert found.found.difference == pytest.approx(recall("leak") - recall("honest"))
+    assert found.found.low is not None and found.found.low < found.found.difference
+    changed = replace(other, asked=replace(other.asked, preset="quick"))
+    assert inflations([changed, answered(honest)]) == ([], 0)  # not the same method
+
+
+@pytest.mark.parametrize("people", [True, False])
+def test_a_summary_comes_back_and_tells_what_the_answers_tell(people: bool) -> None:
+    """Through JSON: the scores are those of protocols/scores.py, the bins scikit-learn's."""
+    told = Made(skill=0.6).answers()
+    table = told.assign(subject=told["subject"] if people else "")
+    kept = answers(table.to_csv(index=False))
+    curve = [[("loss", 1 / (1 + step + cell), step) for step in range(200)] for cell in range(2)]
+    cells = [{"parameters": 5.0, "fit_seconds": 1.0, "predict_seconds": 3.0, "test_clips": 6.0}, {"fit_seconds": 2.0}]
+    first = summarise(kept, LABELS, cells, curve)
+    again = read(json.loads(json.dumps(first.told())))
+    assert (again.unit, len(again.names)) == (("subject", 12) if people else ("clip", 0))
+    scores = Scores(
+        LABELS, tuple(kept["clip"]), tuple([None] * len(kept)), tuple(kept["truth"]),
+        kept[[f"p_{label}" for label in LABELS]].to_numpy(),
+    )  # fmt: skip
+    for metric in METRICS:
+        assert measure(again.counts.sum(0), metric) == pytest.approx(getattr(scores, metric))
+    right = np.array(scores.truth) == np.array(scores.predicted)
+    accuracy, confidence = calibration_curve(right, scores.probabilities.max(1), n_bins=summaries.BINS)
+    assert [one.accuracy for one in again.calibration] == pytest.approx(accuracy)
+    assert [one.confidence for one in again.calibration] == pytest.approx(confidence)
+    assert again.costs == {"fit_seconds": 3.0}  # what only one Cell measured is told of neither
+    steps = again.curves["loss"]
+    assert (len(steps), steps[0].step, steps[-1].step) == (summaries.POINTS, 0, 199)
+    assert steps[0].mean == pytest.approx(0.75) and (steps[0].low, steps[0].high) == (0.5, 1.0)
+
+
+def nasty() -> tuple[list[Result], Facts]:
+    results = [
+        replace(
+            a_result(number, 0.5 + number / 20),
+            asked=Asked(name, name, name, "paper", "", name),
+            arena=Arena(name, name, name, False),
+            link="javascript:alert(1)",
+            published=Published(0.5, name, name, "no", {("a", "b"): 0.5}),
+        )
+        for number, name in enumerate(NASTY)
+    ]
+    told = [MethodFacts(name, name, f"{name}, Doe", 2020, name, {name: name}, {name: name}) for name in NASTY]
+    return results, facts(
+        *told, corpora=[CorpusFacts(name, name, f"{name} & Doe, 2001, doi:10.1/{name}", "") for name in NASTY]
+    )
+
+
+def test_csv_holds_all_rows_and_no_formula() -> None:
+    results, told = nasty()
+    found = list(csv.DictReader(io.StringIO(comma_separated(board(results, told).tables, told))))
+    assert sorted(row["method"].removeprefix("'") for row in found) == sorted(NASTY)
+    assert not any(value[:1] in ("=", "+", "@") for row in found for value in row.values())
+    by_run = {row["run"]: row for row in found}
+    for result in results:
+        row = by_run[result.run_id]
+        assert float(row["uar"]) == pytest.approx(result.scores["uar"].estimate)
+        assert float(row["difference"]) == pytest.approx(result.scores["accuracy"].estimate - 0.5)
+
+
+def test_latex_is_balanced_and_every_row_has_its_cells() -> None:
+    results, told = nasty()
+    text = latex(board(results, told).tables, told)
+    bare = re.sub(r"\\\\|\\[{}&%$#_]", "", text)
+    assert bare.count("{") == bare.count("}")
+    assert re.findall(r"\\begin\{(.+?)\}", text).count("tabular") == text.count(r"\end{tabular}") == len(NASTY)
+    body = [line for line in text.splitlines() if line.endswith(r"\\")]
+    assert len(body) == 2 * len(NASTY)
+    for line in body:
+        assert len(re.findall(r"(?<!\\)&", line)) == 10
+        assert not re.findall(r"(?<!\\)[#%_~^<>|]", line.replace("\\\\", ""))
+        assert re.findall(r"(?<!\\)\$[^$]*(?<!\\)\$", line) == ["$-$"] * line.count("$-$")
+
+
+def test_markdown_rows_have_their_cells_and_no_markup() -> None:
+    results, told = nasty()
+    text = markdown(board(results, told).tables, told)
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in rows} == {12}
+    assert not re.search(r"(?<!\\)[<>`]", text)
+
+
+def test_bibtex_is_balanced_with_a_key_each() -> None:
+    _, told = nasty()
+    text = bibtex(told)
+    assert len(re.findall(r"(?m)^@\w+\{[A-Za-z0-9:.-]+,$", text)) == 2 * len(NASTY)
+    bare = re.sub(r"\\[{}]", "", text)
+    assert bare.count("{") == bare.count("}")
+    plain = bibtex(
+        facts(MethodFacts("m", "T", "Doe, Roe & Poe", 2020, "10.1/x"), MethodFacts("n", "T", "Doe et al.", 2020, ""))
+    )
+    assert "author = {Doe and Roe and Poe}" in plain and "author = {Doe and others}" in plain
+    assert "doi = {10.1/x}" in plain and plain.count("doi") == 1
+
+
+def test_published_numbers_stand_beside_the_same_thing_only(tmp_path: Path) -> None:
+    """Against the papers' own tables: hybrid-dbn's DBN on RML is 80.36 %, its Table VI."""
+    rows = [Made("hybrid-dbn"), Made("hybrid-dbn", variant="dbn-2"), Made("hybrid-dbn", corpus="ravdess")]
+    rows += [Made("hybrid-dbn", protocol="random-holdout", planned=1), Made("unheard-of"), Made(preset="imported")]
+    rows = [replace(row, seed=number) for number, row in enumerate(rows)]
+    uri = write(rows, tmp_path)
+    found = {result.begun: result for result in collect(Tracker(uri), tmp_path / "out", silent)}
+    assert found[0].published and found[0].published.value == pytest.approx(0.8036)
+    assert (found[0].published.matches, found[0].default, found[1].default) == ("yes", True, True)
+    assert found[0].published == found[1].published
+    assert len(found[0].published.confusion) == 36
+    assert found[0].difference == pytest.approx(found[0].scores["accuracy"].estimate - 0.8036)
+    assert found[3].published and found[3].published.matches == "no"
+    assert [found[n].published for n in (2, 4, 5)] == [None] * 3
+
+
+class _Silent:
+    def __enter__(self) -> "_Silent":
+        return self
+
+    def __exit__(self, *facts: object) -> None:
+        return None
+
+    def __call__(self, done: int, total: int, now: str = "") -> None:
+        return None
+
+
+def silent(what: str) -> _Silent:
+    return _Silent()
+
+
+def test_a_store_of_everything_becomes_files(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ARENAS", "DETAILS", "ACROSS"):  # one of each figure is enough
+        monkeypatch.setattr(charts, name, 1)
+    uri = write(several(), tmp_path / "store", {39: 4})
+    code, out, err = run("report", "--tracking-uri", uri, "--out", tmp_path / "board", "--json")
+    assert code == 0, err
+    folder = tmp_path / "board"
+    assert json.loads(out)["page"] == str(folder / "index.html")
+    rows = lines(folder)
+    assert len(rows) == len(several())
+    ranked = [row for row in rows if row["rank"]]
+    assert {row["corpus"] for row in ranked} == set(OWN)
+    assert all(row["standin"] == "False" and row["independence"] == "verified" for row in ranked)
+    assert all(bool(row["rank"]) != bool(row["not_ranked_because"]) for row in rows)
+    figures = {file.suffix for file in (folder / "figures").iterdir()}
+    assert figures == {".png", ".svg", ".json"}
+    assert {file.stem for file in (folder / "figures").glob("*.png")} == {
+        f.stem for f in (folder / "figures").glob("*.svg")
+    }
+    drawn = {file: file.stat().st_mtime_ns for file in (folder / "figures").glob("*.png")}
+    assert run("report", "--tracking-uri", uri, "--out", folder)[0] == 0
+    assert {file: file.stat().st_mtime_ns for file in drawn} == drawn  # the same results are not drawn again
+
+
+def test_a_run_ends_with_the_leaderboard(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(ELSEWHERE)
+    code, _, err = bench.run("--seeds", "2")
+    assert code == 0 and "leaderboard: leaderboard/index.html" in err
+    page = (bench.folder / "leaderboard/index.html").read_text()
+    assert "partial corpus: 12 of 1440 clips" in page and "toy" in page
+    (row,) = lines(bench.folder / "leaderboard")
+    (kept,) = bench.kept("row")
+    assert float(row["accuracy"]) == pytest.approx(kept.data.metrics["accuracy"])
+    assert (row["folds_done"], row["folds_planned"]) == ("4", "4")
+    table = answers(bench.artifact(kept, "answers.csv").read_text())
+    assert len(table) == 24 and set(table["seed"]) == {0, 1}
+    assert "loss" in read(json.loads(bench.artifact(kept, "summary.json").read_text())).curves
+    monkeypatch.setenv(ELSEWHERE, "none")
+    assert "leaderboard:" not in bench.run()[2]
+
+
+def test_rows_that_were_cut_off_or_lost_their_files_are_shown(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOY_FAILS_AT", "2")
+    assert bench.run()[0] == 1
+    (row,) = bench.kept("row")
+    monkeypatch.delenv("TOY_FAILS_AT")
+    assert bench.call("report")[0] == 0
+    (told,) = lines(bench.folder / "leaderboard")
+    assert "incomplete: 1 of 2 folds" in told["not_ranked_because"] and float(told["accuracy"]) >= 0
+    bench.client.set_tag(row.info.run_id, "bench.summary", "0")  # as if it had never been closed
+    assert bench.call("report")[0] == 0
+    (again,) = lines(bench.folder / "leaderboard")
+    assert again == told
+    bench.client.set_tag(row.info.run_id, "bench.summary", "1")
+    for file in (bench.folder / "mlruns").rglob("summary.json"):
+        file.unlink()
+    code, _, err = bench.call("report")
+    assert code == 0 and "Traceback" not in err
+    (lost,) = lines(bench.folder / "leaderboard")
+    assert "cannot be read" in lost["not_ranked_because"] and lost["accuracy"] == ""
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_an_empty_store_is_one_line(there: bool, bench: Bench) -> None:
+    address = bench.uri if there else f"sqlite:///{bench.folder / 'none.db'}"
+    code, out, err = bench.call("report", "--tracking-uri", address)
+    assert (code, out) == (2, "") and "Traceback" not in err
+    (line,) = (line for line in err.splitlines() if line.startswith("error:"))
+    assert "no results are kept" in line and "python -m benchmarks run" in line
+    assert not (bench.folder / "none.db").exists()
+
+
+def test_other_kinds_of_runs_are_no_rows(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    tracker = Tracker(bench.uri)
+    tracker.keep_table("reproductions", "t", {"bench.kind": "reproduction", "bench.method": "toy"}, [{"a": 1}])
+    assert bench.call("report")[0] == 2
+    bare = tracker.experiment("elsewhere")
+    tracker.client.create_run(
+        bare, tags={"bench.kind": "row", "bench.preset": "imported", "bench.method": "somebody's"}
+    )
+    assert bench.call("report")[0] == 0
+    (row,) = lines(bench.folder / "leaderboard")
+    assert (row["method"], row["corpus"], row["rank"]) == ("somebody's", "elsewhere", "")
+    assert "imported" in row["not_ranked_because"] and "unknown" in row["not_ranked_because"]
