@@ -400,11 +400,15 @@ def report(
 
 def _refresh(tracker: "Tracker") -> None:
     """The last act of a run; what it was to show is kept, whatever becomes of the page."""
+    from benchmarks.registry import champions
     from benchmarks.report import refresh
     from datasets.base import UserError
 
     try:
         page = refresh(tracker, console.progress)
+        for champion in champions(tracker) if page else ():
+            if champion.moved:
+                console.note(f"{champion.method} is now the champion of {champion.name}")
     except UserError as error:
         console.warn(error)
         return

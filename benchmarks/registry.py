@@ -13,7 +13,7 @@ SHORT = 6  # letters of an id that must be given at least
 FINISHED = "FINISHED"
 WANTED = {
     "kind": "row", "preset": "paper", "independence": "verified", "standin": "False", "partial": "False",
-    "excluded": "0", "stamps": "",
+    "excluded": "0",
 }  # fmt: skip
 
 
@@ -63,7 +63,8 @@ def honest(tags: Mapping[str, str], status: str) -> bool:
     The protocol must be the corpus' own: scores of different protocols cannot be ranked.
     """
     told = {name: tags.get(f"bench.{name}", "") for name in WANTED}
-    return status == FINISHED and told == WANTED and tags["bench.protocol"] == _protocol(tags)
+    changed = tags.get("bench.stamps", "") != tags.get("bench.substituted", "")  # substitutes are ranked too
+    return status == FINISHED and told == WANTED and not changed and tags["bench.protocol"] == _protocol(tags)
 
 
 def _protocol(tags: Mapping[str, str]) -> str:
