@@ -1,0 +1,300 @@
+"""Commands that train and test."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from benchmarks import console
+from benchmarks.common import excluded_names, refresh_leaderboard
+from benchmarks.options import (
+    DataRoot,
+    DatasetName,
+    DatasetNames,
+    Deciding,
+    Device,
+    Exclude,
+    Fresh,
+    Json,
+    MethodNames,
+    Modality,
+    Preset,
+    PretrainOn,
+    Protocol,
+    Seeds,
+    Settings,
+    Task,
+    Tolerance,
+    TrackingUri,
+    Variant,
+    WeightsFrom,
+)
+
+if TYPE_CHECKING:
+    from benchmarks.regress import Gate
+
+commands = typer.Typer()
+
+
+@commands.command()
+def run(
+    method: MethodNames,
+    dataset: DatasetNames,
+    protocol: Protocol = "",
+    modality: Modality = "",
+    task: Task = "emotion",
+    variant: Variant = "",
+    preset: Preset = "",
+    weights: WeightsFrom = "",
+    pretrain_on: PretrainOn = "",
+    seeds: Seeds = 1,
+    settings: Settings = None,
+    device: Device = "auto",
+    data_root: DataRoot = None,
+    exclude: Exclude = None,
+    tracking_uri: TrackingUri = "",
+    fresh: Fresh = False,
+    baseline: Annotated[Path | None, typer.Option(help="Also judge the run against this file; see: regress.")] = None,
+    tolerance: Tolerance = 0.0,
+    metric: Deciding = "uar",
+    json: Json = False,
+) -> None:
+    """Compare methods on corpora; what is finished is not run again. Exit code 1 if a Cell failed."""
+    from benchmarks.engine import Engine
+    from benchmarks.outcomes import as_json, show, show_arena
+    from benchmarks.run import Request, plan
+    from benchmarks.track import Tracker
+
+    request = Request(
+        method, dataset, protocol, task, modality, variant, preset, weights, seeds, tuple(settings or ()), device,
+        data_root, excluded_names(exclude), pretrain_on,
+    )  # fmt: skip
+    gate = _gate(baseline, metric, tolerance)
+    tracker = Tracker(tracking_uri)
+    planned = plan(request, console.progress)
+    if gate:
+        gate.present(planned)
+    for note in planned.notes:
+        console.note(note)
+    for arena in planned.arenas:
+        show_arena(arena)
+    engine = Engine(tracker, planned.device, console.progress, fresh, console.warn)
+    outcomes = [engine.run(row, arena) for row, arena in planned.rows]
+    judged = {
+        outcome.run_id: gate.judged(outcome, tracker)
+        for outcome in outcomes
+        if gate and gate.names(outcome.row, outcome.arena)
+    }
+    if json:
+        told = {run_id: {"regression": judgement.told()} for run_id, judgement in judged.items()}
+        console.write_json([as_json(outcome) | told.get(outcome.run_id, {}) for outcome in outcomes])
+    else:
+        show(outcomes, tracker.shown)
+    for judgement in judged.values():
+        judgement.refuse() if json else judgement.show()
+    refresh_leaderboard(tracker)
+    failed = int(not all(outcome.complete for outcome in outcomes))
+    raise typer.Exit(max([failed, *(judgement.code for judgement in judged.values())]))
+
+
+@commands.command()
+def pretrain(
+    method: Annotated[str, typer.Argument(help="A method that begins with a model of other corpora.")],
+    on: Annotated[str, typer.Option(help="The corpora to learn from, with commas between.")],
+    task: Task = "emotion",
+    modality: Modality = "",
+    variant: Variant = "",
+    preset: Preset = "",
+    weights: WeightsFrom = "",
+    seeds: Seeds = 1,
+    settings: Settings = None,
+    device: Device = "auto",
+    data_root: DataRoot = None,
+    exclude: Exclude = None,
+    tracking_uri: TrackingUri = "",
+    fresh: Annotated[bool, typer.Option(help="Make it again.")] = False,
+    json: Json = False,
+) -> None:
+    """An initial model from other corpora, for `run --pretrain-on`; one that is there is not made again."""
+    from benchmarks.outcomes import initial_json, show_initials
+    from benchmarks.run import Request, lessons
+    from benchmarks.track import Tracker
+    from benchmarks.transfer import taught
+
+    request = Request(
+        method, "", "", task, modality, variant, preset, weights, seeds, tuple(settings or ()), device, data_root,
+        excluded_names(exclude), on,
+    )  # fmt: skip
+    tracker = Tracker(tracking_uri)
+    planned = lessons(request, console.progress)
+    for note in planned.notes:
+        console.note(note)
+    made = [
+        initial_json(initial, seed, taught(initial, seed, tracker, planned.device, console.progress, fresh).run_id)
+        for seed in range(seeds)
+        for initial in planned.initials
+    ]
+    if json:
+        console.write_json(made)
+    else:
+        show_initials(made, tracker.shown)
+
+
+@commands.command()
+def prepare(
+    method: MethodNames,
+    dataset: DatasetNames,
+    modality: Modality = "",
+    variant: Variant = "",
+    preset: Preset = "",
+    weights: WeightsFrom = "",
+    pretrain_on: PretrainOn = "",
+    settings: Settings = None,
+    device: Device = "auto",
+    data_root: DataRoot = None,
+    exclude: Exclude = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(help="Also draw what a method gets of some clips into a PNG named like this and the row."),
+    ] = None,
+) -> None:
+    """Fill the cache ahead of a run."""
+    from benchmarks.prepare import PreparationError, fill
+    from benchmarks.run import Request, plan
+
+    request = Request(
+        method, dataset, "", "emotion", modality, variant, preset, weights, 1, tuple(settings or ()), device, data_root,
+        excluded_names(exclude), pretrain_on,
+    )  # fmt: skip
+    planned = plan(request, console.progress)
+    for note in planned.notes:
+        console.note(note)
+    failed = 0
+    lessons = [
+        (initial.row, arena) for row, _ in planned.rows for initial in row.initials.values() for arena in initial.arenas
+    ]
+    for row, arena in [*lessons, *planned.rows]:
+        try:
+            store = fill(row, arena.clips, arena.contents, planned.device, console.progress)
+        except PreparationError as error:
+            failed = 1
+            console.warn(f"{row.title}: {str(error).strip()}")
+            continue
+        console.out.print(
+            f"{row.title}, {arena.dataset.name}: {len(arena.clips)} clips in {store.folder}", markup=False
+        )
+        if sheet:
+            from benchmarks.sheet import beside, draw_inputs, spread
+
+            shown = [(clip.name, store.read(clip.media)) for clip in spread(arena.clips)]
+            draw_inputs(shown, beside(sheet, row.title, arena.dataset.name), row.title)
+    raise typer.Exit(failed)
+
+
+@commands.command()
+def reproduce(
+    method: Annotated[str, typer.Argument(help="A method with published numbers; see: list published.")],
+    table: Annotated[str, typer.Option(help="One table of its paper, like VI or 'Fig. 6'; default: all.")] = "",
+    preset: Preset = "",
+    weights: WeightsFrom = "",
+    pretrain_on: PretrainOn = "",
+    seeds: Seeds = 1,
+    device: Device = "auto",
+    data_root: DataRoot = None,
+    exclude: Exclude = None,
+    tracking_uri: TrackingUri = "",
+    json: Json = False,
+) -> None:
+    """A paper's tables, published beside reproduced, on the corpora that are there. Exit code 1 if a Cell failed."""
+    from benchmarks.engine import Engine
+    from benchmarks.reproduce import keep, show, stage
+    from benchmarks.run import Request
+    from benchmarks.track import Tracker
+
+    request = Request(
+        method, "", preset=preset, weights=weights, seeds=seeds, device=device, data_root=data_root,
+        exclude=excluded_names(exclude), pretrain_on=pretrain_on,
+    )  # fmt: skip
+    tracker = Tracker(tracking_uri)
+    staged = stage(request, table, console.progress)
+    staged.announce()
+    lines = staged.run(Engine(tracker, staged.device, console.progress, tell=console.warn))
+    if json:
+        console.write_json([line.told() for line in lines])
+    else:
+        show(lines)
+    if staged.plans:
+        console.note(keep(tracker, lines))
+        refresh_leaderboard(tracker)
+    raise typer.Exit(1 if any(line.failed for line in lines) else 0)
+
+
+@commands.command()
+def regress(
+    method: Annotated[str, typer.Option(help="One method; see: list methods.")],
+    dataset: DatasetName,
+    baseline: Annotated[Path, typer.Option(help="JSON file, frozen before.")],
+    freeze: Annotated[bool, typer.Option("--freeze", help="Write the file from this run.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="With --freeze: over a file that is there.")] = False,
+    metric: Deciding = "uar",
+    tolerance: Tolerance = 0.0,
+    protocol: Protocol = "",
+    modality: Modality = "",
+    task: Task = "emotion",
+    variant: Variant = "",
+    preset: Preset = "",
+    weights: WeightsFrom = "",
+    pretrain_on: PretrainOn = "",
+    seeds: Seeds = 1,
+    settings: Settings = None,
+    device: Device = "auto",
+    data_root: DataRoot = None,
+    exclude: Exclude = None,
+    tracking_uri: TrackingUri = "",
+    fresh: Fresh = False,
+    json: Json = False,
+) -> None:
+    """Has a method become worse than its frozen baseline? Exit code 1 if so, 2 if they cannot be compared."""
+    from benchmarks import regress as gates
+    from benchmarks.engine import Engine
+    from benchmarks.outcomes import show_arena
+    from benchmarks.run import Request, plan
+    from benchmarks.track import Tracker
+
+    request = Request(
+        method, dataset, protocol, task, modality, variant, preset, weights, seeds, tuple(settings or ()), device,
+        data_root, excluded_names(exclude), pretrain_on,
+    )  # fmt: skip
+    if freeze:
+        gates.writable(baseline, force)
+    gate = None if freeze else _gate(baseline, metric, tolerance)
+    tracker = Tracker(tracking_uri)
+    planned = plan(request, console.progress)
+    row, arena = gates.only(planned)
+    for note in planned.notes:
+        console.note(note)
+    show_arena(arena)
+    engine = Engine(tracker, planned.device, console.progress, fresh, console.warn)
+    if gate is None:
+        told = gates.freeze(engine.run(row, arena), baseline, tracker)
+        console.write_json(told) if json else console.out.print(gates.frozen_line(told), markup=False)
+        raise typer.Exit(0)
+    judged = gate.run(row, arena, engine)
+    if json:
+        console.write_json(judged.told())
+        judged.refuse()
+    else:
+        judged.show()
+    raise typer.Exit(judged.code)
+
+
+def _gate(file: Path | None, metric: str, points: float) -> "Gate | None":
+    from datasets.base import UserError
+
+    if file is None:
+        if (metric, points) != ("uar", 0.0):
+            raise UserError("--metric and --tolerance are about a baseline; name it with --baseline FILE")
+        return None
+    from benchmarks.regress import gate
+
+    return gate(file, metric, points)

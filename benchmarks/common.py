@@ -1,0 +1,34 @@
+"""What several commands do."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks import console
+
+if TYPE_CHECKING:
+    from benchmarks.track import Tracker
+
+
+def refresh_leaderboard(tracker: "Tracker") -> None:
+    """The last act of a run; what it was to show is kept, whatever becomes of the page."""
+    from benchmarks.registry import champions
+    from benchmarks.report import refresh
+    from datasets.base import UserError
+
+    try:
+        page = refresh(tracker, console.progress)
+        for champion in champions(tracker) if page else ():
+            if champion.moved:
+                console.note(f"{champion.method} is now the champion of {champion.name}")
+    except UserError as error:
+        console.warn(error)
+        return
+    if page:
+        console.note(f"leaderboard: {page}")
+
+
+def excluded_names(file: Path | None) -> frozenset[str]:
+    """What --exclude names."""
+    from benchmarks.corpora import excluded
+
+    return excluded(file)
