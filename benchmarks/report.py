@@ -18,7 +18,7 @@ from benchmarks.environment import git
 from benchmarks.papers import Papers
 from benchmarks.plugins import load, names
 from benchmarks.summaries import Part, kept
-from benchmarks.track import ANSWERS, SUMMARISED, SUMMARY, Tracker, TrackingError
+from benchmarks.track import ANSWERS, SUMMARISED, SUMMARY, LostError, Tracker
 from datasets.base import UserError
 from reports.leaderboard import write
 from reports.results import Arena, Asked, CorpusFacts, Facts, Material, MethodFacts, Result
@@ -120,8 +120,10 @@ class Reader:
         """One row's fault must not cost the others."""
         try:
             return self._answered(run)
-        except (TrackingError, ValueError, KeyError, TypeError) as error:
-            return Answered(fault=f"cannot be read: {error}")
+        except LostError as error:
+            return Answered(fault=f"cannot be read: {error.public}")
+        except (UserError, ValueError, KeyError, TypeError, IndexError, OverflowError) as error:  # no path, no password
+            return Answered(fault=f"cannot be read: what is kept of it is broken ({type(error).__name__})")
 
     def _answered(self, run: Any) -> Answered:
         """As the row's end left it; of a row that was cut off, from the Cells that it finished."""
@@ -140,8 +142,8 @@ class Reader:
     def _answers(self, run_id: str, at: str) -> pd.DataFrame:
         try:
             return answers(self.tracker.text(run_id, ANSWERS, at))
-        except TrackingError as error:
-            raise ValueError(str(error)) from None  # what statistics say of answers that do not fit
+        except LostError as error:
+            raise ValueError(error.public) from None  # what statistics say of answers that do not fit
 
     def _part(self, cell: Any) -> Part:
         run_id, metrics = cell.info.run_id, cell.data.metrics

@@ -365,6 +365,8 @@ def test_rows_that_were_cut_off_or_lost_their_files_are_shown(bench: Bench, monk
     assert code == 0 and "Traceback" not in err
     (lost,) = lines(bench.folder / "leaderboard")
     assert "cannot be read" in lost["not_ranked_because"] and lost["accuracy"] == ""
+    assert "its summary.json is gone (FileNotFoundError)" in lost["not_ranked_because"]
+    assert not any(str(bench.folder) in value for value in lost.values())
 
 
 @pytest.mark.parametrize("there", [True, False])

@@ -251,7 +251,7 @@ def test_what_changed_since_the_run_is_told(bench: Bench) -> None:
     assert (code, out) == (2, "") and "run it --fresh" in err
     facts.unlink()
     code, out, err = bench.call("predict", file, "--run", run)
-    assert (code, out) == (2, "") and "has no cell.json" in err
+    assert (code, out) == (2, "") and "its cell.json is gone" in err
 
 
 def test_a_file_that_lacks_a_track_is_refused(bench: Bench) -> None:
