@@ -135,7 +135,7 @@ class Tracker:
         self.uri = uri or os.environ.get(URI) or DEFAULT
         file = re.fullmatch(r"sqlite:///(.+)", self.uri)
         if file and not os.access(Path(file[1]).parent, os.W_OK):
-            raise TrackingError(f"no results can be kept at {self.shown}: its folder is not there or may not be written")
+            raise TrackingError(f"no results can be kept at {self.shown}: its folder is not there or not writable")
         if not file or Path(file[1]).exists():  # a new file is made only when there is something to keep
             with self._reached():
                 self.client.search_experiments(max_results=1)
@@ -305,17 +305,22 @@ class Tracker:
         rows = csv.DictReader(io.StringIO(self.text(run_id, CURVES)))
         return [(row["name"], float(row["value"]), int(row["step"])) for row in rows]
 
-    def text(self, run_id: str, name: str, at: str = "") -> str:
-        """A document of a run; `at` is where its documents are, if that is known: it spares two requests."""
+    def text(self, run_id: str, name: str, at: str = "", most: int | None = None) -> str:
+        """A document of a run, of so many bytes at most; `at` is where its documents are: it spares two requests."""
         from mlflow.artifacts import download_artifacts
         from mlflow.exceptions import MlflowException
 
         with TemporaryDirectory() as folder:
             try:
                 if at.startswith(("/", "file:")):
-                    return (Path(url2pathname(urlsplit(at).path)) / name).read_text(encoding="utf-8")
-                file = download_artifacts(run_id=run_id, artifact_path=name, dst_path=folder, tracking_uri=self.uri)
-                return Path(file).read_text(encoding="utf-8")
+                    file = Path(url2pathname(urlsplit(at).path)) / name
+                else:
+                    file = Path(
+                        download_artifacts(run_id=run_id, artifact_path=name, dst_path=folder, tracking_uri=self.uri)
+                    )
+                if most is not None and file.stat().st_size > most:
+                    raise ValueError(f"{name} has more than {most} bytes")
+                return file.read_text(encoding="utf-8")
             except (MlflowException, OSError) as error:
                 raise LostError(run_id, self.shown, name, error) from None
 
@@ -428,6 +433,8 @@ def read_scores(file: Path) -> Scores:
     """What `write_scores` wrote."""
     with file.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
+    if not rows:
+        raise TrackingError("the answers of a run are an empty table; run it --fresh")
     columns = [name for name in rows[0] if name.startswith("p_")]
     return Scores(
         labels=tuple(name.removeprefix("p_") for name in columns),
