@@ -123,6 +123,7 @@ class Done:
     run_id: str
     metrics: Mapping[str, float]
     source: str = ""
+    code: str = ""  # digest of all our packages; empty of what was kept before it was told
 
 
 class Tracker:
@@ -191,10 +192,16 @@ class Tracker:
         """A method's finished Cells, by key. Of several with one key the first that was begun counts."""
         query = f"tags.`bench.method` = '{method}' and tags.`bench.kind` = '{kind}' and attributes.status = 'FINISHED'"
         return {
-            run.data.tags["bench.key"]: Done(run.info.run_id, run.data.metrics, run.data.tags.get("bench.source", ""))
+            run.data.tags["bench.key"]: _done(run)
             for run in self._search(experiment, query)  # the newest first
             if "bench.superseded" not in run.data.tags
         }
+
+    def taught(self, key: str) -> Done | None:
+        """The finished model of other corpora of this key, if there is one."""
+        query = f"tags.`bench.key` = '{key}' and tags.`bench.kind` = 'initial' and attributes.status = 'FINISHED'"
+        found = [run for _, run in self.all(query) if "bench.superseded" not in run.data.tags]
+        return _done(found[-1]) if found else None
 
     def supersede(self, run_id: str) -> None:
         """A finished Cell was run afresh: the older one stays, but counts no more."""
@@ -460,6 +467,11 @@ def _shown(uri: str, whole: bool) -> str:
         return f"{told.scheme}://***"
     there = re.split("[?#]", there)[0].rstrip("/")
     return f"{told.scheme}://{there if whole else there.partition('/')[0]}"
+
+
+def _done(run: Any) -> Done:
+    tags = run.data.tags
+    return Done(run.info.run_id, run.data.metrics, tags.get("bench.source", ""), tags.get("bench.git_code", ""))
 
 
 def _document(facts: Mapping[str, Any]) -> str:
