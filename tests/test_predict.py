@@ -122,10 +122,23 @@ def test_windows_cover_the_clip_and_nothing_else(seconds: float, length: float, 
     assert (len(spans) == 1) == (seconds <= length + 1e-6)
 
 
-@pytest.mark.parametrize("wrong", [(0.0, 0.5), (2.0, 0.0), (-1.0, 1.0)])
+@pytest.mark.parametrize("wrong", [(0.0, 0.5), (2.0, 0.0), (-1.0, 1.0), (float("inf"), 1.0), (2.0, float("nan"))])
 def test_windows_without_length_or_step_are_refused(wrong: tuple[float, float]) -> None:
     with pytest.raises(PluginError, match="above 0"):
         Windows(*wrong)
+
+
+def test_a_step_that_makes_too_many_windows_is_refused() -> None:
+    with pytest.raises(PluginError, match="more than 100000 windows"):
+        Windows(1.0, 1e-9).of(60.0)
+    assert len(Windows(1.0, 0.001).of(60.0)) == 59_001
+
+
+def test_a_served_model_asks_for_no_package_by_its_bare_name(bench: Bench) -> None:
+    assert bench.run()[0] == 0
+    for cell in bench.kept():
+        lines = bench.artifact(cell, "model/requirements.txt").read_text().splitlines()
+        assert lines and all("==" in line for line in lines) and "av-emotion" not in " ".join(lines)
 
 
 def test_a_window_is_answered_as_a_file_of_that_part(bench: Bench) -> None:

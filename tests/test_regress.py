@@ -284,6 +284,17 @@ WRONG: dict[str, tuple[Edit, str]] = {
     ),
     "a strange class": (lambda told: told["counts"][SOMEBODY].update(envy={"anger": 1}), "'envy'"),
     "labels doubled": (lambda told: told["must_match"].update(labels=["anger", "anger"]), "labels must be"),
+    "too many labels": (
+        lambda told: told["must_match"].update(labels=[str(number) for number in range(101)]),
+        "101 labels of 4 units are too many",
+    ),
+    "too many units": (
+        lambda told: (
+            told["must_match"].update(labels=[str(number) for number in range(100)]),
+            told.update(counts=dict.fromkeys(map(str, range(1001)))),
+        ),
+        "100 labels of 1001 units are too many",
+    ),
     "nobody": (lambda told: told.update(counts={}), "counts are empty"),
     "answers to nothing": (lambda told: told.update(answers=0), "answers must be"),
     "edited scores": (lambda told: told["scores"].update(uar=0.99), "the counts come to"),
