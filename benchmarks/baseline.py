@@ -21,6 +21,8 @@ from reports.tally import Tally, tally
 
 FORMAT = 1
 BYTES = 10_000_000  # a file of more is no baseline
+LABELS = 100  # of which more are no emotions
+CELLS = 10_000_000  # of all matrices together: 80 MB
 MOST = 1_000_000  # answers in a single count
 PLACES = 4  # of the scores, which are there for readers
 UNITS = ("subject", "clip")
@@ -201,6 +203,8 @@ def _checked(document: Any) -> Baseline:
     labels = document["must_match"]["labels"]
     if not all(isinstance(label, str) for label in labels) or len(set(labels)) < max(2, len(labels)):
         raise BaselineError(f"labels must be two different names or more, but are {str(labels)[:80]}")
+    if len(labels) > LABELS or len(document["counts"]) * len(labels) ** 2 > CELLS:
+        raise BaselineError(f"{len(labels)} labels of {len(document['counts'])} units are too many")
     if document["unit"] not in UNITS:
         raise BaselineError(f"unit must be {' or '.join(UNITS)}, but is {document['unit'][:20]!r}")
     _number(document["answers"], 1, "answers")

@@ -17,14 +17,14 @@ def refresh_leaderboard(tracker: "Tracker") -> None:
 
     try:
         page = refresh(tracker, console.progress)
-        for champion in champions(tracker) if page else ():
+        if not page:
+            return
+        console.note(f"leaderboard: {page}")
+        for champion in champions(tracker):
             if champion.moved:
                 console.note(f"{champion.method} is now the champion of {champion.name}")
     except UserError as error:
         console.warn(error)
-        return
-    if page:
-        console.note(f"leaderboard: {page}")
 
 
 def excluded_names(file: Path | None) -> frozenset[str]:

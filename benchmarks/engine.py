@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.console import Progress
 from benchmarks.content import Content, contents, corpus_digest, tied
 from benchmarks.cost import metered, operations, parameters
-from benchmarks.environment import describe
+from benchmarks.environment import code, describe
 from benchmarks.plan import Arena, Cell, Entrant, Row
 from benchmarks.plugins import build, canonical
 from benchmarks.prepare import PreparationError, Store, Stored, fill, reason
@@ -53,7 +53,7 @@ class Outcome:
     results: Sequence[Result]
     trained: int  # Cells that were run, or imported, now; the others were finished before
     run_id: str
-    stale: int = 0  # of those finished before, by another source of the method under the same version
+    stale: int = 0  # Cells, and models they begin with, that other code than today's made
 
     @property
     def finished(self) -> Sequence[Result]:
@@ -162,13 +162,14 @@ class Engine:
         if todo:  # else it would tell of a machine that computed nothing
             self.tracker.note(run_id, ENVIRONMENT, describe(self.device))
             self.tracker.note(run_id, "folds.json", [audited(fold) for fold in arena.folds])
-        stale = self._compare_sources(row, [before[cell.key] for cell in row.cells if cell not in todo])
+        old = [before[cell.key] for cell in row.cells if cell not in todo]
+        self._compare_sources(row, old)
         with self.tracker.row(run_id), TemporaryDirectory() as folder:
             initial, fault = self._taught(row, todo, Path(folder)) if store else ({}, fault)
             job = Job(row, arena, store, initial, fault, experiment, run_id)
             results = list(self._cells(job, todo, before, title))
         trained = sum(result.scores is not None and result.cell in todo for result in results)
-        outcome = Outcome(row, arena, results, trained, run_id, stale)
+        outcome = Outcome(row, arena, results, trained, run_id, _stale(row, old) + self._stale_models(row))
         lines = [line(r.cell, r.scores, r.error, r.run_id) for r in results]
         kept = self._kept(outcome) if todo or not self.tracker.summarised(run_id, VERSION) else None
         self.tracker.close_row(run_id, outcome.measured(), lines, outcome.complete, kept)
@@ -218,15 +219,22 @@ class Engine:
                 self._compare_sources(initial.row, [done])
         return found, ""
 
-    def _compare_sources(self, row: Row, kept: Sequence[Done]) -> int:
-        """How many finished results come from another source than today's, under the same version; and say so."""
+    def _stale_models(self, row: Row) -> int:
+        """Of the models that its Cells begin with; they were read or made before."""
+        seeds = {cell.seed for cell in row.cells}
+        asked = [
+            (initial, self.tracker.taught(initial.key(seed))) for initial in row.initials.values() for seed in seeds
+        ]
+        return sum(_stale(initial.row, [done]) for initial, done in asked if done)
+
+    def _compare_sources(self, row: Row, kept: Sequence[Done]) -> None:
+        """Say how many finished results come from another source than today's, under the same version."""
         now = row.source
         if old := sum(done.source != now for done in kept):
             self.tell(
                 f"{row.title}: {old} finished folds come from another source of {row.name} or of its parts under the "
                 f"same version {row.kind.version}; --fresh runs them again"
             )
-        return old
 
     def _inputs(self, row: Row, arena: Arena) -> tuple[Store | None, str]:
         """Everything prepared for the clips of an arena; a fault of the method fails its Cells, not the run."""
@@ -289,6 +297,11 @@ class Engine:
             facts = membership(job.row, job.arena, cell) | model_facts(job.row)
             run.finish(scores, figures, model, facts, marks(job.row, job.arena))
         return Result(cell, scores, "", run.run_id, empty, figures, run.told)
+
+
+def _stale(row: Row, kept: Sequence[Done]) -> int:
+    """How many other code made than today's: of the method, or anywhere between media and scores."""
+    return sum((done.source, done.code) != (row.source, code()) for done in kept)
 
 
 def marks(row: Entrant, arena: Arena) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from datasets import base, media
 from methods import parts
 
+PACKAGES = ("benchmarks", "datasets", "methods", "protocols", "reports")
 OURS = ("benchmarks", "datasets", "methods", "protocols")
 LIBRARIES = ("av-emotion-benchmarks", "av", "dlib-bin", "librosa", "mlflow", "numpy", "opensmile", "scikit-learn",
              "scipy", "silero-vad", "torch", "torchaudio", "torchvision")  # fmt: skip
@@ -43,19 +44,28 @@ def device_name(device: str) -> str:
 
 
 @cache
+def code() -> str:
+    """Digest of all of our packages, asked once: what runs was loaded at the start."""
+    top, told = Path(__file__).parent.parent, hashlib.sha256()
+    for file in sorted(file for name in PACKAGES for file in (top / name).rglob("*.py")):
+        told.update(f"{file.relative_to(top).as_posix()}\0{file.stat().st_size}\0".encode() + file.read_bytes())
+    return told.hexdigest()[:16]
+
+
+@cache
 def git() -> dict[str, Any]:
-    """Commit of our own checkout, and whether it was changed since; asked once: what runs was loaded at the start."""
+    """Digest of our code; commit of our own checkout, and whether it was changed since; asked once."""
     here = Path(__file__).parent
     command = shutil.which("git")
     if not command or not (here.parent / ".git").exists():
-        return {}
+        return {"code": code()}
 
     def ask(*words: str) -> str:
         line = [command, *words]
         done = subprocess.run(line, cwd=here.parent, capture_output=True, text=True, check=False)  # noqa: S603
         return done.stdout.strip()
 
-    return {"commit": ask("rev-parse", "HEAD"), "changed": bool(ask("status", "--porcelain", *OURS))}
+    return {"code": code(), "commit": ask("rev-parse", "HEAD"), "changed": bool(ask("status", "--porcelain", *OURS))}
 
 
 def source(file: str) -> str:

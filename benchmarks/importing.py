@@ -55,6 +55,7 @@ class Imported:
     version: int = 1  # of this file: raised when the same predictions may get other scores
     weights: str | None = ELSEWHERE
     substituted: tuple[str, ...] = ()
+    untested: str = ""  # what a fold file leaves out
 
     @property
     def source(self) -> str:
@@ -63,14 +64,15 @@ class Imported:
     @property
     def stamps(self) -> tuple[str, ...]:
         told = ("labels only",) if self.config.probabilities == "labels only" else ()
-        return ("imported", "training as claimed", *told)
+        return ("imported", "training as claimed", *told, *filter(None, [self.untested]))
 
     @property
     def title(self) -> str:
         return " ".join((self.name, self.modality, *self.stamps))
 
     def independence(self, measured: Independence) -> Independence:
-        return measured
+        """The folds are as claimed, and nobody saw the training: what leaks by its own account does, else who knows."""
+        return "violated" if measured == "violated" else "unknown"
 
 
 @dataclass(frozen=True)
@@ -252,4 +254,7 @@ def _row(asked: Asked, origin: Origin, where: Arena, answers: ByFold) -> Importe
         cell.key: cell.fold.score([answers[cell.fold.name][m.clip_id].probabilities for m in cell.fold.test_media])
         for cell in cells
     }
-    return Imported(asked.name, origin, asked.modality, Wish("imported", asked.modality), cells, key, scores)
+    tested = len({media.clip_id for fold in where.folds for media in fold.test_media})
+    part = f"tests {tested} of {len(where.clips)} clips" if origin.folds and tested < len(where.clips) else ""
+    wish = Wish("imported", asked.modality)
+    return Imported(asked.name, origin, asked.modality, wish, cells, key, scores, untested=part)

@@ -16,7 +16,7 @@ from benchmarks.plugins import PluginError, load
 from benchmarks.settings import Wish, configured
 from datasets.base import TASKS, Clip, Dataset, DatasetError
 from methods.base import Frozen, Method, MethodError, Modality, Weights
-from methods.parts.weights import identity
+from methods.parts.weights import PUBLISHED, identity
 from protocols.audit import Independence
 from protocols.base import Judged
 
@@ -122,6 +122,8 @@ class Row:
         told = [f"{name}={value}" for name, value in self.wish.settings.items()]
         if self.wish.weightless and any((self.weights, *(initial.row.weights for initial in self.initials.values()))):
             told.append("weights none")
+        if self._unconfirmed or any(initial.row._unconfirmed for initial in self.initials.values()):
+            told.append("weights unconfirmed")
         if self.wish.variant:
             told.append(self.kind.variants[self.wish.variant].stamp)
         if self.method().sources():
@@ -129,6 +131,15 @@ class Row:
         if unknown := {name for initial in self.initials.values() for name in initial.strangers}:
             told.append(f"identities in {','.join(sorted(unknown))} unknown")
         return (*filter(None, told), *self.substituted)
+
+    @property
+    def _unconfirmed(self) -> bool:
+        """Whether a file is used whose digest nobody has published."""
+        bare = [file.name for file in PUBLISHED if not file.digest]
+        frozen = self.frozen.key if self.frozen else ""
+        return any(identity(file) != file.name for file in self.pretrained.values() if file) or any(
+            name in frozen for name in bare
+        )
 
     def _taught_by(self) -> str:
         """What differs from the paper in the corpora that it begins with."""

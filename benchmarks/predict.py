@@ -1,5 +1,6 @@
 """The `predict` command: one file or a folder through a finished model, as a whole and window by window."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,6 +21,7 @@ from datasets.loose import Loose, loose, media_files
 from methods.parts.weights import WeightStore
 
 LONGEST = 60.0  # seconds of a file that a method is asked about as a whole
+MOST = 100_000  # windows of a file
 TIE = 1e-6
 FIGURES = (".png", ".svg", ".pdf")
 
@@ -32,14 +34,20 @@ class Windows:
     every: float = 0.5
 
     def __post_init__(self) -> None:
-        if self.seconds <= 0 or self.every <= 0:
-            raise PluginError(f"--window and --step must be above 0, but are {self.seconds} and {self.every}")
+        if not all(math.isfinite(value) and value > 0 for value in (self.seconds, self.every)):
+            raise PluginError(
+                f"--window and --step must be above 0 and finite, but are {self.seconds} and {self.every}"
+            )
 
     def of(self, seconds: float) -> list[tuple[float, float]]:
         """From and to; the last is moved to end with the file, and a file shorter than a window is one."""
         if seconds <= self.seconds + TIE:
             return [(0.0, seconds)]
         last = seconds - self.seconds
+        if last / self.every > MOST:
+            raise PluginError(
+                f"--step {self.every:g} makes more than {MOST} windows of {seconds:g} s; give a larger one"
+            )
         starts = [number * self.every for number in range(max(1, round(last / self.every)))] + [last]
         return [(start, start + self.seconds) for start in starts]
 

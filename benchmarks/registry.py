@@ -1,20 +1,22 @@
 """Which finished model is meant, and which is the champion of its corpus in MLflow's model registry."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from benchmarks.plugins import load
+from benchmarks import console
+from benchmarks.plugins import canonical, load, names
 from benchmarks.track import Tracker, TrackingError
+from datasets.base import TASKS, UserError
+
+if TYPE_CHECKING:
+    from reports.results import Result
 
 ALIAS = "champion"
-BEST_BY = "uar"
 SHORT = 6  # letters of an id that must be given at least
 FINISHED = "FINISHED"
-WANTED = {
-    "kind": "row", "preset": "paper", "independence": "verified", "standin": "False", "partial": "False",
-    "excluded": "0",
-}  # fmt: skip
 
 
 def chosen(tracker: Tracker, asked: str) -> str:
@@ -47,33 +49,36 @@ def finished_cells(tracker: Tracker, row: str) -> list[str]:
     return [line["run_id"] for line in tracker.cells(row) if line["run_id"] and not line["error"]]
 
 
+@contextmanager
+def _registry(tracker: Tracker) -> Iterator[None]:
+    """What keeps the registry from being read or written, in one line."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
+        raise TrackingError(
+            f"the model registry at {tracker.shown} cannot be used ({type(error).__name__}); it takes a server that "
+            "has one, and the right to write there"
+        ) from None
+
+
 def _aliased(tracker: Tracker, name: str, alias: str) -> str:
-    found = {model.name: model for model in tracker.client.search_registered_models()}
+    with _registry(tracker):
+        found = {model.name: model for model in tracker.client.search_registered_models()}
     if name not in found:
         raise TrackingError(f"no model {name!r} is registered; choose from {', '.join(sorted(found)) or 'none yet'}")
     aliases = found[name].aliases
     if alias not in aliases:
         raise TrackingError(f"{name} has no alias {alias!r}; choose from {', '.join(sorted(aliases)) or 'none'}")
-    return str(tracker.client.get_model_version(name, str(aliases[alias])).run_id)
-
-
-def honest(tags: Mapping[str, str], status: str) -> bool:
-    """Whether a row may be a champion: its paper's size, unseen people, the whole corpus, nothing left out or lent.
-
-    The protocol must be the corpus' own: scores of different protocols cannot be ranked.
-    """
-    told = {name: tags.get(f"bench.{name}", "") for name in WANTED}
-    changed = tags.get("bench.stamps", "") != tags.get("bench.substituted", "")  # substitutes are ranked too
-    return status == FINISHED and told == WANTED and not changed and tags["bench.protocol"] == _protocol(tags)
-
-
-def _protocol(tags: Mapping[str, str]) -> str:
-    return str(load("datasets", tags["bench.dataset"]).default_protocol)
+    with _registry(tracker):
+        return str(tracker.client.get_model_version(name, str(aliases[alias])).run_id)
 
 
 @dataclass(frozen=True)
 class Champion:
-    """The best honest row of a corpus and task, and its model in the registry."""
+    """The first of a corpus and task on the leaderboard, and its model in the registry."""
 
     name: str
     version: str
@@ -88,49 +93,72 @@ class Champion:
             "name": self.name,
             "version": self.version,
             "method": self.method,
-            BEST_BY: self.score,
+            "uar": self.score,
             "row": self.row,
             "run_id": self.run_id,
             "moved": self.moved,
         }
 
 
-def best(rows: Iterable[Any]) -> dict[str, Any]:
-    """By the name of its model, the honest row of the highest score; of equals the one that was first."""
-    found: dict[str, Any] = {}
-    for row in sorted(rows, key=lambda run: run.info.start_time):
-        tags = {"bench.dataset": row.data.params.get("dataset", ""), **row.data.tags}
-        if BEST_BY in row.data.metrics and honest(tags, row.info.status):
-            name = f"{tags['bench.dataset']}-{tags['bench.task']}"
-            if name not in found or row.data.metrics[BEST_BY] > found[name].data.metrics[BEST_BY]:
-                found[name] = row
+def champions(tracker: Tracker, warn: Callable[[object], None] = console.warn) -> list[Champion]:
+    """Registers the model of each first row and gives it the alias; where none is first any more, the alias goes.
+
+    What is so already stays. What keeps one from being registered is a warning, and costs the others nothing.
+    """
+    first, found = _first(tracker), list[Champion]()
+    for name in sorted(first):
+        try:
+            with _registry(tracker):
+                found.append(_crowned(tracker, name, first[name]))
+        except UserError as error:
+            warn(f"{name} gets no champion: {error}")
+    try:
+        _dethrone(tracker, first)
+    except UserError as error:
+        warn(f"no champion was dropped: {error}")
     return found
 
 
-def champions(tracker: Tracker) -> list[Champion]:
-    """Registers the model of each best honest row, and gives it the alias; what is so already stays."""
-    rows = list(tracker.kept("tags.`bench.kind` = 'row' and attributes.status = 'FINISHED'"))
-    return [_crowned(tracker, name, row) for name, row in sorted(best(rows).items())]
+def _first(tracker: Tracker) -> "dict[str, Result]":
+    """By the name of its model, the first of the ranking under the corpus' own protocol."""
+    from benchmarks.report import collect  # here, for predict needs none of what draws a page
+    from reports.ranking import tables
+
+    known = {corpus: canonical(load("datasets", corpus).default_protocol) for corpus in names("datasets")}
+    return {
+        f"{table.arena.corpus}-{table.arena.task}": table.ranked[0].result
+        for table in tables(collect(tracker, Path(), console.progress))
+        if table.ranked and not table.arena.standin and table.arena.protocol == known.get(table.arena.corpus)
+    }
 
 
-def _crowned(tracker: Tracker, name: str, row: Any) -> Champion:
+def _dethrone(tracker: Tracker, first: Mapping[str, object]) -> None:
+    """Of the names that we give, those without a first row lose the alias."""
+    ours = {f"{corpus}-{task}" for corpus in names("datasets") for task in TASKS} - set(first)
+    with _registry(tracker):
+        for model in tracker.client.search_registered_models() if ours else ():
+            if model.name in ours and ALIAS in model.aliases:
+                tracker.client.delete_registered_model_alias(model.name, ALIAS)
+
+
+def _crowned(tracker: Tracker, name: str, row: "Result") -> Champion:
     """A row has a model for each fold, and none has seen all people: the first fold's is taken."""
-    cells = finished_cells(tracker, row.info.run_id)
+    cells = finished_cells(tracker, row.run_id)
     if not cells:
-        raise TrackingError(f"row {row.info.run_id} is finished, but its cells.csv is gone; run it --fresh")
-    run_id, client, score = cells[0], tracker.client, row.data.metrics[BEST_BY]
+        raise TrackingError(f"row {row.run_id} is finished, but its cells.csv is gone; run it --fresh")
+    run_id, client, score = cells[0], tracker.client, row.scores["uar"].estimate
     if not tracker.has(run_id, "model/MLmodel"):
-        raise TrackingError(f"{name}: run {run_id} keeps no model that MLflow can serve; run it --fresh")
+        raise TrackingError(f"run {run_id} keeps no model that MLflow can serve; run it --fresh")
     there = client.search_registered_models(f"name='{name}'")
     if not there:
         client.create_registered_model(name)
     versions = {version.run_id: str(version.version) for version in client.search_model_versions(f"name='{name}'")}
     if run_id not in versions:
-        told = f"{row.info.run_name}: {BEST_BY} {score:.4f} over all folds; this is the model of the first fold"
+        told = f"{row.title}: uar {score:.4f} over all folds; this is the model of the first fold"
         source = f"{client.get_run(run_id).info.artifact_uri}/model"
         made = client.create_model_version(name, source, run_id=run_id, description=told)
         versions[run_id] = str(made.version)
     moved = not there or str(there[0].aliases.get(ALIAS, "")) != versions[run_id]
     if moved:
         client.set_registered_model_alias(name, ALIAS, versions[run_id])
-    return Champion(name, versions[run_id], row.data.tags["bench.method"], score, row.info.run_id, run_id, moved)
+    return Champion(name, versions[run_id], row.asked.method, score, row.run_id, run_id, moved)

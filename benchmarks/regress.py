@@ -126,7 +126,10 @@ def unfit(outcome: Outcome) -> list[str]:
         cell, why = next(iter(outcome.failures.items()))
         found.append(f"incomplete: {len(outcome.failures)} of {len(outcome.results)} Cells failed, {cell}: {why}")
     if outcome.stale:
-        found.append(f"{outcome.stale} finished Cells are of another source of the method; --fresh runs them again")
+        found.append(
+            f"{outcome.stale} finished Cells, or models that they begin with, are not of today's code; --fresh runs "
+            "them again"
+        )
     return found
 
 

@@ -18,14 +18,15 @@ from benchmarks.environment import git
 from benchmarks.papers import Papers
 from benchmarks.plugins import load, names
 from benchmarks.summaries import Part, kept
-from benchmarks.track import ANSWERS, SUMMARISED, SUMMARY, Tracker, TrackingError
+from benchmarks.track import ANSWERS, SUMMARISED, SUMMARY, LostError, Tracker
 from datasets.base import UserError
 from reports.leaderboard import write
 from reports.results import Arena, Asked, CorpusFacts, Facts, Material, MethodFacts, Result
-from reports.summary import VERSION, Summary, answers, read
+from reports.summary import BYTES, VERSION, Summary, SummaryError, answers, read
 
 FOLDER = "leaderboard"
 ELSEWHERE = "BENCH_LEADERBOARD"  # the environment's folder for it; "none": a run does not refresh it
+BROKEN = (UserError, ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError)
 READERS = 8  # at a time, for a store may be far away
 
 
@@ -106,7 +107,7 @@ class Reader:
             arena=arena,
             material=_material(tags),
             independence=tags.get("bench.independence", "unknown"),
-            planned=int(tags.get("bench.cells") or self._cells(run, answered.summary)),
+            planned=int(_number(tags.get("bench.cells")) or self._cells(run, answered.summary)),
             begun=int(run.info.start_time or 0),
             version=tags.get("bench.method_version", ""),
             summary=answered.summary,
@@ -120,14 +121,18 @@ class Reader:
         """One row's fault must not cost the others."""
         try:
             return self._answered(run)
-        except (TrackingError, ValueError, KeyError, TypeError) as error:
+        except LostError as error:
+            return Answered(fault=f"cannot be read: {error.public}")
+        except SummaryError as error:
             return Answered(fault=f"cannot be read: {error}")
+        except BROKEN as error:  # neither a path nor a password is told
+            return Answered(fault=f"cannot be read: what is kept of it is broken ({type(error).__name__})")
 
     def _answered(self, run: Any) -> Answered:
         """As the row's end left it; of a row that was cut off, from the Cells that it finished."""
         run_id, at = run.info.run_id, run.info.artifact_uri
         if run.data.tags.get(SUMMARISED) == str(VERSION):
-            told = json.loads(self.tracker.text(run_id, SUMMARY, at))
+            told = json.loads(self.tracker.text(run_id, SUMMARY, at, BYTES))
             return Answered(read(told), lambda: self._answers(run_id, at))
         cells = [cell for _, cell in self.tracker.all(f"tags.`mlflow.parentRunId` = '{run_id}'")]
         parts = [self._part(cell) for cell in cells if _counts(cell)]
@@ -140,8 +145,8 @@ class Reader:
     def _answers(self, run_id: str, at: str) -> pd.DataFrame:
         try:
             return answers(self.tracker.text(run_id, ANSWERS, at))
-        except TrackingError as error:
-            raise ValueError(str(error)) from None  # what statistics say of answers that do not fit
+        except LostError as error:
+            raise ValueError(error.public) from None  # what statistics say of answers that do not fit
 
     def _part(self, cell: Any) -> Part:
         run_id, metrics = cell.info.run_id, cell.data.metrics
@@ -170,14 +175,23 @@ def _counts(cell: Any) -> bool:
     return cell.info.status == "FINISHED" and "bench.superseded" not in cell.data.tags
 
 
+def _number(told: str | None) -> float | None:
+    """What a tag says; None where it says nothing, or nothing that can be."""
+    try:
+        value = float(told or "")
+    except ValueError:
+        return None
+    return value if 0 <= value < 1e12 else None
+
+
 def _material(tags: Mapping[str, str]) -> Material:
     return Material(
         digest=tags.get("bench.corpus", ""),
-        clips=int(tags.get("bench.clips", 0)),
+        clips=int(_number(tags.get("bench.clips")) or 0),
         whole=tags.get("bench.clips_of_the_whole_corpus", ""),
         partial=tags.get("bench.partial", "True") != "False",  # what does not say so is not known to be whole
-        excluded=int(tags.get("bench.excluded", 0)),
-        chance=float(tags["bench.chance"]) if "bench.chance" in tags else None,
+        excluded=int(_number(tags.get("bench.excluded")) or 0),
+        chance=_number(tags.get("bench.chance")),
     )
 
 

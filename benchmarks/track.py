@@ -41,6 +41,14 @@ class TrackingError(UserError):
     """Results cannot be kept or read."""
 
 
+class LostError(TrackingError):
+    """What was kept of a run is gone; `public` names neither the store nor a path, so a page may say it."""
+
+    def __init__(self, run_id: str, store: str, name: str, error: Exception) -> None:
+        self.public = f"its {name} is gone ({type(error).__name__})"
+        super().__init__(f"run {run_id} at {store}: {self.public}; run it --fresh")
+
+
 @dataclass
 class CellRun:
     """A Cell's run while it is open."""
@@ -115,6 +123,7 @@ class Done:
     run_id: str
     metrics: Mapping[str, float]
     source: str = ""
+    code: str = ""  # digest of all our packages; empty of what was kept before it was told
 
 
 class Tracker:
@@ -127,7 +136,7 @@ class Tracker:
         self.uri = uri or os.environ.get(URI) or DEFAULT
         file = re.fullmatch(r"sqlite:///(.+)", self.uri)
         if file and not os.access(Path(file[1]).parent, os.W_OK):
-            raise TrackingError(f"no results can be kept at {self.uri}: its folder is not there or may not be written")
+            raise TrackingError(f"no results can be kept at {self.shown}: its folder is not there or not writable")
         if not file or Path(file[1]).exists():  # a new file is made only when there is something to keep
             with self._reached():
                 self.client.search_experiments(max_results=1)
@@ -149,9 +158,8 @@ class Tracker:
         try:
             yield
         except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
-            why = str(error).strip().splitlines()[0].replace(self.uri, self.shown)
             remedy = "give an address like sqlite:///mlflow.db or http://host:5000 with --tracking-uri"
-            raise TrackingError(f"no results can be kept at {self.shown} ({why[:200]}); {remedy}") from None
+            raise TrackingError(f"no results can be kept at {self.shown} ({type(error).__name__}); {remedy}") from None
 
     @property
     def absent(self) -> bool:
@@ -161,8 +169,13 @@ class Tracker:
 
     @property
     def shown(self) -> str:
-        """The address without its password."""
-        return re.sub(r"(://[^:/@]*):[^/@]*@", r"\1:***@", self.uri)
+        """The address without what may be secret: who asks, and what is asked beside the place."""
+        return _shown(self.uri, True)
+
+    @property
+    def public(self) -> str:
+        """The address for a page that strangers read: scheme and host, or the name of SQLite's file."""
+        return _shown(self.uri, False)
 
     def experiment(self, name: str) -> str:
         """The experiment's id; made on first use."""
@@ -179,10 +192,16 @@ class Tracker:
         """A method's finished Cells, by key. Of several with one key the first that was begun counts."""
         query = f"tags.`bench.method` = '{method}' and tags.`bench.kind` = '{kind}' and attributes.status = 'FINISHED'"
         return {
-            run.data.tags["bench.key"]: Done(run.info.run_id, run.data.metrics, run.data.tags.get("bench.source", ""))
+            run.data.tags["bench.key"]: _done(run)
             for run in self._search(experiment, query)  # the newest first
             if "bench.superseded" not in run.data.tags
         }
+
+    def taught(self, key: str) -> Done | None:
+        """The finished model of other corpora of this key, if there is one."""
+        query = f"tags.`bench.key` = '{key}' and tags.`bench.kind` = 'initial' and attributes.status = 'FINISHED'"
+        found = [run for _, run in self.all(query) if "bench.superseded" not in run.data.tags]
+        return _done(found[-1]) if found else None
 
     def supersede(self, run_id: str) -> None:
         """A finished Cell was run afresh: the older one stays, but counts no more."""
@@ -284,9 +303,7 @@ class Tracker:
             try:
                 return read_scores(Path(self.client.download_artifacts(run_id, "predictions.csv", folder)))
             except (MlflowException, OSError) as error:
-                raise TrackingError(
-                    f"run {run_id} at {self.shown} is finished, but its answers are gone ({error}); run it --fresh"
-                ) from None
+                raise LostError(run_id, self.shown, "predictions.csv", error) from None
 
     def curves(self, run_id: str, metrics: Mapping[str, float]) -> list[tuple[str, float, int]]:
         """A finished Cell's curves, read back; none where it has none."""
@@ -295,21 +312,24 @@ class Tracker:
         rows = csv.DictReader(io.StringIO(self.text(run_id, CURVES)))
         return [(row["name"], float(row["value"]), int(row["step"])) for row in rows]
 
-    def text(self, run_id: str, name: str, at: str = "") -> str:
-        """A document of a run; `at` is where its documents are, if that is known: it spares two requests."""
+    def text(self, run_id: str, name: str, at: str = "", most: int | None = None) -> str:
+        """A document of a run, of so many bytes at most; `at` is where its documents are: it spares two requests."""
         from mlflow.artifacts import download_artifacts
         from mlflow.exceptions import MlflowException
 
         with TemporaryDirectory() as folder:
             try:
                 if at.startswith(("/", "file:")):
-                    return (Path(url2pathname(urlsplit(at).path)) / name).read_text(encoding="utf-8")
-                file = download_artifacts(run_id=run_id, artifact_path=name, dst_path=folder, tracking_uri=self.uri)
-                return Path(file).read_text(encoding="utf-8")
+                    file = Path(url2pathname(urlsplit(at).path)) / name
+                else:
+                    file = Path(
+                        download_artifacts(run_id=run_id, artifact_path=name, dst_path=folder, tracking_uri=self.uri)
+                    )
+                if most is not None and file.stat().st_size > most:
+                    raise ValueError(f"{name} has more than {most} bytes")
+                return file.read_text(encoding="utf-8")
             except (MlflowException, OSError) as error:
-                raise TrackingError(
-                    f"run {run_id} at {self.shown} has lost its {name} ({error}); run it --fresh"
-                ) from None
+                raise LostError(run_id, self.shown, name, error) from None
 
     def summarised(self, run_id: str, version: int) -> bool:
         """Whether a row has its summary, as it is written today."""
@@ -330,9 +350,7 @@ class Tracker:
         try:
             return Path(self.client.download_artifacts(run_id, where, str(folder)))
         except (MlflowException, OSError) as error:
-            raise TrackingError(
-                f"run {run_id} at {self.shown} is finished, but its model is gone ({error}); run it --fresh"
-            ) from None
+            raise LostError(run_id, self.shown, "model", error) from None
 
     def document(self, run_id: str, name: str) -> Any:
         """A JSON document beside a run's results."""
@@ -354,7 +372,7 @@ class Tracker:
             try:
                 return Path(self.client.download_artifacts(run_id, name, folder)).read_text(encoding="utf-8")
             except (MlflowException, OSError) as error:
-                raise TrackingError(f"run {run_id} at {self.shown} has no {name} ({error}); run it --fresh") from None
+                raise LostError(run_id, self.shown, name, error) from None
 
     def kept(self, query: str) -> Iterator[Any]:
         """Runs of any experiment, the latest first."""
@@ -422,6 +440,8 @@ def read_scores(file: Path) -> Scores:
     """What `write_scores` wrote."""
     with file.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
+    if not rows:
+        raise TrackingError("the answers of a run are an empty table; run it --fresh")
     columns = [name for name in rows[0] if name.startswith("p_")]
     return Scores(
         labels=tuple(name.removeprefix("p_") for name in columns),
@@ -430,6 +450,28 @@ def read_scores(file: Path) -> Scores:
         truth=tuple(row["truth"] for row in rows),
         probabilities=np.array([[float(row[name]) for name in columns] for row in rows]),
     )
+
+
+def _shown(uri: str, whole: bool) -> str:
+    """An address less people and query; not `whole`, less the folders too."""
+    try:
+        told = urlsplit(uri)
+    except ValueError:
+        return "an address that cannot be read"
+    if told.scheme in ("", "file") or told.scheme.startswith("sqlite"):
+        place = told.path if whole else Path(told.path).name
+        return f"{told.scheme}:///{place.removeprefix('/')}" if told.scheme else place
+    _, slashes, rest = uri.partition("://")
+    people, _, there = rest.rpartition("@")  # a password may hold a slash or an @
+    if not slashes or re.search("[?#]", people):  # who can say where the secret ends
+        return f"{told.scheme}://***"
+    there = re.split("[?#]", there)[0].rstrip("/")
+    return f"{told.scheme}://{there if whole else there.partition('/')[0]}"
+
+
+def _done(run: Any) -> Done:
+    tags = run.data.tags
+    return Done(run.info.run_id, run.data.metrics, tags.get("bench.source", ""), tags.get("bench.git_code", ""))
 
 
 def _document(facts: Mapping[str, Any]) -> str:

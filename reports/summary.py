@@ -3,6 +3,7 @@
 Answers have the columns fold, seed, clip, subject, truth, predicted and p_<label>, one row for each answer.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import StringIO
@@ -26,7 +27,15 @@ COSTS: Mapping[str, Callable[[list[float]], float]] = {  # of all Cells: what on
     "peak_memory_mb": max,
     "energy_joules": sum,
 }
+MOST = 10**12  # of clips, steps and the like
+MOST_LABELS = 100
+MOST_COUNTS = 50_000_000  # of units x labels x labels: 400 MB
+BYTES = 50_000_000  # of a row's summary
 Curve = Sequence[tuple[str, float, int]]  # name, value, step
+
+
+class SummaryError(ValueError):
+    """What is kept of a row is damaged."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,30 +109,59 @@ def summarise(
 
 
 def read(told: Mapping[str, Any]) -> Summary:
-    """What `Summary.told` told."""
-    labels = tuple(map(str, told["labels"]))
-    counts = np.zeros((sum(times for _, times, _ in told["units"]), len(labels), len(labels)))
+    """What `Summary.told` told; one error, whatever is wrong with it."""
+    try:
+        return _read(told)
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
+        why = str(error) if isinstance(error, SummaryError) else f"it is not built as one ({type(error).__name__})"
+        raise SummaryError(f"no summary of a row: {why}") from None
+
+
+def _read(told: Mapping[str, Any]) -> Summary:
+    labels, clips, packed = tuple(map(str, told["labels"])), _whole(told["clips"]), list(told["units"])
+    units = sum(_whole(times) for _, times, _ in packed)
+    if not 0 < len(labels) <= MOST_LABELS or len(set(labels)) < len(labels):
+        raise SummaryError(f"it has {len(labels)} labels; 1 to {MOST_LABELS}, each once, can be")
+    if units * len(labels) ** 2 > MOST_COUNTS:
+        raise SummaryError(f"it has {units} units of {len(labels)} labels, which are too many")
+    counts = np.zeros((units, len(labels), len(labels)))
     first, names = 0, list[str]()
-    for name, times, cells in told["units"]:
+    for name, times, cells in packed:
         for true, answered, count in cells:
-            counts[first : first + times, true, answered] = count
+            places = _whole(true, len(labels) - 1), _whole(answered, len(labels) - 1)
+            counts[first : first + times, *places] = _finite(count, 0)
         first += times
         names.append(str(name))
-    unit = str(told["unit"])
+    if counts.sum() > clips * (1 + 1e-6) + 1e-6:
+        raise SummaryError(f"its counts come to {counts.sum():g}, more than its {clips} clips")
+    if told["unit"] not in ("subject", "clip") or (told["unit"] == "subject" and len(names) != units):
+        raise SummaryError("its units are neither subjects, each once, nor clips")
     return Summary(
         labels,
-        unit,
-        tuple(names) if unit == "subject" else (),
+        told["unit"],
+        tuple(names) if told["unit"] == "subject" else (),
         counts,
-        int(told["clips"]),
-        int(told["cells"]),
-        tuple(Bin(int(answers), *map(float, rest)) for answers, *rest in told["calibration"]),
-        {str(name): float(value) for name, value in told["costs"].items()},
+        clips,
+        _whole(told["cells"]),
+        tuple(Bin(_whole(answers), *(_finite(one, 0) for one in rest)) for answers, *rest in told["calibration"]),
+        {str(name): _finite(value, 0) for name, value in told["costs"].items()},
         {
-            str(name): tuple(Step(int(step), *map(float, rest)) for step, *rest in curve)
+            str(name): tuple(Step(_whole(step), *map(_finite, rest)) for step, *rest in curve)
             for name, curve in told["curves"].items()
         },
     )
+
+
+def _whole(value: Any, most: int = MOST) -> int:
+    if type(value) is not int or not 0 <= value <= most:
+        raise SummaryError(f"{str(value)[:20]!r} is no whole number from 0 to {most}")
+    return value
+
+
+def _finite(value: Any, least: float = -math.inf) -> float:
+    if type(value) not in (int, float) or not math.isfinite(value) or value < least:
+        raise SummaryError(f"{str(value)[:20]!r} is no number that can be here")
+    return float(value)
 
 
 def _packed(summary: Summary) -> Iterator[list[Any]]:

@@ -128,7 +128,7 @@ def test_a_row_is_kept_as_a_run_keeps_its_own_and_is_marked(bench: Bench) -> Non
     assert (tags["bench.preset"], tags["bench.modality"], tags["bench.imported"]) == ("imported", "audio", "True")
     assert tags["bench.stamps"] == "imported, training as claimed, labels only"
     assert tags["bench.probabilities"] == "labels only" and tags["bench.protocol"] == HALVES
-    assert (tags["bench.independence"], row["independence"]) == ("verified", "verified")
+    assert (tags["bench.independence"], row["independence"]) == ("unknown", "unknown")
     for cell in bench.kept("cell", " and tags.`bench.method` = 'Mine'"):
         assert cell.data.tags["mlflow.parentRunId"] == run.info.run_id and cell.info.status == "FINISHED"
         kept = {file.path for file in bench.client.list_artifacts(cell.info.run_id)}
@@ -166,7 +166,7 @@ def test_a_leaky_fold_file_marks_the_row_and_names_who_leaks(bench: Bench) -> No
     (run,) = bench.kept("row")
     assert run.data.tags["bench.independence"] == "violated"
     cells = {cell.data.tags["bench.fold"]: cell.data.tags["bench.independence"] for cell in bench.kept("cell")}
-    assert cells == {f"fold {fold}": "violated", f"fold {lines[-1][1]}": "verified"}
+    assert cells == {f"fold {fold}": "violated", f"fold {lines[-1][1]}": "unknown"}
     assert any("leak" in finding for finding in json.loads(bench.artifact(run, "findings.json").read_text()))
 
 
@@ -174,10 +174,22 @@ def test_an_honest_fold_file_leaves_the_row_unmarked(bench: Bench) -> None:
     lines = drawn(bench.data)
     more = folds_file(bench, split(lines))
     row = told(bench, table(lines), *more)
-    assert row["independence"] == "verified" and row["complete"]
+    assert row["independence"] == "unknown" and row["complete"]
+    (run,) = bench.kept("row")
+    assert run.data.tags["bench.independence"] == "unknown"  # nobody saw the training
+    assert "tests" not in run.data.tags["bench.stamps"]
     assert [finding for finding in row["findings"] if finding["severity"] != "note"] == []
     assert row["protocol"].startswith("folds-file:")
     assert row["metrics"]["accuracy"] == pytest.approx(told(bench, table(lines))["metrics"]["accuracy"])
+
+
+def test_a_fold_file_that_tests_a_part_marks_the_row(bench: Bench) -> None:
+    lines = drawn(bench.data)
+    first = [line for line in lines if line[1] == lines[0][1]]
+    text = "\n".join(line for line in split(lines).splitlines() if f",{lines[-1][1]}," not in line)
+    told(bench, table(first), *folds_file(bench, text + "\n"))
+    (run,) = bench.kept("row")
+    assert f"tests {len(first)} of {len(lines)} clips" in run.data.tags["bench.stamps"]
 
 
 def test_validation_counts_as_learnt_from(bench: Bench) -> None:

@@ -365,6 +365,67 @@ def test_rows_that_were_cut_off_or_lost_their_files_are_shown(bench: Bench, monk
     assert code == 0 and "Traceback" not in err
     (lost,) = lines(bench.folder / "leaderboard")
     assert "cannot be read" in lost["not_ranked_because"] and lost["accuracy"] == ""
+    assert "its summary.json is gone (FileNotFoundError)" in lost["not_ranked_because"]
+    assert not any(str(bench.folder) in value for value in lost.values())
+
+
+def cell(place: list[Any]) -> dict[str, Any]:
+    return {"units": [["s", 1, [place]]]}
+
+
+DAMAGED: dict[str, dict[str, Any]] = {
+    "no number": cell([0, 0, float("nan")]),
+    "infinite": cell([0, 0, float("inf")]),
+    "below 0": cell([0, 0, -1]),
+    "out of range": cell([0, 6, 1]),
+    "from behind": cell([0, -1, 1]),
+    "more than clips": cell([0, 0, 217]),
+    "huge": {"units": [["", 10**9, []]], "unit": "clip"},
+    "labels": {"labels": [str(number) for number in range(101)]},
+    "a label twice": {"labels": ["a", "a"]},
+    "costs": {"costs": [1, 2]},
+    "a cost": {"costs": {"fit_seconds": float("nan")}},
+    "calibration": {"calibration": [[1]]},
+    "curves": {"curves": {"loss": [[0, "x", 1, 1]]}},
+    "units": {"units": 3},
+    "clips": {"clips": "many"},
+}
+
+
+@pytest.mark.parametrize("what", DAMAGED)
+def test_a_damaged_summary_is_one_kind_of_error(what: str) -> None:
+    told = Made().told()
+    read(told)
+    with pytest.raises(summaries.SummaryError):
+        read(told | DAMAGED[what])
+
+
+def test_one_bad_row_does_not_cost_the_others(tmp_path: Path) -> None:
+    good = Made(seed=9)
+    bad = [Made(seed=number) for number in range(5)]
+    odd = Made(seed=5, tags={"bench.cells": "some", "bench.chance": "even", "bench.clips": "nan"})
+    uri = write([good, *bad, odd], tmp_path)
+    files = [tmp_path / "runs" / f"{number:032x}" / "summary.json" for number in range(1, 6)]
+    files[0].write_text(json.dumps(bad[0].told() | cell([0, 0, float("nan")])))
+    files[1].write_text(json.dumps(bad[1].told() | cell([0, 9, 1])))
+    files[2].write_text(json.dumps(bad[2].told() | {"costs": []}))
+    files[3].write_text("[" * 100_000)
+    with files[4].open("wb") as stream:
+        stream.truncate(summaries.BYTES + 1)
+    found = {result.begun: result for result in collect(Tracker(uri), tmp_path / "out", silent)}
+    assert found[0].fault == "" and found[0].scores
+    assert all("cannot be read" in found[number].fault for number in range(1, 6))
+    assert (found[6].fault, found[6].material.chance, found[6].material.clips) == ("", None, 0)
+
+
+def test_an_empty_table_of_answers_is_told(bench: Bench) -> None:
+    assert bench.run()[0] == 0
+    (row,) = bench.kept("row")
+    bench.client.set_tag(row.info.run_id, "bench.summary", "0")  # read from its Cells
+    for file in (bench.folder / "mlruns").rglob("predictions.csv"):
+        file.write_text("")
+    (found,) = collect(Tracker(bench.uri), bench.folder, silent)
+    assert "cannot be read" in found.fault and str(bench.folder) not in found.fault
 
 
 @pytest.mark.parametrize("there", [True, False])

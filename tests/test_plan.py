@@ -2,9 +2,10 @@
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import pytest
@@ -17,7 +18,7 @@ from benchmarks.plugins import PluginError, load
 from benchmarks.settings import Wish, assigned, configured
 from datasets.base import Dataset, DatasetError
 from methods.base import MethodError, Variant
-from methods.parts.weights import WeightStore
+from methods.parts.weights import IR50, VGG16, WeightStore
 from tests.tinybench import Bench, corpus, diary, make_bench, noise, spoken, toy, wav  # noqa: F401  a fixture
 
 QUICK = Wish("quick")
@@ -108,7 +109,10 @@ def test_the_weights_that_a_fit_begins_with_are_in_its_key_and_told(bench: Bench
         "ears random",
         f"ears ears.pth {sha256(b'ears').hexdigest()[:16]}",
     )
-    assert (plain.stamps, none.stamps, found.stamps) == ((), ("weights none",), ())
+    assert (plain.stamps, none.stamps, found.stamps) == ((), ("weights none",), ("weights unconfirmed",))
+    frozen = SimpleNamespace(key=f"network of {IR50.name} 0123456789abcdef")
+    assert replace(found, pretrained={}, frozen=frozen).stamps == ("weights unconfirmed",)
+    assert replace(found, pretrained={}, frozen=SimpleNamespace(key=f"network of {VGG16.name}")).stamps == ()
     assert found.pretrained == {"ears": folders[0] / "ears.pth"}
 
 

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,10 @@ import numpy.typing as npt
 import pytest
 from sklearn.metrics import confusion_matrix, recall_score
 
+from benchmarks import environment
 from benchmarks.baseline import MAY_DIFFER, MUST_MATCH, Baseline, BaselineError, read
-from benchmarks.track import ENVIRONMENT
+from benchmarks.engine import Engine
+from benchmarks.track import ENVIRONMENT, Done
 from reports.gate import LEVEL, METRICS, judge
 from reports.tally import Tally
 from tests.tinybench import HALVES, Bench, diary, make_bench, ravdess, spoken, toy  # noqa: F401  a fixture
@@ -133,6 +136,43 @@ def test_results_of_another_source_are_not_judged(held: Bench) -> None:
     assert code == 0 and (held.folder / "other.json").exists()  # the fresh ones are of this source
 
 
+def test_results_of_other_code_anywhere_are_not_judged(held: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A defect in the engine or a protocol changes nothing of the method's own source."""
+    for cell in held.kept():
+        held.client.set_tag(cell.info.run_id, "bench.git_code", "another")
+    code, out, err = regress(held)
+    assert code == 2 and out == "" and "not of today's code; --fresh" in err and len(diary("fit")) == 2
+    assert regress(held, "--freeze", "--force")[0] == 2
+    assert regress(held, "--fresh")[0] == 0 and regress(held)[0] == 0
+    for cell in held.kept():
+        held.client.delete_tag(cell.info.run_id, "bench.git_code")  # as kept by an earlier version
+    assert regress(held)[0] == 2
+
+
+def test_a_model_of_other_corpora_by_other_code_is_stale(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = SimpleNamespace(source="s")
+    initial = SimpleNamespace(row=row, key=lambda seed: f"key {seed}")
+    entrant: Any = SimpleNamespace(cells=[SimpleNamespace(seed=0), SimpleNamespace(seed=1)], initials={"a": initial})
+    kept = {"key 0": Done("r", {}, "s", environment.code()), "key 1": Done("r", {}, "s", "another")}
+    tracker: Any = SimpleNamespace(taught=kept.get)
+    watched: Any = None
+    assert Engine(tracker, "cpu", watched)._stale_models(entrant) == 1
+    kept["key 0"] = Done("r", {}, "another", environment.code())
+    assert Engine(tracker, "cpu", watched)._stale_models(entrant) == 2
+
+
+@pytest.mark.parametrize("file", ["benchmarks/engine.py", "protocols/base.py", "datasets/scan.py", "reports/gate.py"])
+def test_the_digest_is_of_all_our_code(file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("benchmarks/environment.py", file):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("before")
+    monkeypatch.setattr(environment, "__file__", str(tmp_path / "benchmarks/environment.py"))
+    before = environment.code.__wrapped__()
+    assert before == environment.code.__wrapped__()
+    (tmp_path / file).write_text("after")
+    assert environment.code.__wrapped__() != before
+
+
 SCARCE = spoken(Path(), 3, "04")
 
 
@@ -244,6 +284,17 @@ WRONG: dict[str, tuple[Edit, str]] = {
     ),
     "a strange class": (lambda told: told["counts"][SOMEBODY].update(envy={"anger": 1}), "'envy'"),
     "labels doubled": (lambda told: told["must_match"].update(labels=["anger", "anger"]), "labels must be"),
+    "too many labels": (
+        lambda told: told["must_match"].update(labels=[str(number) for number in range(101)]),
+        "101 labels of 4 units are too many",
+    ),
+    "too many units": (
+        lambda told: (
+            told["must_match"].update(labels=[str(number) for number in range(100)]),
+            told.update(counts=dict.fromkeys(map(str, range(1001)))),
+        ),
+        "100 labels of 1001 units are too many",
+    ),
     "nobody": (lambda told: told.update(counts={}), "counts are empty"),
     "answers to nothing": (lambda told: told.update(answers=0), "answers must be"),
     "edited scores": (lambda told: told["scores"].update(uar=0.99), "the counts come to"),

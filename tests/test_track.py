@@ -247,6 +247,48 @@ def test_the_address_is_as_asked_else_from_the_environment(bench: Bench, monkeyp
         Tracker()
 
 
+@pytest.mark.parametrize(
+    ("uri", "shown", "public"),
+    [
+        ("http://me:hunter2@there:5000/results/", "http://there:5000/results", "http://there:5000"),
+        ("http://there/x?user=me&password=hunter2", "http://there/x", "http://there"),
+        ("http://there?password=a@hunter2", "http://***", "http://***"),
+        ("http://hunter2@there", "http://there", "http://there"),
+        ("http://me:p@hunter2@there", "http://there", "http://there"),
+        ("http://me:hun/ter2@there", "http://there", "http://there"),
+        ("http://me:hunter2?x@there", "http://***", "http://***"),
+        ("postgresql://me@there/base?password=hunter2#hunter2", "postgresql://there/base", "postgresql://there"),
+        ("http://[hunter2@there", "an address that cannot be read", "an address that cannot be read"),
+        ("sqlite:///mlflow.db?key=hunter2", "sqlite:///mlflow.db", "sqlite:///mlflow.db"),
+        ("sqlite:////home/hunter2/mlflow.db", "sqlite:////home/hunter2/mlflow.db", "sqlite:///mlflow.db"),
+    ],
+)
+def test_an_address_is_shown_without_secrets(uri: str, shown: str, public: str) -> None:
+    tracker = object.__new__(Tracker)
+    tracker.uri = uri
+    assert (tracker.shown, tracker.public) == (shown, public)
+
+
 def test_a_password_is_never_shown(bench: Bench) -> None:
     code, out, err = bench.run("--tracking-uri", "nonsense://me:secret@there/results")
-    assert code == 2 and "nonsense://me:***@there/results" in err and "secret" not in out + err
+    assert code == 2 and "nonsense://there/results" in err and "secret" not in out + err
+
+
+def test_what_a_server_says_of_its_address_is_not_repeated(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*facts: object, **more: object) -> None:
+        raise OSError("request to http://alice:hunter2@there/api failed")
+
+    tracker = Tracker(bench.uri)
+    monkeypatch.setattr(tracker.client, "download_artifacts", away)
+    monkeypatch.setattr(tracker.client, "search_experiments", away)
+    monkeypatch.setattr("mlflow.artifacts.download_artifacts", away)
+    for ask in (
+        lambda: tracker.scores("r"),
+        lambda: tracker.text("r", "summary.json"),
+        lambda: tracker.cells("r"),
+        lambda: tracker.model("r", bench.folder / "there"),
+        lambda: list(tracker.all("")),
+    ):
+        with pytest.raises(TrackingError) as caught:
+            ask()
+        assert "OSError" in str(caught.value) and "hunter2" not in str(caught.value)
