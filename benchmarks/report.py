@@ -201,7 +201,7 @@ def facts(tracker: Tracker, results: Sequence[Result]) -> Facts:
     commit = git().get("commit", "")
     when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     return Facts(
-        store=tracker.shown,
+        store=tracker.public,
         made=f"{when}, commit {commit[:10]}" if re.fullmatch(r"[0-9a-f]{40}", commit) else when,
         methods=tuple(_method(name) for name in names("methods") if name in there),
         corpora=tuple(_corpus(name) for name in names("datasets")),
