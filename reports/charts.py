@@ -17,8 +17,8 @@ from reports import sketch
 from reports.comparisons import Across, Inflation
 from reports.formats import where
 from reports.page import featured
-from reports.ranking import Line, Table
-from reports.results import FIRST, Facts
+from reports.ranking import Line, Table, marked
+from reports.results import FIRST, Facts, Result
 from reports.statistics import measure
 from reports.summary import Summary
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 COLUMN, DPI = 3.5, 200  # inches
 ARENAS, ROWS, DETAILS, ACROSS = 12, 16, 6, 3  # so many of each are drawn
 INDEX = "index.json"
+DRAWING = 2  # counted up where figures of the same facts come to look otherwise
 STYLE: Any = {
     "font.size": 8,
     "axes.titlesize": 8,
@@ -95,8 +96,14 @@ def _index(folder: Path) -> dict[str, str]:
 
 
 def _digest(one: Wanted) -> str:
-    facts = json.dumps([one.title, one.facts, one.size], default=str)
+    facts = json.dumps([DRAWING, one.title, one.alt, one.facts, one.size], default=str)
     return hashlib.sha256(facts.encode()).hexdigest()[:16]
+
+
+def _content(result: Result) -> str:
+    """A digest of what was answered: a row that is run afresh keeps its number."""
+    told = result.summary.told() if result.summary else None
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def _save(one: Wanted, folder: Path) -> None:
@@ -121,14 +128,14 @@ def _wanted(board: "Board") -> Iterator[Wanted]:
     facts = board.facts
     for number, table in enumerate([table for table in board.tables if _drawable(table)][:ARENAS]):
         lines = _drawable(table)
-        told = [(line.result.title, line.rank, _uar(line)) for line in lines]
-        title, height = where(table.arena, facts), 0.9 + 0.24 * len(lines)
-        alt = "; ".join(f"{name} {100 * score:.1f} %" for name, _, (score, *_) in told)
+        told = [(_name(line), line.rank, _uar(line), line.result.material.chance) for line in lines]
+        title, height = where(table.arena, facts), 0.9 + (0.24 if table.ranked else 0.34) * len(lines)
+        alt = "; ".join(f"{name} {100 * score:.1f} %" for name, _, (score, *_), _ in told)
         size = (COLUMN, height)
         yield Wanted(f"scores-{number}", title, f"UAR: {alt}", told, partial(_scores, table, title), size, number < 4)
         subjects = [line for line in lines if line.result.summary and line.result.summary.unit == "subject"]
         if subjects:
-            counts = [(line.result.run_id, line.result.done) for line in subjects]
+            counts = [(_name(line), _content(line.result)) for line in subjects]
             paint = partial(_subjects, subjects, title)
             alt = "UAR of each subject; the page tells them in each row's details"
             yield Wanted(f"subjects-{number}", f"Each subject: {title}", alt, counts, paint, size, False)
@@ -164,7 +171,7 @@ def _details(line: Line, number: int, facts: Facts) -> Iterator[Wanted]:
     result = line.result
     if result.summary is None:
         return
-    title, told = f"{result.title}\n{where(result.arena, facts)}", (result.run_id, result.done)
+    title, told = f"{_name(line)}\n{where(result.arena, facts)}", _content(result)
     size = (COLUMN, COLUMN * 0.85)
     paint = partial(_confusion, result.summary, title)
     yield Wanted(f"confusion-{number}", title, "confusion", told, paint, size, False)
@@ -188,8 +195,8 @@ def _uar(line: Line) -> tuple[float, float | None, float | None]:
 
 
 def _name(line: Line) -> str:
-    """A row that is not ranked says so in every figure."""
-    return line.result.title + ("" if line.rank else " (not ranked)")
+    """A row says in every figure what it is, and why it is not ranked."""
+    return line.result.title + ("" if line.rank else "\n") + f" ({marked(line.result, line.reasons)})"
 
 
 def _palette(count: int) -> list[tuple[float, float, float]]:
@@ -245,7 +252,7 @@ def _leakage(told: Sequence[tuple[str, float, float | None, float | None]], titl
 
 def _pair(one: Inflation, facts: Facts) -> str:
     arena = one.leaking.arena
-    return f"{one.leaking.title}\n{facts.title(arena.corpus)}, {arena.protocol}"
+    return f"{one.leaking.title} ({marked(one.leaking, one.marks)})\n{facts.title(arena.corpus)}, {arena.protocol}"
 
 
 def _named(axes: "Axes", names: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from reports.across import Beliefs, Pooled, Ranks, pooled, ranks, signed_rank
-from reports.ranking import Table, system
+from reports.ranking import Reason, Table, reasons, system
 from reports.results import FIRST, Arena, Facts, Result
 from reports.statistics import Comparison, compare, holm, measure
 from reports.tally import pair
@@ -40,6 +40,12 @@ class Inflation:
     clips: int
     with_leak: float  # the scores on these clips
     without: float
+
+    @property
+    def marks(self) -> tuple[Reason, ...]:
+        """What else than the leak would keep either row from being ranked."""
+        both = dict.fromkeys((*reasons(self.leaking), *reasons(self.honest)))
+        return tuple(reason for reason in both if reason.kind != "violated")
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,11 @@ class Reason:
     kind: str
     text: str
 
+    @property
+    def short(self) -> str:
+        """A word or two, for a figure."""
+        return _SHORT.get(self.kind, self.kind)
+
 
 @dataclass(frozen=True, eq=False)
 class Line:
@@ -64,10 +69,24 @@ def reasons(result: Result) -> list[Reason]:
     return found
 
 
+_SHORT = {
+    "standin": "STAND-IN",
+    "violated": "people on both sides",
+    "unknown": "people unknown",
+    "partial": "partial corpus",
+    "scratch": "from scratch",
+}
 _PRESETS = {
     "quick": "quick: small networks, trained from scratch",
     "imported": "imported: answers that were made elsewhere",
 }
+
+
+def marked(result: Result, found: Sequence[Reason]) -> str:
+    """A row's preset and its reasons, short."""
+    return ", ".join(
+        dict.fromkeys((result.asked.preset or "preset unknown", *(one.short for one in found if one.kind)))
+    )
 
 
 def _stamps(told: str, substituted: str) -> list[str]:

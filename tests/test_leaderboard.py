@@ -154,6 +154,40 @@ def test_a_mean_is_over_the_same_corpora_or_there_is_none() -> None:
     assert not any(one.scores.isna().any(axis=None) for one in made)
 
 
+def drawn(results: Sequence[Result], folder: Path) -> dict[str, str]:
+    """The text of each figure."""
+    charts.draw(board(results, facts()), folder)
+    return {file.stem: file.read_text(encoding="utf-8") for file in folder.glob("*.svg")}
+
+
+def test_figures_are_drawn_again_where_answers_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row that is run afresh has the same number and as many Cells."""
+    before = drawn([GOOD], tmp_path)
+    assert drawn([GOOD], tmp_path) == before
+    after = drawn([replace(GOOD, summary=a_summary(0.9, 7))], tmp_path)
+    assert set(after) == set(before) and all(after[name] != before[name] for name in before)
+    saved: list[str] = []
+    monkeypatch.setattr(charts, "_save", lambda one, folder: saved.append(one.name))
+    drawn([GOOD], tmp_path)
+    assert set(saved) == set(before)
+    saved.clear()
+    monkeypatch.setattr(charts, "DRAWING", charts.DRAWING + 1)
+    drawn([replace(GOOD, summary=a_summary(0.9, 7))], tmp_path)
+    assert set(saved) == set(before)
+
+
+MARKS = {"quick": "quick", "partial corpus": "partial corpus", "imported": "imported", "from scratch": "from scratch"}
+MARKS |= {"incomplete": "incomplete", "rate=2": "changed", "independence of subjects violated": "people on both sides"}
+
+
+@pytest.mark.parametrize("why", MARKS)
+def test_every_figure_of_a_row_says_what_it_is(why: str, tmp_path: Path) -> None:
+    texts = drawn([replace(GOOD, **SPOILT[why])], tmp_path)
+    assert {name.partition("-")[0] for name in texts} == {"scores", "subjects", "confusion"}
+    for text in texts.values():
+        assert MARKS[why] in " ".join(re.findall(r">([^<>]+)</text>", text))
+
+
 def lines(folder: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO((folder / "leaderboard.csv").read_text(encoding="utf-8"))))
 
@@ -179,6 +213,7 @@ def test_leakage_is_measured_on_the_clips_of_both_splits() -> None:
     assert found.with_leak == pytest.approx(recall("leak")) and found.without == pytest.approx(recall("honest"))
     assert found.found.difference == pytest.approx(recall("leak") - recall("honest"))
     assert found.found.low is not None and found.found.low < found.found.difference
+    assert [mark.kind for mark in replace(found, honest=replace(found.honest, **SPOILT["quick"])).marks] == ["quick"]
     changed = replace(other, asked=replace(other.asked, preset="quick"))
     assert inflations([changed, answered(honest)]) == ([], 0)  # not the same method
 
