@@ -33,7 +33,7 @@ def board(results: Sequence[Result], facts: Facts) -> Board:
     """Ranks and comparisons."""
     made = tables(results)
     compared = pairs(made)
-    inflated, left_out = inflations(results)
+    inflated, left_out = inflations(results, facts)
     return Board(facts, made, compared, across(made, compared, facts), inflated, left_out)
 
 

@@ -78,6 +78,8 @@ SPOILT: dict[str, dict[str, Any]] = {
     "independence of subjects unknown": {"independence": "unknown"},
     "incomplete": {"planned": 5},
     "partial corpus": {"material": replace(GOOD.material, partial=True)},
+    "3 clips excluded by name": {"material": replace(GOOD.material, excluded=3)},
+    "another copy of the corpus": {"material": replace(GOOD.material, digest="other", clips=170)},
     "quick": {"asked": replace(GOOD.asked, preset="quick")},
     "imported": {"asked": replace(GOOD.asked, preset="imported")},
     "from scratch": {"asked": replace(GOOD.asked, stamps="weights none")},
@@ -116,6 +118,8 @@ def test_every_row_is_shown_once_and_ranks_follow_the_score(rows: list[tuple[flo
         scores = [line.result.scores["uar"].estimate for line in table.ranked]
         assert [line.rank for line in table.ranked] == [1 + sum(other > score for other in scores) for score in scores]
         assert all(bool(line.reasons) != bool(line.rank) for line in table.lines)
+        assert len({line.result.material.digest for line in table.ranked}) < 2
+        assert not any(line.result.material.excluded for line in table.ranked)
 
 
 def test_substituted_tracks_are_marked_but_ranked() -> None:
@@ -136,6 +140,28 @@ def test_of_rows_of_one_system_the_fullest_then_the_newest_counts() -> None:
     assert ranked.result is fuller
     named = replace(a_result(3, 0.4), asked=replace(GOOD.asked, variant="its-defaults"), default=True)
     assert len(tables([replace(older, default=True), named])[0].ranked) == 1
+
+
+def test_a_newer_version_stands_for_an_older_one_with_more_seeds() -> None:
+    """Versions are numbers: the tenth is newer than the ninth."""
+    older = replace(a_result(0, 0.9), version="9", planned=8, summary=a_summary(0.9, cells=8), begun=99)
+    newer = replace(a_result(1, 0.5), asked=older.asked, version="10")
+    (table,) = tables([older, newer])
+    assert [line.result for line in table.ranked] == [newer]
+    assert [reason.text for line in table.others for reason in line.reasons] == ["older version"]
+
+
+def test_the_fullest_then_the_newest_copy_of_a_corpus_is_ranked() -> None:
+    def of(number: int, digest: str, clips: int) -> Result:
+        return replace(a_result(number), material=Material(digest, clips, str(clips), False, 0, 1 / 3))
+
+    full, thin, late = of(0, "full", 180), of(2, "thin", 179), of(1, "late", 180)
+    for some, kept in (([full, thin], full), ([full, thin, late], late)):
+        (table,) = tables(some)
+        assert [line.result for line in table.ranked] == [kept]
+        assert {reason.kind for line in table.others for reason in line.reasons} == {"copy"}
+    spoilt = replace(of(3, "most", 999), independence="violated")  # its copy is of no account
+    assert [line.result for line in tables([full, spoilt])[0].ranked] == [full]
 
 
 def test_a_mean_is_over_the_same_corpora_or_there_is_none() -> None:
@@ -202,7 +228,7 @@ def answered(made: Made) -> Result:
 def test_leakage_is_measured_on_the_clips_of_both_splits() -> None:
     leaking, honest = Made(protocol="random-holdout", skill=0.8), Made(skill=0.5)
     other = replace(answered(leaking), arena=replace(PLACE, protocol="random-holdout"), independence="violated")
-    (found,), left_out = inflations([other, answered(honest)])
+    (found,), left_out = inflations([other, answered(honest)], facts())
     both = pd.merge(leaking.answers(), honest.answers(), on="clip", suffixes=("_leak", "_honest"))
     assert found.clips == len(both) == 72 and left_out == 0
 
@@ -215,7 +241,36 @@ def test_leakage_is_measured_on_the_clips_of_both_splits() -> None:
     assert found.found.low is not None and found.found.low < found.found.difference
     assert [mark.kind for mark in replace(found, honest=replace(found.honest, **SPOILT["quick"])).marks] == ["quick"]
     changed = replace(other, asked=replace(other.asked, preset="quick"))
-    assert inflations([changed, answered(honest)]) == ([], 0)  # not the same method
+    assert inflations([changed, answered(honest)], facts()) == ([], 0)  # not the same method
+
+
+def seeded(result: Result, seeds: int) -> Result:
+    """The same answers by some seeds."""
+    table = result.answers() if result.answers else pd.DataFrame()
+    whole = pd.concat([table.assign(seed=seed) for seed in range(seeds)])
+    return replace(result, answers=lambda: whole)
+
+
+def test_a_leak_is_measured_against_the_like() -> None:
+    """As many seeds, the corpus' own protocol or the nearest; never what was made elsewhere."""
+    leaking = replace(
+        answered(Made(protocol="random-holdout", skill=0.8)),
+        arena=replace(PLACE, protocol="random-holdout"), independence="violated",
+    )  # fmt: skip
+    own = [CorpusFacts("rml", "RML", "", "leave-one-subject-out")]
+    usual = answered(Made(skill=0.5))
+    first, near = (replace(usual, arena=replace(PLACE, protocol=name)) for name in ("a-split", "subject-k-fold:k=5"))
+    far = replace(first, planned=40, summary=replace(usual.summary, cells=40) if usual.summary else None)
+
+    def against(*honest: Result) -> list[str]:
+        return [one.honest.arena.protocol for one in inflations([leaking, *honest], facts(corpora=own))[0]]
+
+    assert against(first, near, usual) == ["leave-one-subject-out"]
+    assert against(far, near) == ["subject-k-fold:k=5"]
+    assert against(seeded(usual, 2), near) == ["subject-k-fold:k=5"]
+    assert against(seeded(usual, 2)) == []
+    imported = [replace(one, asked=replace(one.asked, preset="imported")) for one in (leaking, usual)]
+    assert inflations(imported, facts(corpora=own)) == ([], 0)
 
 
 @pytest.mark.parametrize("people", [True, False])
