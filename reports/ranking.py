@@ -65,8 +65,7 @@ def reasons(result: Result) -> list[Reason]:
         found.append(Reason("excluded", f"{material.excluded} clips excluded by name"))
     if asked.preset != "paper":
         found.append(Reason(asked.preset, _PRESETS.get(asked.preset, f"preset {asked.preset or 'unknown'}")))
-    changed = [part for part in _stamps(asked.stamps, asked.substituted) if part]
-    for stamp in changed:
+    for stamp in _stamps(asked.changed):
         scratch = stamp == "weights none"
         found.append(Reason("scratch" if scratch else "changed", "from scratch: weights none" if scratch else stamp))
     return found
@@ -94,12 +93,11 @@ def marked(result: Result, found: Sequence[Reason]) -> str:
     )
 
 
-def _stamps(told: str, substituted: str) -> list[str]:
-    """Stamps less the substitutes, "weights none" apart from the rest."""
-    rest = told.removesuffix(substituted).removesuffix(", ") if substituted else told
-    if "weights none" not in rest.split(", "):
-        return [rest]
-    return ["weights none", ", ".join(part for part in rest.split(", ") if part != "weights none")]
+def _stamps(told: str) -> list[str]:
+    """ "weights none" apart from the rest."""
+    scratch = ["weights none"] if "weights none" in told.split(", ") else []
+    rest = ", ".join(part for part in told.split(", ") if part != "weights none")
+    return [*scratch, *([rest] if rest else [])]
 
 
 def tables(results: Sequence[Result]) -> list[Table]:

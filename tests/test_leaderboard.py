@@ -24,6 +24,7 @@ from reports import summary as summaries
 from reports.comparisons import across, inflations, pairs
 from reports.formats import bibtex, comma_separated, latex, markdown
 from reports.leaderboard import board
+from reports.page import page
 from reports.ranking import tables
 from reports.results import METRICS, Arena, Asked, CorpusFacts, Facts, Material, MethodFacts, Published, Result
 from reports.statistics import measure
@@ -368,6 +369,10 @@ def test_published_numbers_stand_beside_the_same_thing_only(tmp_path: Path) -> N
     """Against the papers' own tables: hybrid-dbn's DBN on RML is 80.36 %, its Table VI."""
     rows = [Made("hybrid-dbn"), Made("hybrid-dbn", variant="dbn-2"), Made("hybrid-dbn", corpus="ravdess")]
     rows += [Made("hybrid-dbn", protocol="random-holdout", planned=1), Made("unheard-of"), Made(preset="imported")]
+    rows += [Made(preset="quick"), Made(tags={"bench.stamps": "rate=2"}), Made("avef", variant="case-2-av")]
+    swapped = {"bench.stamps": "faces for mocap", "bench.substituted": "faces for mocap"}
+    rows += [Made(tags=swapped), Made(tags=swapped | {"bench.stamps": "rate=2, faces for mocap"})]
+    rows += [Made(corpus="baum1s")]
     rows = [replace(row, seed=number) for number, row in enumerate(rows)]
     uri = write(rows, tmp_path)
     found = {result.begun: result for result in collect(Tracker(uri), tmp_path / "out", silent)}
@@ -378,6 +383,15 @@ def test_published_numbers_stand_beside_the_same_thing_only(tmp_path: Path) -> N
     assert found[0].difference == pytest.approx(found[0].scores["accuracy"].estimate - 0.8036)
     assert found[3].published and found[3].published.matches == "no"
     assert [found[n].published for n in (2, 4, 5)] == [None] * 3
+    assert all(found[n].published for n in (6, 7, 9, 10))
+    assert [found[n].difference is None for n in (6, 7, 9, 10)] == [True, True, False, True]  # only what the paper did
+    assert found[11].published and found[11].published.matches.startswith("in doubt: the paper does not list its")
+    assert found[8].published and found[8].published.matches.startswith("in doubt: the paper also says")
+    assert found[0].published.averaged and found[0].published.over == "folds"
+    assert not found[8].published.averaged
+    made = board([found[0], found[11]], facts())
+    for text in (page(made, []), markdown(made.tables, made.facts), latex(made.tables, made.facts)):
+        assert found[0].published.averaged in text and found[11].published.matches in text
 
 
 class _Silent:
