@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 
 from reports.ranking import Line, Table
 from reports.results import METRICS, Arena, Facts, Result
+from reports.statistics import Interval
 from reports.summary import COSTS
 
 NONE = "-"
+NARROW = "by clip: too narrow"  # where no people are known
 TITLES: Mapping[str, str] = {"accuracy": "Accuracy", "uar": "UAR", "macro_f1": "Macro F1", "weighted_f1": "Weighted F1"}
 PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
@@ -27,6 +29,12 @@ def signed(value: float | None) -> str:
 def span(low: float | None, high: float | None) -> str:
     """An interval of shares."""
     return "" if low is None or high is None else f"{100 * low:.1f}\N{EN DASH}{100 * high:.1f}"
+
+
+def bounds(found: Interval) -> str:
+    """A score's interval; over clips it takes those of one person for independent."""
+    told = span(found.low, found.high)
+    return f"{told}, {NARROW}" if told and found.unit == "clip" else told
 
 
 def scaled(value: float | None) -> str:
@@ -146,7 +154,7 @@ def _scored(result: Result, metric: str) -> str:
     if metric not in result.scores:
         return NONE
     found = result.scores[metric]
-    interval = span(found.low, found.high)
+    interval = bounds(found)
     return percent(found.estimate) + (f" [{interval}]" if interval else "")
 
 
@@ -163,7 +171,7 @@ def _parts(tables: Sequence[Table]) -> list[tuple[Table, bool, Sequence[Line]]]:
 
 def markdown(tables: Sequence[Table], facts: Facts) -> str:
     """One table an arena; what is not ranked stands apart."""
-    parts = ["# Leaderboard", "", "% with 95 % intervals over subjects; ranked by UAR.", ""]
+    parts = ["# Leaderboard", "", "% with 95 % intervals over subjects, or as they say; ranked by UAR.", ""]
     for table, ranked, lines in _parts(tables):
         parts += [f"## {_plain(where(table.arena, facts))}{'' if ranked else ': not ranked'}", ""]
         parts += [_pipes(HEADER), _pipes(["---"] * len(HEADER)), *(_pipes(_cells(line)) for line in lines), ""]

@@ -126,7 +126,8 @@ def _environment() -> Environment:
         "doi": lambda doi: f"https://doi.org/{quote(doi, safe='/().-_:;')}",
     }
     environment.globals |= {
-        "span": formats.span,
+        "bounds": formats.bounds,
+        "narrow": formats.NARROW,
         "cost": formats.cost,
         "shown_cost": formats.shown_cost,
         "titles": formats.TITLES,

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 
+from benchmarks import report
+from benchmarks.papers import Papers
 from benchmarks.report import ELSEWHERE, collect
 from benchmarks.track import Tracker
 from protocols.scores import Scores
@@ -352,6 +355,17 @@ def test_markdown_rows_have_their_cells_and_no_markup() -> None:
     assert not re.search(r"(?<!\\)[<>`]", text)
 
 
+@pytest.mark.parametrize("unit", ["subject", "clip"])
+def test_intervals_by_clip_say_that_they_are_too_narrow(unit: str) -> None:
+    """Beside every interval of the row, and of no other."""
+    found = replace(GOOD, summary=replace(a_summary(), unit=unit, names=() if unit == "clip" else a_summary().names))
+    made = board([found], facts())
+    files = {"page": page(made, []), "md": markdown(made.tables, made.facts), "tex": latex(made.tables, made.facts)}
+    counted = {name: text.count("by clip: too narrow") for name, text in files.items()}
+    several = {"page": len(METRICS) + 1, "md": len(METRICS), "tex": len(METRICS)}  # the page tells UAR's twice
+    assert counted == (several if unit == "clip" else dict.fromkeys(several, 0))
+
+
 def test_bibtex_is_balanced_with_a_key_each() -> None:
     _, told = nasty()
     text = bibtex(told)
@@ -392,6 +406,20 @@ def test_published_numbers_stand_beside_the_same_thing_only(tmp_path: Path) -> N
     made = board([found[0], found[11]], facts())
     for text in (page(made, []), markdown(made.tables, made.facts), latex(made.tables, made.facts)):
         assert found[0].published.averaged in text and found[11].published.matches in text
+
+
+@pytest.mark.parametrize(("tag", "experiment"), [("", "rml"), ("True", "rml"), ("False", "rml (STAND-IN)")])
+def test_what_does_not_say_that_it_is_real_is_a_stand_in(tag: str, experiment: str) -> None:
+    reader = report.Reader(Tracker("sqlite:///none.db"), Path(), Papers())
+    tags = {"bench.method": "m", "bench.task": "emotion"} | ({"bench.standin": tag} if tag else {})
+    run = SimpleNamespace(
+        data=SimpleNamespace(tags=tags, params={}),
+        info=SimpleNamespace(run_id="r", start_time=0, artifact_uri="runs/r", experiment_id="1", status="FINISHED"),
+    )
+    found = reader.result(experiment, run, report.Answered())
+    assert found.arena.standin and found.arena.corpus == "rml"
+    tags["bench.standin"] = "False"
+    assert not reader.result("rml", run, report.Answered()).arena.standin
 
 
 class _Silent:
@@ -492,4 +520,5 @@ def test_other_kinds_of_runs_are_no_rows(bench: Bench, monkeypatch: pytest.Monke
     assert bench.call("report")[0] == 0
     (row,) = lines(bench.folder / "leaderboard")
     assert (row["method"], row["corpus"], row["rank"]) == ("somebody's", "elsewhere", "")
+    assert row["standin"] == "True"  # it does not say that it is real
     assert "imported" in row["not_ranked_because"] and "unknown" in row["not_ranked_because"]
