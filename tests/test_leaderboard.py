@@ -31,7 +31,7 @@ from reports.page import page
 from reports.ranking import tables
 from reports.results import METRICS, Arena, Asked, CorpusFacts, Facts, Material, MethodFacts, Published, Result
 from reports.statistics import measure
-from reports.summary import Summary, answers, read, summarise
+from reports.summary import Bin, Step, Summary, answers, read, summarise
 from tests.conftest import Run
 from tests.manyrows import LABELS, OWN, Made, several, write
 from tests.tinybench import Bench, make_bench  # noqa: F401  a fixture
@@ -364,6 +364,38 @@ def test_intervals_by_clip_say_that_they_are_too_narrow(unit: str) -> None:
     counted = {name: text.count("by clip: too narrow") for name, text in files.items()}
     several = {"page": len(METRICS) + 1, "md": len(METRICS), "tex": len(METRICS)}  # the page tells UAR's twice
     assert counted == (several if unit == "clip" else dict.fromkeys(several, 0))
+
+
+def large(number: int) -> Summary:
+    """Of 91 people, 8 classes and 6 curves."""
+    random = np.random.default_rng(number)
+    counts = random.poisson(1.5, (91, 8, 8)).astype(float)
+    curve = tuple(Step(10 * step, float(random.random()), 0.0, 1.0) for step in range(60))
+    return Summary(
+        tuple(f"emotion {n}" for n in range(8)), "subject", tuple(f"person-{n:03}" for n in range(91)), counts,
+        int(counts.sum()), 4, tuple(Bin(9, n / 10, 0.5) for n in range(10)), {"parameters": 6e7},
+        {f"curve {n}": curve for n in range(6)},
+    )  # fmt: skip
+
+
+def test_a_page_of_two_thousand_rows_stays_below_five_megabytes() -> None:
+    """Also where figures and reasons take a part of it; what has no pictures is said."""
+    some = [large(number) for number in range(3)]
+    first = a_result(0, summary=some[0])
+    assert first.scores  # as all others share it
+    changed = Asked("method", "", "av", "paper", "a setting that somebody tried=2, weights none", "")
+    rows = [replace(a_result(n), summary=some[n % 3], asked=changed, link="../" + "x" * 60) for n in range(2000)]
+    for row in rows:
+        row.__dict__["scores"] = first.scores
+    picture = charts.Figure("f", "t", "a", "x" * 900_000, 1, 1)
+    made = board(rows, facts())
+    text = page(made, [picture])
+    detailed = text.count('<details id="d')
+    assert len(text.encode()) < 5e6 and 0 < detailed < 100
+    assert f"{2000 - detailed} more rows are in the tables, without pictures" in text
+    assert len(re.findall("<tr data-method", text)) == 2000
+    assert len(set(re.findall('href="#(d[0-9]+)"', text))) == detailed
+    assert len(page(made, []).encode()) < 5e6
 
 
 def test_bibtex_is_balanced_with_a_key_each() -> None:
