@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reports import sketch
+from reports import files, sketch
 from reports.comparisons import Across, Inflation
 from reports.formats import where
 from reports.page import featured
@@ -75,14 +75,21 @@ def draw(board: "Board", folder: Path) -> list[Figure]:
     before = _index(folder)
     wanted = list(_wanted(board))
     now = {one.name: _digest(one) for one in wanted}
+    kinds = ("png", "svg")
     for name in before.keys() - now.keys():
-        for kind in ("png", "svg"):
+        for kind in kinds:
             (folder / f"{name}.{kind}").unlink(missing_ok=True)
-    for one in wanted:
-        there = all((folder / f"{one.name}.{kind}").is_file() for kind in ("png", "svg"))
-        if before.get(one.name) != now[one.name] or not there:
-            _save(one, folder)
-    (folder / INDEX).write_text(json.dumps(now, indent=1), encoding="utf-8")
+    stale = [
+        one
+        for one in wanted
+        if before.get(one.name) != now[one.name] or not all((folder / f"{one.name}.{kind}").is_file() for kind in kinds)
+    ]
+    if stale:  # until they are drawn they are of no known facts
+        told = now.keys() - {one.name for one in stale}
+        files.text(folder / INDEX, json.dumps({name: now[name] for name in sorted(told)}, indent=1))
+    for one in stale:
+        _save(one, folder)
+    files.text(folder / INDEX, json.dumps(now, indent=1))
     return [_told(one, folder) for one in wanted]
 
 
@@ -114,8 +121,8 @@ def _save(one: Wanted, folder: Path) -> None:
     with seaborn.axes_style("ticks"), rc_context(STYLE):
         canvas = Canvas(figsize=one.size)
         one.paint(canvas)
-        canvas.savefig(folder / f"{one.name}.png", dpi=DPI)
-        canvas.savefig(folder / f"{one.name}.svg", metadata={"Date": None})
+        files.whole(folder / f"{one.name}.png", partial(canvas.savefig, dpi=DPI))
+        files.whole(folder / f"{one.name}.svg", partial(canvas.savefig, metadata={"Date": None}))
 
 
 def _told(one: Wanted, folder: Path) -> Figure:

@@ -22,7 +22,7 @@ from benchmarks.papers import Papers
 from benchmarks.report import ELSEWHERE, collect
 from benchmarks.track import Tracker
 from protocols.scores import Scores
-from reports import charts
+from reports import charts, files
 from reports import summary as summaries
 from reports.comparisons import across, inflations, pairs
 from reports.formats import bibtex, comma_separated, latex, markdown
@@ -204,6 +204,37 @@ def test_figures_are_drawn_again_where_answers_changed(tmp_path: Path, monkeypat
     monkeypatch.setattr(charts, "DRAWING", charts.DRAWING + 1)
     drawn([replace(GOOD, summary=a_summary(0.9, 7))], tmp_path)
     assert set(saved) == set(before)
+
+
+def test_a_figure_that_fails_leaves_the_old_one_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no half file beside it; what is drawn next time is all that changed."""
+    drawn([GOOD], tmp_path)
+    before = {file: file.read_bytes() for file in tmp_path.iterdir() if file.name != charts.INDEX}
+
+    def fails(canvas: object, file: Path, **settings: object) -> None:
+        Path(file).write_bytes(b"half")
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("matplotlib.figure.Figure.savefig", fails)
+        with pytest.raises(OSError, match="no space"):
+            drawn([replace(GOOD, summary=a_summary(0.9, 7))], tmp_path)
+    assert {file: file.read_bytes() for file in tmp_path.iterdir() if file.name != charts.INDEX} == before
+    again = drawn([replace(GOOD, summary=a_summary(0.9, 7))], tmp_path)
+    assert all(again[file.stem] != before[file].decode() for file in before if file.suffix == ".svg")
+
+
+def test_two_that_write_a_file_do_not_meet(tmp_path: Path) -> None:
+    """One begins while the other is at it: the last to end is there, whole."""
+    file = tmp_path / "index.html"
+
+    def slow(half: Path) -> None:
+        half.write_text("slow")
+        files.text(file, "fast")
+        assert file.read_text() == "fast" and half.read_text() == "slow"
+
+    files.whole(file, slow)
+    assert [one.name for one in tmp_path.iterdir()] == ["index.html"] and file.read_text() == "slow"
 
 
 MARKS = {"quick": "quick", "partial corpus": "partial corpus", "imported": "imported", "from scratch": "from scratch"}
