@@ -189,7 +189,7 @@ def _plain(text: str) -> str:
 
 def latex(tables: Sequence[Table], facts: Facts) -> str:
     """booktabs; the ranked rows of each arena, then all others in tables that say why."""
-    lines = ["% \\usepackage{booktabs}; generated, do not edit"]
+    lines = ["% \\usepackage{booktabs} and \\usepackage[T1]{fontenc}; generated, do not edit"]
     for table, ranked, some in _parts(tables):
         caption = (
             _tex(where(table.arena, facts) + ("" if ranked else " (not ranked)")) + ": \\% with 95\\,\\% intervals."

@@ -429,6 +429,21 @@ def test_a_page_of_two_thousand_rows_stays_below_five_megabytes() -> None:
     assert len(page(made, []).encode()) < 5e6
 
 
+def test_tables_of_the_page_have_captions_and_full_heads_and_pairs_their_effect() -> None:
+    """A hidden caption is told to nobody; an empty head neither."""
+    results = [replace(a_result(n, 0.4 + n / 5), arena=replace(PLACE, corpus=c)) for n in range(2) for c in "ab"]
+    made = board(results, facts())
+    text = page(made, [])
+    assert made.across and made.pairs
+    assert text.count("<table") == len(re.findall("<caption class=.unseen.>[^<]", text)) + text.count("<h4>Per emotion")
+    assert "caption hidden" not in text and not re.search(r"<th[^>]*>\s*</th>", text)
+    for found in (pair.found for pair in made.pairs):
+        assert found.effect is not None and f"<td>{found.effect:+.2f}</td>" in text
+    assert "Holm within each arena" in text
+    head, _, _ = latex(made.tables, made.facts).partition("\n")
+    assert head.startswith("%") and "[T1]{fontenc}" in head and "booktabs" in head
+
+
 def test_bibtex_is_balanced_with_a_key_each() -> None:
     _, told = nasty()
     text = bibtex(told)
