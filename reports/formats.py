@@ -13,6 +13,7 @@ from reports.summary import COSTS
 NONE = "-"
 NARROW = "by clip: too narrow"  # where no people are known
 TITLES: Mapping[str, str] = {"accuracy": "Accuracy", "uar": "UAR", "macro_f1": "Macro F1", "weighted_f1": "Weighted F1"}
+OF_ALL_SEEDS = ("fit_seconds", "energy_joules")
 PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -59,8 +60,12 @@ def seconds(value: float | None) -> str:
 
 
 def cost(result: Result, name: str) -> float | None:
-    """What was measured of it; None where it could not be."""
-    return result.summary.costs.get(name) if result.summary else None
+    """What was measured of it; None where it could not be. What is spent again by each seed is of one of them."""
+    found = result.summary.costs.get(name) if result.summary else None
+    if found is None or name not in OF_ALL_SEEDS or result.summary is None:
+        return found
+    seeds = sum(one.answers for one in result.summary.calibration) / result.summary.clips  # a seed answers a clip once
+    return found / seeds if seeds else None
 
 
 def shown_cost(result: Result, name: str) -> str:

@@ -25,7 +25,7 @@ from protocols.scores import Scores
 from reports import charts, files
 from reports import summary as summaries
 from reports.comparisons import across, inflations, pairs
-from reports.formats import bibtex, comma_separated, latex, markdown
+from reports.formats import bibtex, comma_separated, cost, latex, markdown
 from reports.leaderboard import board
 from reports.page import page
 from reports.ranking import tables
@@ -442,6 +442,17 @@ def test_tables_of_the_page_have_captions_and_full_heads_and_pairs_their_effect(
     assert "Holm within each arena" in text
     head, _, _ = latex(made.tables, made.facts).partition("\n")
     assert head.startswith("%") and "[T1]{fontenc}" in head and "booktabs" in head
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_training_costs_are_of_one_seed(seeds: int) -> None:
+    """However many were run: else the careful would look dear."""
+    table = Made(skill=0.6).answers().rename(columns={"answer": "predicted"})
+    told = pd.concat([table.assign(seed=seed) for seed in range(seeds)])
+    cells = [{"fit_seconds": 10.0, "energy_joules": 7.0, "parameters": 5.0, "peak_memory_mb": 3.0}] * (4 * seeds)
+    found = replace(GOOD, summary=summarise(told, LABELS, cells, []), planned=4 * seeds)
+    costs = {name: cost(found, name) for name in cells[0]}
+    assert costs == pytest.approx({"fit_seconds": 40, "energy_joules": 28, "parameters": 5, "peak_memory_mb": 3})
 
 
 def test_bibtex_is_balanced_with_a_key_each() -> None:
