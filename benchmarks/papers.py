@@ -34,15 +34,13 @@ class Papers:
             if number.variant in same
             and (number.dataset, number.task, number.modality) == (arena.corpus, arena.task, asked.modality)
         ]
-        found = sorted(
-            (number for number in fitting if number.metric == "accuracy"), key=lambda one: _matches(one, arena) != "yes"
-        )
+        found = sorted((number for number in fitting if number.metric == "accuracy"), key=lambda one: _far(one, arena))
         if not found:
             return None
         first = found[0]
         where = f"{first.where}, {first.row}, {first.column}"
         matrix = [one for one in fitting if one.metric == "confusion" and one.protocol == first.protocol]
-        return Published(first.value, where, first.protocol, _matches(first, arena), _confusion(matrix))
+        return Published(first.value, where, first.protocol, _matches(first, arena), _confusion(matrix), first.over)
 
     def _numbers(self, method: str) -> list[Number]:
         if method not in self.known:
@@ -69,9 +67,18 @@ def _matches(number: Number, arena: Arena) -> str:
     if number.protocol == UNSTATED:
         return "paper does not say"
     try:
-        return "yes" if canonical(number.protocol) == arena.protocol else "no"
+        same = canonical(number.protocol) == arena.protocol
     except PluginError:
         return "no"
+    if not same:
+        return "no"
+    return f"in doubt: {number.doubt}" if number.doubt else "yes"
+
+
+def _far(number: Number, arena: Arena) -> int:
+    """The row's own protocol, then what may be it, then the rest."""
+    told = _matches(number, arena)
+    return 0 if told == "yes" else 1 if told.startswith("in doubt") else 2
 
 
 def _confusion(found: Sequence[Number]) -> dict[tuple[str, str], float]:

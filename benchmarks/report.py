@@ -27,6 +27,7 @@ from reports.summary import BYTES, VERSION, Summary, SummaryError, answers, read
 FOLDER = "leaderboard"
 ELSEWHERE = "BENCH_LEADERBOARD"  # the environment's folder for it; "none": a run does not refresh it
 BROKEN = (UserError, ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError)
+STANDIN = " (STAND-IN)"  # how names of their experiments end
 READERS = 8  # at a time, for a store may be far away
 
 
@@ -96,8 +97,8 @@ class Reader:
     def result(self, experiment: str, run: Any, answered: Answered) -> Result:
         """A row with all that is known of it."""
         tags, params = run.data.tags, run.data.params
-        corpus = tags.get("bench.dataset") or params.get("dataset") or experiment.removesuffix(" (STAND-IN)")
-        standin = tags.get("bench.standin") == "True"
+        corpus = tags.get("bench.dataset") or params.get("dataset") or experiment.removesuffix(STANDIN)
+        standin = experiment.endswith(STANDIN) or tags.get("bench.standin") != "False"  # real only if it says so
         asked = Asked(*(tags.get(f"bench.{name}", "") for name in _ASKED))
         arena = Arena(corpus, tags.get("bench.task", ""), tags.get("bench.protocol", ""), standin)
         return Result(

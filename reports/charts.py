@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reports import sketch
+from reports import files, sketch
 from reports.comparisons import Across, Inflation
 from reports.formats import where
 from reports.page import featured
-from reports.ranking import Line, Table
-from reports.results import FIRST, Facts
+from reports.ranking import Line, Table, marked
+from reports.results import FIRST, Facts, Result
 from reports.statistics import measure
 from reports.summary import Summary
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 COLUMN, DPI = 3.5, 200  # inches
 ARENAS, ROWS, DETAILS, ACROSS = 12, 16, 6, 3  # so many of each are drawn
 INDEX = "index.json"
+DRAWING = 2  # counted up where figures of the same facts come to look otherwise
 STYLE: Any = {
     "font.size": 8,
     "axes.titlesize": 8,
@@ -74,14 +75,21 @@ def draw(board: "Board", folder: Path) -> list[Figure]:
     before = _index(folder)
     wanted = list(_wanted(board))
     now = {one.name: _digest(one) for one in wanted}
+    kinds = ("png", "svg")
     for name in before.keys() - now.keys():
-        for kind in ("png", "svg"):
+        for kind in kinds:
             (folder / f"{name}.{kind}").unlink(missing_ok=True)
-    for one in wanted:
-        there = all((folder / f"{one.name}.{kind}").is_file() for kind in ("png", "svg"))
-        if before.get(one.name) != now[one.name] or not there:
-            _save(one, folder)
-    (folder / INDEX).write_text(json.dumps(now, indent=1), encoding="utf-8")
+    stale = [
+        one
+        for one in wanted
+        if before.get(one.name) != now[one.name] or not all((folder / f"{one.name}.{kind}").is_file() for kind in kinds)
+    ]
+    if stale:  # until they are drawn they are of no known facts
+        told = now.keys() - {one.name for one in stale}
+        files.text(folder / INDEX, json.dumps({name: now[name] for name in sorted(told)}, indent=1))
+    for one in stale:
+        _save(one, folder)
+    files.text(folder / INDEX, json.dumps(now, indent=1))
     return [_told(one, folder) for one in wanted]
 
 
@@ -95,8 +103,14 @@ def _index(folder: Path) -> dict[str, str]:
 
 
 def _digest(one: Wanted) -> str:
-    facts = json.dumps([one.title, one.facts, one.size], default=str)
+    facts = json.dumps([DRAWING, one.title, one.alt, one.facts, one.size], default=str)
     return hashlib.sha256(facts.encode()).hexdigest()[:16]
+
+
+def _content(result: Result) -> str:
+    """A digest of what was answered: a row that is run afresh keeps its number."""
+    told = result.summary.told() if result.summary else None
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def _save(one: Wanted, folder: Path) -> None:
@@ -107,8 +121,8 @@ def _save(one: Wanted, folder: Path) -> None:
     with seaborn.axes_style("ticks"), rc_context(STYLE):
         canvas = Canvas(figsize=one.size)
         one.paint(canvas)
-        canvas.savefig(folder / f"{one.name}.png", dpi=DPI)
-        canvas.savefig(folder / f"{one.name}.svg", metadata={"Date": None})
+        files.whole(folder / f"{one.name}.png", partial(canvas.savefig, dpi=DPI))
+        files.whole(folder / f"{one.name}.svg", partial(canvas.savefig, metadata={"Date": None}))
 
 
 def _told(one: Wanted, folder: Path) -> Figure:
@@ -121,14 +135,14 @@ def _wanted(board: "Board") -> Iterator[Wanted]:
     facts = board.facts
     for number, table in enumerate([table for table in board.tables if _drawable(table)][:ARENAS]):
         lines = _drawable(table)
-        told = [(line.result.title, line.rank, _uar(line)) for line in lines]
-        title, height = where(table.arena, facts), 0.9 + 0.24 * len(lines)
-        alt = "; ".join(f"{name} {100 * score:.1f} %" for name, _, (score, *_) in told)
+        told = [(_name(line), line.rank, _uar(line), line.result.material.chance) for line in lines]
+        title, height = where(table.arena, facts), 0.9 + (0.24 if table.ranked else 0.34) * len(lines)
+        alt = "; ".join(f"{name} {100 * score:.1f} %" for name, _, (score, *_), _ in told)
         size = (COLUMN, height)
         yield Wanted(f"scores-{number}", title, f"UAR: {alt}", told, partial(_scores, table, title), size, number < 4)
         subjects = [line for line in lines if line.result.summary and line.result.summary.unit == "subject"]
         if subjects:
-            counts = [(line.result.run_id, line.result.done) for line in subjects]
+            counts = [(_name(line), _content(line.result)) for line in subjects]
             paint = partial(_subjects, subjects, title)
             alt = "UAR of each subject; the page tells them in each row's details"
             yield Wanted(f"subjects-{number}", f"Each subject: {title}", alt, counts, paint, size, False)
@@ -164,7 +178,7 @@ def _details(line: Line, number: int, facts: Facts) -> Iterator[Wanted]:
     result = line.result
     if result.summary is None:
         return
-    title, told = f"{result.title}\n{where(result.arena, facts)}", (result.run_id, result.done)
+    title, told = f"{_name(line)}\n{where(result.arena, facts)}", _content(result)
     size = (COLUMN, COLUMN * 0.85)
     paint = partial(_confusion, result.summary, title)
     yield Wanted(f"confusion-{number}", title, "confusion", told, paint, size, False)
@@ -188,8 +202,8 @@ def _uar(line: Line) -> tuple[float, float | None, float | None]:
 
 
 def _name(line: Line) -> str:
-    """A row that is not ranked says so in every figure."""
-    return line.result.title + ("" if line.rank else " (not ranked)")
+    """A row says in every figure what it is, and why it is not ranked."""
+    return line.result.title + ("" if line.rank else "\n") + f" ({marked(line.result, line.reasons)})"
 
 
 def _palette(count: int) -> list[tuple[float, float, float]]:
@@ -245,7 +259,7 @@ def _leakage(told: Sequence[tuple[str, float, float | None, float | None]], titl
 
 def _pair(one: Inflation, facts: Facts) -> str:
     arena = one.leaking.arena
-    return f"{one.leaking.title}\n{facts.title(arena.corpus)}, {arena.protocol}"
+    return f"{one.leaking.title} ({marked(one.leaking, one.marks)})\n{facts.title(arena.corpus)}, {arena.protocol}"
 
 
 def _named(axes: "Axes", names: Sequence[str]) -> None:

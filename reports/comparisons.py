@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 
 from reports.across import Beliefs, Pooled, Ranks, pooled, ranks, signed_rank
-from reports.ranking import Table, system
+from reports.ranking import Reason, Table, reasons, system
 from reports.results import FIRST, Arena, Facts, Result
 from reports.statistics import Comparison, compare, holm, measure
 from reports.tally import pair
 
 BEST = 6  # rows of an arena that are compared with one another: a pair costs a tenth of a second
 INFLATIONS = 30  # pairs under two protocols; each reads all answers of two rows
+TRIED = 4  # honest rows for each of them
 ROPE = 0.01  # a difference of one point is no difference in practice
 OWN = "each corpus' own protocol"
 
@@ -40,6 +41,12 @@ class Inflation:
     clips: int
     with_leak: float  # the scores on these clips
     without: float
+
+    @property
+    def marks(self) -> tuple[Reason, ...]:
+        """What else than the leak would keep either row from being ranked."""
+        both = dict.fromkeys((*reasons(self.leaking), *reasons(self.honest)))
+        return tuple(reason for reason in both if reason.kind != "violated")
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,25 +100,41 @@ def _compared(a: Result, b: Result) -> Comparison | None:
     return compare(both.a, both.b, FIRST, both.unit)
 
 
-def inflations(results: Sequence[Result]) -> tuple[list[Inflation], int]:
-    """Those that matter most, and how many were left out."""
+def inflations(results: Sequence[Result], facts: Facts) -> tuple[list[Inflation], int]:
+    """Those that matter most, and how many were left out; what was made elsewhere takes no part."""
+    own = {corpus.name: corpus.protocol for corpus in facts.corpora}
+    whole = [result for result in results if result.complete and result.asked.preset != "imported"]
     honest: dict[object, list[Result]] = {}
-    for result in results:
-        if result.independence == "verified" and result.complete:
+    for result in whole:
+        if result.independence == "verified":
             honest.setdefault(_same(result), []).append(result)
-    found = [
-        (leaking, min(honest[_same(leaking)], key=lambda one: (one.arena.protocol, -one.begun)))
-        for leaking in results
-        if leaking.independence == "violated" and leaking.complete and _same(leaking) in honest
-    ]
-    newest = {(_same(leaking), leaking.arena): (leaking, other) for leaking, other in sorted(found, key=_age)}
-    order = sorted(newest.values(), key=lambda two: (two[0].arena.standin, two[0].asked.preset != "paper"))
-    kept = [made for two in order[:INFLATIONS] if (made := _inflation(*two))]
+    newest = {
+        (_same(leaking), leaking.arena): leaking
+        for leaking in sorted(whole, key=lambda result: result.begun)
+        if leaking.independence == "violated" and _same(leaking) in honest
+    }
+    order = sorted(newest.values(), key=lambda one: (one.arena.standin, one.asked.preset != "paper"))
+    tried = (_inflated(one, _nearest(one, honest[_same(one)], own)) for one in order[:INFLATIONS])
+    kept = [made for made in tried if made]
     return kept, len(order) - len(kept)
 
 
-def _age(two: tuple[Result, Result]) -> int:
-    return two[0].begun
+def _nearest(leaking: Result, honest: Sequence[Result], own: Mapping[str, str]) -> list[Result]:
+    """The corpus' own protocol first, then those of about as many Cells; of each the newest first."""
+    return sorted(
+        honest,
+        key=lambda one: (
+            one.arena.protocol != own.get(one.arena.corpus),
+            abs(one.planned - leaking.planned),
+            one.arena.protocol,
+            -one.begun,
+        ),
+    )
+
+
+def _inflated(leaking: Result, honest: Sequence[Result]) -> Inflation | None:
+    """Against the first that fits it."""
+    return next((made for other in honest[:TRIED] if (made := _inflation(leaking, other))), None)
 
 
 def _same(result: Result) -> object:
@@ -124,7 +147,10 @@ def _inflation(leaking: Result, honest: Result) -> Inflation | None:
     if not leaking.answers or not honest.answers or not leaking.summary:
         return None
     try:
-        both = pair(leaking.answers(), honest.answers(), leaking.summary.labels)
+        with_people, apart = leaking.answers(), honest.answers()
+        if with_people["seed"].nunique() != apart["seed"].nunique():
+            return None  # an average of seeds is better than one of them
+        both = pair(with_people, apart, leaking.summary.labels)
     except ValueError:
         return None
     with_leak, without = (float(measure(counts.sum(0), FIRST)) for counts in (both.a, both.b))

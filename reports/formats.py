@@ -7,10 +7,13 @@ from collections.abc import Mapping, Sequence
 
 from reports.ranking import Line, Table
 from reports.results import METRICS, Arena, Facts, Result
+from reports.statistics import Interval
 from reports.summary import COSTS
 
 NONE = "-"
+NARROW = "by clip: too narrow"  # where no people are known
 TITLES: Mapping[str, str] = {"accuracy": "Accuracy", "uar": "UAR", "macro_f1": "Macro F1", "weighted_f1": "Weighted F1"}
+OF_ALL_SEEDS = ("fit_seconds", "energy_joules")
 PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -27,6 +30,12 @@ def signed(value: float | None) -> str:
 def span(low: float | None, high: float | None) -> str:
     """An interval of shares."""
     return "" if low is None or high is None else f"{100 * low:.1f}\N{EN DASH}{100 * high:.1f}"
+
+
+def bounds(found: Interval) -> str:
+    """A score's interval; over clips it takes those of one person for independent."""
+    told = span(found.low, found.high)
+    return f"{told}, {NARROW}" if told and found.unit == "clip" else told
 
 
 def scaled(value: float | None) -> str:
@@ -51,8 +60,12 @@ def seconds(value: float | None) -> str:
 
 
 def cost(result: Result, name: str) -> float | None:
-    """What was measured of it; None where it could not be."""
-    return result.summary.costs.get(name) if result.summary else None
+    """What was measured of it; None where it could not be. What is spent again by each seed is of one of them."""
+    found = result.summary.costs.get(name) if result.summary else None
+    if found is None or name not in OF_ALL_SEEDS or result.summary is None:
+        return found
+    seeds = sum(one.answers for one in result.summary.calibration) / result.summary.clips  # a seed answers a clip once
+    return found / seeds if seeds else None
 
 
 def shown_cost(result: Result, name: str) -> str:
@@ -111,6 +124,7 @@ def _record(line: Line, facts: Facts) -> dict[str, object]:
         "interval": result.scores["uar"].how if result.scores else "",
         "published_accuracy": published.value if published else "",
         "published_where": published.where if published else "",
+        "published_over": published.over if published else "",
         "published_protocol": published.protocol if published else "",
         "protocol_matches": published.matches if published else "",
         "difference": "" if result.difference is None else result.difference,
@@ -133,7 +147,7 @@ def _cells(line: Line) -> list[str]:
         str(line.rank or NONE),
         result.title,
         *scores,
-        percent(published.value) if published else NONE,
+        "; ".join(filter(None, (percent(published.value), published.averaged))) if published else NONE,
         signed(result.difference),
         published.matches if published else NONE,
         f"{result.done}/{result.planned or '?'}",
@@ -145,7 +159,7 @@ def _scored(result: Result, metric: str) -> str:
     if metric not in result.scores:
         return NONE
     found = result.scores[metric]
-    interval = span(found.low, found.high)
+    interval = bounds(found)
     return percent(found.estimate) + (f" [{interval}]" if interval else "")
 
 
@@ -162,7 +176,7 @@ def _parts(tables: Sequence[Table]) -> list[tuple[Table, bool, Sequence[Line]]]:
 
 def markdown(tables: Sequence[Table], facts: Facts) -> str:
     """One table an arena; what is not ranked stands apart."""
-    parts = ["# Leaderboard", "", "% with 95 % intervals over subjects; ranked by UAR.", ""]
+    parts = ["# Leaderboard", "", "% with 95 % intervals over subjects, or as they say; ranked by UAR.", ""]
     for table, ranked, lines in _parts(tables):
         parts += [f"## {_plain(where(table.arena, facts))}{'' if ranked else ': not ranked'}", ""]
         parts += [_pipes(HEADER), _pipes(["---"] * len(HEADER)), *(_pipes(_cells(line)) for line in lines), ""]
@@ -180,7 +194,7 @@ def _plain(text: str) -> str:
 
 def latex(tables: Sequence[Table], facts: Facts) -> str:
     """booktabs; the ranked rows of each arena, then all others in tables that say why."""
-    lines = ["% \\usepackage{booktabs}; generated, do not edit"]
+    lines = ["% \\usepackage{booktabs} and \\usepackage[T1]{fontenc}; generated, do not edit"]
     for table, ranked, some in _parts(tables):
         caption = (
             _tex(where(table.arena, facts) + ("" if ranked else " (not ranked)")) + ": \\% with 95\\,\\% intervals."

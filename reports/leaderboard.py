@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from reports import files
 from reports.comparisons import Across, Inflation, Pair, across, inflations, pairs
 from reports.formats import bibtex, comma_separated, latex, markdown
 from reports.ranking import Line, Table, tables
@@ -33,7 +34,7 @@ def board(results: Sequence[Result], facts: Facts) -> Board:
     """Ranks and comparisons."""
     made = tables(results)
     compared = pairs(made)
-    inflated, left_out = inflations(results)
+    inflated, left_out = inflations(results, facts)
     return Board(facts, made, compared, across(made, compared, facts), inflated, left_out)
 
 
@@ -53,17 +54,10 @@ def write(results: Sequence[Result], facts: Facts, out: Path, advance: Advance) 
         "references.bib": bibtex(facts),
     }
     for name, text in texts.items():
-        _replace(out / name, text)
+        files.text(out / name, text)
     advance(2, steps, "figures")
     figures = draw(made, out / "figures")
     advance(3, steps, "page")
-    _replace(out / PAGE, page(made, figures))
+    files.text(out / PAGE, page(made, figures))
     advance(steps, steps, "")
     return out / PAGE
-
-
-def _replace(file: Path, text: str) -> None:
-    """A reader never sees half a file."""
-    half = file.with_suffix(".part")
-    half.write_text(text, encoding="utf-8")
-    half.replace(file)

@@ -3,10 +3,11 @@
 import base64
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from reports.leaderboard import Board
 
 TEMPLATES = Path(__file__).parent / "templates"
-DETAILED = 100  # rows with pictures: more would make the page too large to open
+DETAILED = 100  # rows with pictures at most
+LARGEST = 4_800_000  # bytes of the page that rows with pictures may fill: a larger one is slow to open
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,37 +33,61 @@ class Shown:
 
     name: str
     facts: MethodFacts | None
-    lines: Sequence[Line]
-    others: int  # rows in the tables without a picture
+    details: Sequence["Detail"]
+    others: int  # rows with answers that are in the tables alone
 
 
 def page(board: "Board", figures: Sequence["Figure"]) -> str:
-    """The whole page as text."""
+    """The whole page as text: the tables, and as many rows in detail as there is room for."""
+    environment = _environment()
+    room = LARGEST - len(_rendered(environment, board, figures, []).encode())
+    return _rendered(environment, board, figures, _details(environment, board, room))
+
+
+@dataclass(frozen=True, eq=False)
+class Detail:
+    """A row with its pictures, as it stands in the page."""
+
+    line: Line
+    anchor: str
+    text: Markup
+
+
+def _details(environment: Environment, board: "Board", room: int) -> list[Detail]:
+    """Until the room is filled."""
+    macros: Any = environment.get_template("parts.html").make_module({"facts": board.facts})
+    found = []
+    for number, line in enumerate(featured(board.lines)[:DETAILED]):
+        one = Detail(line, f"d{number}", Markup(_flush(macros.detail(line, f"d{number}"))))  # noqa: S704
+        room -= len(one.text.encode()) + 50  # and the row's link to it
+        if room < 0:
+            break
+        found.append(one)
+    return found
+
+
+def _rendered(environment: Environment, board: "Board", figures: Sequence["Figure"], details: Sequence[Detail]) -> str:
     script, style = (Markup(_flush((TEMPLATES / name).read_text("utf-8"))) for name in ("page.js", "page.css"))  # noqa: S704
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    detailed = featured(board.lines)[:DETAILED]
-    real = [line for line in detailed if not line.result.arena.standin]
-    text = (
-        _environment()
-        .get_template("page.html")
-        .render(
-            board=board,
-            facts=board.facts,
-            real=[table for table in board.tables if not table.arena.standin],
-            standins=[table for table in board.tables if table.arena.standin],
-            inflations=[one for one in board.inflations if not one.leaking.arena.standin],
-            standin_inflations=[one for one in board.inflations if one.leaking.arena.standin],
-            methods=_methods(board, real),
-            detailed_standins=[line for line in detailed if line.result.arena.standin],
-            anchors={line.result.run_id: f"d{number}" for number, line in enumerate(detailed)},
-            figures=figures,
-            metrics=METRICS,
-            costs=COSTS,
-            script=script,
-            style=style,
-            script_digest=digest,
-            choices=_choices(board.tables),
-        )
+    standins = [one for one in details if one.line.result.arena.standin]
+    text = environment.get_template("page.html").render(
+        board=board,
+        facts=board.facts,
+        real=[table for table in board.tables if not table.arena.standin],
+        standins=[table for table in board.tables if table.arena.standin],
+        inflations=[one for one in board.inflations if not one.leaking.arena.standin],
+        standin_inflations=[one for one in board.inflations if one.leaking.arena.standin],
+        methods=list(_methods(board, details)),
+        detailed_standins=standins,
+        more_standins=sum(_answered(line, standin=True) for line in board.lines) - len(standins),
+        anchors={one.line.result.run_id: one.anchor for one in details},
+        figures=figures,
+        metrics=METRICS,
+        costs=COSTS,
+        script=script,
+        style=style,
+        script_digest=digest,
+        choices=_choices(board.tables),
     )
     return _flush(text)
 
@@ -83,19 +109,17 @@ def featured(lines: Sequence[Line]) -> list[Line]:
     return [line for *_, line in sorted(turns, key=lambda turn: turn[:-1])]
 
 
-def _methods(board: "Board", detailed: Sequence[Line]) -> list[Shown]:
+def _methods(board: "Board", details: Sequence[Detail]) -> Iterator[Shown]:
     """In the order of their names, those without rows too."""
     facts = {one.name: one for one in board.facts.methods}
-    names = sorted({*facts, *(line.result.asked.method for line in board.lines)})
-    rows: dict[str, int] = {}
-    for line in board.lines:
-        if not line.result.arena.standin:
-            rows[line.result.asked.method] = rows.get(line.result.asked.method, 0) + 1
-    found = []
-    for name in names:
-        own = [line for line in detailed if line.result.asked.method == name]
-        found.append(Shown(name, facts.get(name), own, rows.get(name, 0) - len(own)))
-    return found
+    rows = Counter(line.result.asked.method for line in board.lines if _answered(line, standin=False))
+    for name in sorted({*facts, *(line.result.asked.method for line in board.lines)}):
+        own = [one for one in details if one.line.result.asked.method == name and not one.line.result.arena.standin]
+        yield Shown(name, facts.get(name), own, rows[name] - len(own))
+
+
+def _answered(line: Line, standin: bool) -> bool:
+    return bool(line.result.scores) and line.result.arena.standin is standin
 
 
 def _choices(tables: Sequence[Table]) -> Mapping[str, list[str]]:
@@ -126,7 +150,8 @@ def _environment() -> Environment:
         "doi": lambda doi: f"https://doi.org/{quote(doi, safe='/().-_:;')}",
     }
     environment.globals |= {
-        "span": formats.span,
+        "bounds": formats.bounds,
+        "narrow": formats.NARROW,
         "cost": formats.cost,
         "shown_cost": formats.shown_cost,
         "titles": formats.TITLES,

@@ -1,5 +1,6 @@
 """Which rows are ranked, and why the others are not. Rows are ranked within an arena and nowhere else."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,11 @@ class Reason:
     kind: str
     text: str
 
+    @property
+    def short(self) -> str:
+        """A word or two, for a figure."""
+        return _SHORT.get(self.kind, self.kind)
+
 
 @dataclass(frozen=True, eq=False)
 class Line:
@@ -25,7 +31,7 @@ class Line:
     @property
     def marks(self) -> tuple[Reason, ...]:
         """The reasons, and what must be seen though it keeps nothing from being ranked."""
-        told = self.result.asked.substituted
+        told = ", ".join(self.result.asked.noted)
         return (*self.reasons, *([Reason("note", told)] if told else []))
 
 
@@ -55,27 +61,43 @@ def reasons(result: Result) -> list[Reason]:
         found.append(Reason("incomplete", f"incomplete: {result.done} of {result.planned or 'unknown'} folds"))
     if material.partial:
         found.append(Reason("partial", f"partial corpus: {material.clips} of {material.whole} clips"))
+    if material.excluded:
+        found.append(Reason("excluded", f"{material.excluded} clips excluded by name"))
     if asked.preset != "paper":
         found.append(Reason(asked.preset, _PRESETS.get(asked.preset, f"preset {asked.preset or 'unknown'}")))
-    changed = [part for part in _stamps(asked.stamps, asked.substituted) if part]
-    for stamp in changed:
+    for stamp in _stamps(asked.changed):
         scratch = stamp == "weights none"
         found.append(Reason("scratch" if scratch else "changed", "from scratch: weights none" if scratch else stamp))
     return found
 
 
+_SHORT = {
+    "standin": "STAND-IN",
+    "violated": "people on both sides",
+    "unknown": "people unknown",
+    "partial": "partial corpus",
+    "scratch": "from scratch",
+    "excluded": "clips excluded",
+    "copy": "another copy",
+}
 _PRESETS = {
     "quick": "quick: small networks, trained from scratch",
     "imported": "imported: answers that were made elsewhere",
 }
 
 
-def _stamps(told: str, substituted: str) -> list[str]:
-    """Stamps less the substitutes, "weights none" apart from the rest."""
-    rest = told.removesuffix(substituted).removesuffix(", ") if substituted else told
-    if "weights none" not in rest.split(", "):
-        return [rest]
-    return ["weights none", ", ".join(part for part in rest.split(", ") if part != "weights none")]
+def marked(result: Result, found: Sequence[Reason]) -> str:
+    """A row's preset and its reasons, short."""
+    return ", ".join(
+        dict.fromkeys((result.asked.preset or "preset unknown", *(one.short for one in found if one.kind)))
+    )
+
+
+def _stamps(told: str) -> list[str]:
+    """ "weights none" apart from the rest."""
+    scratch = ["weights none"] if "weights none" in told.split(", ") else []
+    rest = ", ".join(part for part in told.split(", ") if part != "weights none")
+    return [*scratch, *([rest] if rest else [])]
 
 
 def tables(results: Sequence[Result]) -> list[Table]:
@@ -89,24 +111,46 @@ def tables(results: Sequence[Result]) -> list[Table]:
 
 def _table(arena: Arena, results: Sequence[Result]) -> Table:
     fit = {result.run_id: tuple(reasons(result)) for result in results}
-    standing = _standing([result for result in results if not fit[result.run_id]])
+    fitting = [result for result in results if not fit[result.run_id]]
+    copy = _copy(fitting)
+    standing = _standing([result for result in fitting if result.material.digest == copy])
     best = sorted(standing.values(), key=lambda result: (-_score(result), result.title))
     ranked = [Line(result, (), 1 + sum(_score(other) > _score(result) for other in best)) for result in best]
     kept = {result.run_id for result in best}
     others = [
-        Line(result, fit[result.run_id] or (Reason("superseded", "a fuller or newer row stands for it"),))
+        Line(result, fit[result.run_id] or (_beside(result, copy, standing),))
         for result in sorted(results, key=lambda result: (result.title, -_score(result), result.begun))
         if result.run_id not in kept
     ]
     return Table(arena, tuple(ranked), tuple(others))
 
 
+def _copy(results: Sequence[Result]) -> str:
+    """The digest of the fullest copy of the corpus, of equals the newest: other clips are another contest."""
+    newest = max(results, key=lambda result: (result.material.clips, result.begun), default=None)
+    return newest.material.digest if newest else ""
+
+
 def _standing(results: Sequence[Result]) -> Mapping[tuple[str, str, str], Result]:
-    """Of rows of the same system the one with the most Cells, then the newest: none counts twice."""
+    """Of rows of the same system the newest version's, with the most Cells, the newest: none counts twice."""
     found: dict[tuple[str, str, str], Result] = {}
-    for result in sorted(results, key=lambda result: (result.planned, result.begun)):
+    for result in sorted(results, key=lambda result: (_version(result), result.planned, result.begun)):
         found[system(result)] = result
     return found
+
+
+def _version(result: Result) -> list[int]:
+    """A method's version as numbers; one that is not told is the oldest."""
+    return [int(part) for part in re.findall(r"\d+", result.version)]
+
+
+def _beside(result: Result, copy: str, standing: Mapping[tuple[str, str, str], Result]) -> Reason:
+    """Why a row without a fault of its own is not ranked."""
+    if result.material.digest != copy:
+        return Reason("copy", "another copy of the corpus")
+    if _version(result) < _version(standing[system(result)]):
+        return Reason("superseded", "older version")
+    return Reason("superseded", "a fuller or newer row stands for it")
 
 
 def system(result: Result) -> tuple[str, str, str]:

@@ -21,8 +21,17 @@ class Published:
     value: float
     where: str
     protocol: str  # the paper's
-    matches: str  # yes, no, or that the paper does not say
+    matches: str  # yes, no, in doubt and why, or that the paper does not say
     confusion: Mapping[tuple[str, str], float] = field(default_factory=dict)  # shares of true classes
+    over: str = "clips"  # or folds: the paper averages its test runs
+
+    @property
+    def averaged(self) -> str:
+        """What must be said beside the number; ours pools all clips."""
+        return "the paper averages its test runs" if self.over == "folds" else ""
+
+
+UNCONFIRMED = "weights unconfirmed"  # a stamp: of these files no digest is published
 
 
 @dataclass(frozen=True)
@@ -35,6 +44,17 @@ class Asked:
     preset: str
     stamps: str  # what was changed, in words
     substituted: str  # what took the place of tracks that the corpus lacks
+
+    @property
+    def changed(self) -> str:
+        """The stamps less what is only noted."""
+        return ", ".join(part for part in self.stamps.split(", ") if part and part not in self.noted)
+
+    @property
+    def noted(self) -> list[str]:
+        """What must be seen, though nobody could do otherwise: substitutes, files that nobody vouches for."""
+        unconfirmed = [UNCONFIRMED] if UNCONFIRMED in self.stamps.split(", ") else []
+        return [*filter(None, self.substituted.split(", ")), *unconfirmed]
 
 
 @dataclass(frozen=True)
@@ -99,8 +119,9 @@ class Result:
 
     @property
     def difference(self) -> float | None:
-        """Accuracy less the published one; a stand-in's would say nothing."""
-        if self.published is None or self.arena.standin or not self.scores or not self.complete:
+        """Accuracy less the published one; only of what the paper did, whole and on the real corpus."""
+        paper = self.asked.preset == "paper" and not self.asked.changed
+        if self.published is None or not paper or self.arena.standin or not self.scores or not self.complete:
             return None
         return self.scores["accuracy"].estimate - self.published.value
 

@@ -26,7 +26,7 @@ DRAWS = 20_000
 
 @dataclass(frozen=True)
 class Interval:
-    """A score; low and high are None where the units are too few for an interval. `how` is for the reader."""
+    """A score; low and high are None where the units say nothing of their spread. `how` is for the reader."""
 
     estimate: float
     low: float | None
@@ -42,7 +42,8 @@ class Comparison:
 
     `effect` is the mean of the differences within units over their standard deviation, None where they do not vary;
     `better` is the share of units that a answers better than b, ties counting half.
-    `exact` tells whether every swap was tried or a sample of them.
+    `exact` tells whether every swap was tried or a sample of them. low and high are None where the differences of
+    units do not vary.
     """
 
     difference: float
@@ -61,7 +62,8 @@ class Comparison:
 class Change:
     """A new score minus an old one; p is of "not worse by more than the tolerance", None for a single unit.
 
-    `high` is the one-sided bound: the new run is worse at this level exactly where high < -tolerance.
+    `high` is the one-sided bound: the new run is worse at this level exactly where high < -tolerance. There
+    is none where all units changed alike.
     """
 
     difference: float
@@ -118,7 +120,7 @@ def interval(counts: npt.ArrayLike, metric: Metric, unit: str = "subject", level
     clips = counts.sum()
     spread = _jackknife(logit((left_out * clips + 0.5) / (clips + 1)))  # off 0 and 1, where the logit is infinite
     if spread < TINY:
-        return Interval(estimate, estimate, estimate, units, unit, f"no width: no {unit} differs from another")
+        return Interval(estimate, None, None, units, unit, f"no interval: no {unit} differs from another")
     freedom = _effective(counts) - 1
     reach = stats.t.ppf((1 + level) / 2, freedom) * spread
     low, high = expit(logit(estimate) - reach), expit(logit(estimate) + reach)
@@ -243,9 +245,9 @@ def _difference(a: Floats, b: Floats, metric: Metric) -> tuple[float, float | No
 def _limits(
     difference: float, error: float | None, freedom: float, level: float
 ) -> tuple[float, float] | tuple[None, None]:
-    if error is None:
+    if error is None or error <= TINY:  # a width of nothing would claim to be sure
         return None, None
-    reach = float(stats.t.ppf((1 + level) / 2, freedom)) * error if error > TINY else 0.0
+    reach = float(stats.t.ppf((1 + level) / 2, freedom)) * error
     return max(-1.0, difference - reach), min(1.0, difference + reach)
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,18 +17,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 
+from benchmarks import report
+from benchmarks.papers import Papers
 from benchmarks.report import ELSEWHERE, collect
 from benchmarks.track import Tracker
 from protocols.scores import Scores
-from reports import charts
+from reports import charts, files
 from reports import summary as summaries
 from reports.comparisons import across, inflations, pairs
-from reports.formats import bibtex, comma_separated, latex, markdown
+from reports.formats import bibtex, comma_separated, cost, latex, markdown
 from reports.leaderboard import board
+from reports.page import page
 from reports.ranking import tables
 from reports.results import METRICS, Arena, Asked, CorpusFacts, Facts, Material, MethodFacts, Published, Result
 from reports.statistics import measure
-from reports.summary import Summary, answers, read, summarise
+from reports.summary import Bin, Step, Summary, answers, read, summarise
 from tests.conftest import Run
 from tests.manyrows import LABELS, OWN, Made, several, write
 from tests.tinybench import Bench, make_bench  # noqa: F401  a fixture
@@ -78,6 +82,8 @@ SPOILT: dict[str, dict[str, Any]] = {
     "independence of subjects unknown": {"independence": "unknown"},
     "incomplete": {"planned": 5},
     "partial corpus": {"material": replace(GOOD.material, partial=True)},
+    "3 clips excluded by name": {"material": replace(GOOD.material, excluded=3)},
+    "another copy of the corpus": {"material": replace(GOOD.material, digest="other", clips=170)},
     "quick": {"asked": replace(GOOD.asked, preset="quick")},
     "imported": {"asked": replace(GOOD.asked, preset="imported")},
     "from scratch": {"asked": replace(GOOD.asked, stamps="weights none")},
@@ -116,6 +122,8 @@ def test_every_row_is_shown_once_and_ranks_follow_the_score(rows: list[tuple[flo
         scores = [line.result.scores["uar"].estimate for line in table.ranked]
         assert [line.rank for line in table.ranked] == [1 + sum(other > score for other in scores) for score in scores]
         assert all(bool(line.reasons) != bool(line.rank) for line in table.lines)
+        assert len({line.result.material.digest for line in table.ranked}) < 2
+        assert not any(line.result.material.excluded for line in table.ranked)
 
 
 def test_substituted_tracks_are_marked_but_ranked() -> None:
@@ -138,6 +146,28 @@ def test_of_rows_of_one_system_the_fullest_then_the_newest_counts() -> None:
     assert len(tables([replace(older, default=True), named])[0].ranked) == 1
 
 
+def test_a_newer_version_stands_for_an_older_one_with_more_seeds() -> None:
+    """Versions are numbers: the tenth is newer than the ninth."""
+    older = replace(a_result(0, 0.9), version="9", planned=8, summary=a_summary(0.9, cells=8), begun=99)
+    newer = replace(a_result(1, 0.5), asked=older.asked, version="10")
+    (table,) = tables([older, newer])
+    assert [line.result for line in table.ranked] == [newer]
+    assert [reason.text for line in table.others for reason in line.reasons] == ["older version"]
+
+
+def test_the_fullest_then_the_newest_copy_of_a_corpus_is_ranked() -> None:
+    def of(number: int, digest: str, clips: int) -> Result:
+        return replace(a_result(number), material=Material(digest, clips, str(clips), False, 0, 1 / 3))
+
+    full, thin, late = of(0, "full", 180), of(2, "thin", 179), of(1, "late", 180)
+    for some, kept in (([full, thin], full), ([full, thin, late], late)):
+        (table,) = tables(some)
+        assert [line.result for line in table.ranked] == [kept]
+        assert {reason.kind for line in table.others for reason in line.reasons} == {"copy"}
+    spoilt = replace(of(3, "most", 999), independence="violated")  # its copy is of no account
+    assert [line.result for line in tables([full, spoilt])[0].ranked] == [full]
+
+
 def test_a_mean_is_over_the_same_corpora_or_there_is_none() -> None:
     def on(corpus: str, *methods: int) -> list[Result]:
         arena = replace(PLACE, corpus=corpus)
@@ -154,6 +184,71 @@ def test_a_mean_is_over_the_same_corpora_or_there_is_none() -> None:
     assert not any(one.scores.isna().any(axis=None) for one in made)
 
 
+def drawn(results: Sequence[Result], folder: Path) -> dict[str, str]:
+    """The text of each figure."""
+    charts.draw(board(results, facts()), folder)
+    return {file.stem: file.read_text(encoding="utf-8") for file in folder.glob("*.svg")}
+
+
+def test_figures_are_drawn_again_where_answers_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row that is run afresh has the same number and as many Cells."""
+    before = drawn([GOOD], tmp_path)
+    assert drawn([GOOD], tmp_path) == before
+    after = drawn([replace(GOOD, summary=a_summary(0.9, 7))], tmp_path)
+    assert set(after) == set(before) and all(after[name] != before[name] for name in before)
+    saved: list[str] = []
+    monkeypatch.setattr(charts, "_save", lambda one, folder: saved.append(one.name))
+    drawn([GOOD], tmp_path)
+    assert set(saved) == set(before)
+    saved.clear()
+    monkeypatch.setattr(charts, "DRAWING", charts.DRAWING + 1)
+    drawn([replace(GOOD, summary=a_summary(0.9, 7))], tmp_path)
+    assert set(saved) == set(before)
+
+
+def test_a_figure_that_fails_leaves_the_old_one_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no half file beside it; what is drawn next time is all that changed."""
+    drawn([GOOD], tmp_path)
+    before = {file: file.read_bytes() for file in tmp_path.iterdir() if file.name != charts.INDEX}
+
+    def fails(canvas: object, file: Path, **settings: object) -> None:
+        Path(file).write_bytes(b"half")
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("matplotlib.figure.Figure.savefig", fails)
+        with pytest.raises(OSError, match="no space"):
+            drawn([replace(GOOD, summary=a_summary(0.9, 7))], tmp_path)
+    assert {file: file.read_bytes() for file in tmp_path.iterdir() if file.name != charts.INDEX} == before
+    again = drawn([replace(GOOD, summary=a_summary(0.9, 7))], tmp_path)
+    assert all(again[file.stem] != before[file].decode() for file in before if file.suffix == ".svg")
+
+
+def test_two_that_write_a_file_do_not_meet(tmp_path: Path) -> None:
+    """One begins while the other is at it: the last to end is there, whole."""
+    file = tmp_path / "index.html"
+
+    def slow(half: Path) -> None:
+        half.write_text("slow")
+        files.text(file, "fast")
+        assert file.read_text() == "fast" and half.read_text() == "slow"
+
+    files.whole(file, slow)
+    assert [one.name for one in tmp_path.iterdir()] == ["index.html"] and file.read_text() == "slow"
+
+
+MARKS = {"quick": "quick", "partial corpus": "partial corpus", "imported": "imported", "from scratch": "from scratch"}
+MARKS |= {"incomplete": "incomplete", "rate=2": "changed", "independence of subjects violated": "people on both sides"}
+
+
+@pytest.mark.parametrize("why", MARKS)
+def test_every_figure_of_a_row_says_what_it_is(why: str, tmp_path: Path) -> None:
+    texts = drawn([replace(GOOD, **SPOILT[why])], tmp_path)
+    assert {name.partition("-")[0] for name in texts} == {"scores", "subjects", "confusion"}
+    for text in texts.values():
+        assert MARKS[why] in " ".join(re.findall(r">([^<>]+)</text>", text))
+
+
 def lines(folder: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO((folder / "leaderboard.csv").read_text(encoding="utf-8"))))
 
@@ -168,7 +263,7 @@ def answered(made: Made) -> Result:
 def test_leakage_is_measured_on_the_clips_of_both_splits() -> None:
     leaking, honest = Made(protocol="random-holdout", skill=0.8), Made(skill=0.5)
     other = replace(answered(leaking), arena=replace(PLACE, protocol="random-holdout"), independence="violated")
-    (found,), left_out = inflations([other, answered(honest)])
+    (found,), left_out = inflations([other, answered(honest)], facts())
     both = pd.merge(leaking.answers(), honest.answers(), on="clip", suffixes=("_leak", "_honest"))
     assert found.clips == len(both) == 72 and left_out == 0
 
@@ -179,8 +274,38 @@ def test_leakage_is_measured_on_the_clips_of_both_splits() -> None:
     assert found.with_leak == pytest.approx(recall("leak")) and found.without == pytest.approx(recall("honest"))
     assert found.found.difference == pytest.approx(recall("leak") - recall("honest"))
     assert found.found.low is not None and found.found.low < found.found.difference
+    assert [mark.kind for mark in replace(found, honest=replace(found.honest, **SPOILT["quick"])).marks] == ["quick"]
     changed = replace(other, asked=replace(other.asked, preset="quick"))
-    assert inflations([changed, answered(honest)]) == ([], 0)  # not the same method
+    assert inflations([changed, answered(honest)], facts()) == ([], 0)  # not the same method
+
+
+def seeded(result: Result, seeds: int) -> Result:
+    """The same answers by some seeds."""
+    table = result.answers() if result.answers else pd.DataFrame()
+    whole = pd.concat([table.assign(seed=seed) for seed in range(seeds)])
+    return replace(result, answers=lambda: whole)
+
+
+def test_a_leak_is_measured_against_the_like() -> None:
+    """As many seeds, the corpus' own protocol or the nearest; never what was made elsewhere."""
+    leaking = replace(
+        answered(Made(protocol="random-holdout", skill=0.8)),
+        arena=replace(PLACE, protocol="random-holdout"), independence="violated",
+    )  # fmt: skip
+    own = [CorpusFacts("rml", "RML", "", "leave-one-subject-out")]
+    usual = answered(Made(skill=0.5))
+    first, near = (replace(usual, arena=replace(PLACE, protocol=name)) for name in ("a-split", "subject-k-fold:k=5"))
+    far = replace(first, planned=40, summary=replace(usual.summary, cells=40) if usual.summary else None)
+
+    def against(*honest: Result) -> list[str]:
+        return [one.honest.arena.protocol for one in inflations([leaking, *honest], facts(corpora=own))[0]]
+
+    assert against(first, near, usual) == ["leave-one-subject-out"]
+    assert against(far, near) == ["subject-k-fold:k=5"]
+    assert against(seeded(usual, 2), near) == ["subject-k-fold:k=5"]
+    assert against(seeded(usual, 2)) == []
+    imported = [replace(one, asked=replace(one.asked, preset="imported")) for one in (leaking, usual)]
+    assert inflations(imported, facts(corpora=own)) == ([], 0)
 
 
 @pytest.mark.parametrize("people", [True, False])
@@ -261,6 +386,75 @@ def test_markdown_rows_have_their_cells_and_no_markup() -> None:
     assert not re.search(r"(?<!\\)[<>`]", text)
 
 
+@pytest.mark.parametrize("unit", ["subject", "clip"])
+def test_intervals_by_clip_say_that_they_are_too_narrow(unit: str) -> None:
+    """Beside every interval of the row, and of no other."""
+    found = replace(GOOD, summary=replace(a_summary(), unit=unit, names=() if unit == "clip" else a_summary().names))
+    made = board([found], facts())
+    files = {"page": page(made, []), "md": markdown(made.tables, made.facts), "tex": latex(made.tables, made.facts)}
+    counted = {name: text.count("by clip: too narrow") for name, text in files.items()}
+    several = {"page": len(METRICS) + 1, "md": len(METRICS), "tex": len(METRICS)}  # the page tells UAR's twice
+    assert counted == (several if unit == "clip" else dict.fromkeys(several, 0))
+
+
+def large(number: int) -> Summary:
+    """Of 91 people, 8 classes and 6 curves."""
+    random = np.random.default_rng(number)
+    counts = random.poisson(1.5, (91, 8, 8)).astype(float)
+    curve = tuple(Step(10 * step, float(random.random()), 0.0, 1.0) for step in range(60))
+    return Summary(
+        tuple(f"emotion {n}" for n in range(8)), "subject", tuple(f"person-{n:03}" for n in range(91)), counts,
+        int(counts.sum()), 4, tuple(Bin(9, n / 10, 0.5) for n in range(10)), {"parameters": 6e7},
+        {f"curve {n}": curve for n in range(6)},
+    )  # fmt: skip
+
+
+def test_a_page_of_two_thousand_rows_stays_below_five_megabytes() -> None:
+    """Also where figures and reasons take a part of it; what has no pictures is said."""
+    some = [large(number) for number in range(3)]
+    first = a_result(0, summary=some[0])
+    assert first.scores  # as all others share it
+    changed = Asked("method", "", "av", "paper", "a setting that somebody tried=2, weights none", "")
+    rows = [replace(a_result(n), summary=some[n % 3], asked=changed, link="../" + "x" * 60) for n in range(2000)]
+    for row in rows:
+        row.__dict__["scores"] = first.scores
+    picture = charts.Figure("f", "t", "a", "x" * 900_000, 1, 1)
+    made = board(rows, facts())
+    text = page(made, [picture])
+    detailed = text.count('<details id="d')
+    assert len(text.encode()) < 5e6 and 0 < detailed < 100
+    assert f"{2000 - detailed} more rows are in the tables, without pictures" in text
+    assert len(re.findall("<tr data-method", text)) == 2000
+    assert len(set(re.findall('href="#(d[0-9]+)"', text))) == detailed
+    assert len(page(made, []).encode()) < 5e6
+
+
+def test_tables_of_the_page_have_captions_and_full_heads_and_pairs_their_effect() -> None:
+    """A hidden caption is told to nobody; an empty head neither."""
+    results = [replace(a_result(n, 0.4 + n / 5), arena=replace(PLACE, corpus=c)) for n in range(2) for c in "ab"]
+    made = board(results, facts())
+    text = page(made, [])
+    assert made.across and made.pairs
+    assert text.count("<table") == len(re.findall("<caption class=.unseen.>[^<]", text)) + text.count("<h4>Per emotion")
+    assert "caption hidden" not in text and not re.search(r"<th[^>]*>\s*</th>", text)
+    for found in (pair.found for pair in made.pairs):
+        assert found.effect is not None and f"<td>{found.effect:+.2f}</td>" in text
+    assert "Holm within each arena" in text
+    head, _, _ = latex(made.tables, made.facts).partition("\n")
+    assert head.startswith("%") and "[T1]{fontenc}" in head and "booktabs" in head
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_training_costs_are_of_one_seed(seeds: int) -> None:
+    """However many were run: else the careful would look dear."""
+    table = Made(skill=0.6).answers().rename(columns={"answer": "predicted"})
+    told = pd.concat([table.assign(seed=seed) for seed in range(seeds)])
+    cells = [{"fit_seconds": 10.0, "energy_joules": 7.0, "parameters": 5.0, "peak_memory_mb": 3.0}] * (4 * seeds)
+    found = replace(GOOD, summary=summarise(told, LABELS, cells, []), planned=4 * seeds)
+    costs = {name: cost(found, name) for name in cells[0]}
+    assert costs == pytest.approx({"fit_seconds": 40, "energy_joules": 28, "parameters": 5, "peak_memory_mb": 3})
+
+
 def test_bibtex_is_balanced_with_a_key_each() -> None:
     _, told = nasty()
     text = bibtex(told)
@@ -278,6 +472,10 @@ def test_published_numbers_stand_beside_the_same_thing_only(tmp_path: Path) -> N
     """Against the papers' own tables: hybrid-dbn's DBN on RML is 80.36 %, its Table VI."""
     rows = [Made("hybrid-dbn"), Made("hybrid-dbn", variant="dbn-2"), Made("hybrid-dbn", corpus="ravdess")]
     rows += [Made("hybrid-dbn", protocol="random-holdout", planned=1), Made("unheard-of"), Made(preset="imported")]
+    rows += [Made(preset="quick"), Made(tags={"bench.stamps": "rate=2"}), Made("avef", variant="case-2-av")]
+    swapped = {"bench.stamps": "faces for mocap", "bench.substituted": "faces for mocap"}
+    rows += [Made(tags=swapped), Made(tags=swapped | {"bench.stamps": "rate=2, faces for mocap"})]
+    rows += [Made(corpus="baum1s")]
     rows = [replace(row, seed=number) for number, row in enumerate(rows)]
     uri = write(rows, tmp_path)
     found = {result.begun: result for result in collect(Tracker(uri), tmp_path / "out", silent)}
@@ -288,6 +486,29 @@ def test_published_numbers_stand_beside_the_same_thing_only(tmp_path: Path) -> N
     assert found[0].difference == pytest.approx(found[0].scores["accuracy"].estimate - 0.8036)
     assert found[3].published and found[3].published.matches == "no"
     assert [found[n].published for n in (2, 4, 5)] == [None] * 3
+    assert all(found[n].published for n in (6, 7, 9, 10))
+    assert [found[n].difference is None for n in (6, 7, 9, 10)] == [True, True, False, True]  # only what the paper did
+    assert found[11].published and found[11].published.matches.startswith("in doubt: the paper does not list its")
+    assert found[8].published and found[8].published.matches.startswith("in doubt: the paper also says")
+    assert found[0].published.averaged and found[0].published.over == "folds"
+    assert not found[8].published.averaged
+    made = board([found[0], found[11]], facts())
+    for text in (page(made, []), markdown(made.tables, made.facts), latex(made.tables, made.facts)):
+        assert found[0].published.averaged in text and found[11].published.matches in text
+
+
+@pytest.mark.parametrize(("tag", "experiment"), [("", "rml"), ("True", "rml"), ("False", "rml (STAND-IN)")])
+def test_what_does_not_say_that_it_is_real_is_a_stand_in(tag: str, experiment: str) -> None:
+    reader = report.Reader(Tracker("sqlite:///none.db"), Path(), Papers())
+    tags = {"bench.method": "m", "bench.task": "emotion"} | ({"bench.standin": tag} if tag else {})
+    run = SimpleNamespace(
+        data=SimpleNamespace(tags=tags, params={}),
+        info=SimpleNamespace(run_id="r", start_time=0, artifact_uri="runs/r", experiment_id="1", status="FINISHED"),
+    )
+    found = reader.result(experiment, run, report.Answered())
+    assert found.arena.standin and found.arena.corpus == "rml"
+    tags["bench.standin"] = "False"
+    assert not reader.result("rml", run, report.Answered()).arena.standin
 
 
 class _Silent:
@@ -449,4 +670,5 @@ def test_other_kinds_of_runs_are_no_rows(bench: Bench, monkeypatch: pytest.Monke
     assert bench.call("report")[0] == 0
     (row,) = lines(bench.folder / "leaderboard")
     assert (row["method"], row["corpus"], row["rank"]) == ("somebody's", "elsewhere", "")
+    assert row["standin"] == "True"  # it does not say that it is real
     assert "imported" in row["not_ranked_because"] and "unknown" in row["not_ranked_because"]
