@@ -21,7 +21,7 @@ from benchmarks.options import (
 commands = typer.Typer()
 NO_CHAMPION = (
     "no row may be champion yet: it takes preset paper, verified subjects, a whole corpus under its own protocol, "
-    "every fold finished, and nothing that a result must be stamped with"
+    "every fold finished, and nothing among what it was made with that keeps it from being ranked"
 )
 
 
@@ -36,7 +36,7 @@ def report(
     from benchmarks.report import report as make
     from benchmarks.track import Tracker
 
-    page = make(Tracker(tracking_uri), out or Path(FOLDER), console.progress)
+    page, _ = make(Tracker(tracking_uri), out or Path(FOLDER), console.progress)
     if json:
         console.write_json({"page": str(page), "files": sorted(str(file) for file in page.parent.iterdir())})
     else:
@@ -90,9 +90,11 @@ def predict(
 def promote(tracking_uri: TrackingUri = "", json: Json = False) -> None:
     """Register the best honest row of each corpus and task in MLflow's registry, as champion."""
     from benchmarks.registry import champions
+    from benchmarks.report import collect
     from benchmarks.track import Tracker
 
-    found = [champion.told() for champion in champions(Tracker(tracking_uri))]
+    tracker = Tracker(tracking_uri)
+    found = [champion.told() for champion in champions(tracker, collect(tracker, Path(), console.progress))]
     if json:
         console.write_json(found)
     elif found:

@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 def refresh_leaderboard(tracker: "Tracker") -> None:
     """The last act of a run; what it was to show is kept, whatever becomes of the page."""
     from benchmarks.registry import champions
-    from benchmarks.report import refresh
+    from benchmarks.report import folder, report
     from datasets.base import UserError
 
+    if not (place := folder()):
+        return
     try:
-        page = refresh(tracker, console.progress)
-        if not page:
-            return
+        page, results = report(tracker, place, console.progress)
         console.note(f"leaderboard: {page}")
-        for champion in champions(tracker):
+        for champion in champions(tracker, results):
             if champion.moved:
                 console.note(f"{champion.method} is now the champion of {champion.name}")
     except UserError as error:

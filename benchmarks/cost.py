@@ -5,21 +5,30 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from methods.base import Examples, Frozen, Method, Prepared
+
+if TYPE_CHECKING:
+    from torch import nn
 
 STATUS, FORGET = Path("/proc/self/status"), Path("/proc/self/clear_refs")  # Linux
 POWERCAP = Path("/sys/class/powercap")
 MEGA = 1e6
 
 
-def parameters(method: Method) -> dict[str, float]:
-    """Of the networks that it trained; a method without any (a support vector machine) has none to tell."""
-    if "torch" not in sys.modules:
-        return {}
+def _networks(method: Method) -> list["nn.Module"]:
+    """What it trained; a support vector machine is none."""
+    if "torch" not in sys.modules:  # then nothing of it was used
+        return []
     from torch import nn
 
-    trained = [part for part in vars(method).values() if isinstance(part, nn.Module)]
+    return [part for part in vars(method).values() if isinstance(part, nn.Module)]
+
+
+def parameters(method: Method) -> dict[str, float]:
+    """Of the networks that it trained; a method without any has none to tell."""
+    trained = _networks(method)
     return {"parameters": float(sum(p.numel() for part in trained for p in part.parameters()))} if trained else {}
 
 
@@ -28,16 +37,18 @@ def operations(
 ) -> dict[str, float]:
     """Floating-point operations of products of matrices and convolutions, the mean over some prepared clips.
 
-    Recurrent layers are counted where they are made of such products, so their faster kernels are put aside.
+    Recurrent layers are counted where they are made of such products, so their faster kernels are put aside; not those
+    of others, for without them large networks take minutes.
     """
     if "torch" not in sys.modules:  # then nothing of it was used
         return {}
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
+    recurrent = any(isinstance(layer, torch.nn.RNNBase) for part in _networks(method) for layer in part.modules())
     with warnings.catch_warnings(), FlopCounterMode(display=False) as counter, ExitStack() as plain:
         warnings.simplefilter("ignore", UserWarning)  # to touch oneDNN's flags warns of Intel's GPUs
-        for kernels in (torch.backends.cudnn, torch.backends.mkldnn):
+        for kernels in (torch.backends.cudnn, torch.backends.mkldnn) if recurrent else ():
             plain.enter_context(kernels.flags(enabled=False))
         if frozen:
             for inputs in raw:

@@ -9,21 +9,21 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from benchmarks.cellrun import CellRun
 from benchmarks.console import Progress
-from benchmarks.content import Content, contents, corpus_digest, tied
 from benchmarks.cost import metered, operations, parameters
 from benchmarks.environment import code, describe
 from benchmarks.plan import Arena, Cell, Entrant, Row
-from benchmarks.plugins import build, canonical
+from benchmarks.plugins import build
 from benchmarks.prepare import PreparationError, Store, Stored, fill, reason
 from benchmarks.record import audited, cell_tags, line, membership, model_facts, row_record
 from benchmarks.summaries import Part, kept
-from benchmarks.track import ENVIRONMENT, METRICS, CellRun, Done, Kept, Tracker
-from benchmarks.transfer import taught
-from datasets.base import Clip, Dataset, DatasetError, Media, UserError
-from methods.base import Examples, Method, MethodError, RunContext
-from protocols.base import Fold, Judged, Protocol, ProtocolError
-from protocols.scores import Scores
+from benchmarks.track import ENVIRONMENT, Done, Kept, Tracker
+from benchmarks.transfer import known, taught
+from datasets.base import Media, UserError
+from methods.base import Examples, Method, MethodError, Prepared, RunContext
+from protocols.base import Fold, Judged, ProtocolError
+from protocols.scores import METRICS, Scores
 from reports.summary import VERSION
 
 EMPTY = "clips_where_nothing_was_found"
@@ -68,20 +68,23 @@ class Outcome:
     def complete(self) -> bool:
         return not self.failures
 
-    def measured(self) -> dict[str, float]:
-        """Pooled over all test clips (the mean over seeds), and the spread over folds."""
+    def pooled(self) -> list[Scores]:
+        """Of each seed, its finished Cells as one."""
         by_seed: dict[int, list[Scores]] = {}
         for result in self.finished:
             if result.scores:
                 by_seed.setdefault(result.cell.seed, []).append(result.scores)
-        if not by_seed:
+        return [joined(scores) for scores in by_seed.values()]
+
+    def measured(self) -> dict[str, float]:
+        """Pooled over all test clips (the mean over seeds), and the spread over folds."""
+        pooled, folds = self.pooled(), [result.scores for result in self.finished if result.scores]
+        if not pooled:
             return {}
-        pooled = [joined(scores) for scores in by_seed.values()]
-        folds = [scores for seed in by_seed.values() for scores in seed]
         values = {name: float(np.mean([getattr(scores, name) for scores in pooled])) for name in METRICS}
         if len(folds) > 1:
             values |= {f"{name}_fold_sd": float(np.std([getattr(s, name) for s in folds], ddof=1)) for name in METRICS}
-        values[EMPTY] = sum(result.empty for result in self.finished) / len(by_seed)
+        values[EMPTY] = sum(result.empty for result in self.finished) / len(pooled)
         return values if self.complete else {f"incomplete_{name}": value for name, value in values.items()}
 
 
@@ -94,38 +97,6 @@ def joined(parts: Sequence[Scores]) -> Scores:
         truth=tuple(label for part in parts for label in part.truth),
         probabilities=np.concatenate([part.probabilities for part in parts]),
     )
-
-
-def arena(dataset: Dataset, task: str, protocol: str, progress: Progress) -> Arena:
-    """Clips, tied by what they hold, and the folds of the protocol; an error if a file is broken or contradictory."""
-    told = canonical(protocol or dataset.default_protocol)
-    built: Protocol = build("protocols", told, dataset.protocol_settings)
-    clips, known = gathered(dataset, task, progress)
-    folds = tuple(built.folds(clips))
-    if not folds:
-        raise ProtocolError(
-            f"{told} makes no fold of the {len(clips)} clips of {dataset.name}; choose another protocol"
-        )
-    return Arena(dataset, task, told, clips, folds, known, corpus_digest(clips, known))
-
-
-def material(dataset: Dataset, task: str, progress: Progress) -> Arena:
-    """What is learnt from a corpus for use on another: all its clips, less the official test set where it has one."""
-    clips, known = gathered(dataset, task, progress)
-    if dataset.default_protocol == "official-split":
-        split: Protocol = build("protocols", dataset.default_protocol)
-        clips = list(next(split.folds(clips)).train)
-    return Arena(dataset, task, "", clips, (), known, corpus_digest(clips, known))
-
-
-def gathered(dataset: Dataset, task: str, progress: Progress) -> tuple[list[Clip], Mapping[str, Content]]:
-    """The clips, tied by what they hold."""
-    clips = dataset.index(task)
-    if not clips:
-        raise DatasetError(f"{dataset.title} at {dataset.root} holds no clip; {dataset.how_to_get}; see check")
-    with progress(f"reading {dataset.name}") as advance:
-        known = contents(clips, advance)
-    return tied(clips, known), known
 
 
 @dataclass(frozen=True)
@@ -222,9 +193,7 @@ class Engine:
     def _stale_models(self, row: Row) -> int:
         """Of the models that its Cells begin with; they were read or made before."""
         seeds = {cell.seed for cell in row.cells}
-        asked = [
-            (initial, self.tracker.taught(initial.key(seed))) for initial in row.initials.values() for seed in seeds
-        ]
+        asked = [(initial, known(initial, seed, self.tracker)) for initial in row.initials.values() for seed in seeds]
         return sum(_stale(initial.row, [done]) for initial, done in asked if done)
 
     def _compare_sources(self, row: Row, kept: Sequence[Done]) -> None:
@@ -274,7 +243,7 @@ class Engine:
             test = Stored(store, fold.test_media)
             scores = fold.score(method.predict_proba(Examples(test, fold.labels)))
             ended = time.perf_counter()
-        empty = sum(any(not len(array) for array in clip.values()) for clip in test)
+        empty, unseen = _found(test)
         figures |= {
             "fit_seconds": fitted - started,
             "predict_seconds": ended - fitted,
@@ -287,8 +256,8 @@ class Engine:
         some = range(0, len(test), -(-len(test) // 3))  # clips, of unlike lengths
         raw, ready = Stored(store.source or store, fold.test_media), Examples([test[n] for n in some], fold.labels)
         figures |= operations(method, job.row.frozen, [raw[n] for n in some], ready, self.device)
-        if unseen := [1 - float(np.mean(clip[FOUND])) for clip in test if len(clip.get(FOUND, ()))]:
-            figures["share_of_frames_without_a_face"] = float(np.mean(unseen))
+        if unseen is not None:
+            figures["share_of_frames_without_a_face"] = unseen
         with TemporaryDirectory() as folder:
             model = Path(folder) / "model"
             model.mkdir()
@@ -297,6 +266,16 @@ class Engine:
             facts = membership(job.row, job.arena, cell) | model_facts(job.row)
             run.finish(scores, figures, model, facts, marks(job.row, job.arena))
         return Result(cell, scores, "", run.run_id, empty, figures, run.told)
+
+
+def _found(test: Sequence[Prepared]) -> tuple[int, float | None]:
+    """Clips in which nothing was found for an input, and the mean share of frames without a face where that is told."""
+    empty, unseen = 0, list[float]()
+    for clip in test:
+        empty += any(not len(array) for array in clip.values())
+        if len(frames := clip.get(FOUND, ())):
+            unseen.append(1 - float(np.mean(frames)))
+    return empty, float(np.mean(unseen)) if unseen else None
 
 
 def _stale(row: Row, kept: Sequence[Done]) -> int:

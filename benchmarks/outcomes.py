@@ -6,7 +6,7 @@ from typing import Any
 from benchmarks import console
 from benchmarks.engine import EMPTY, Outcome
 from benchmarks.plan import Arena, Initial
-from benchmarks.track import METRICS
+from protocols.scores import METRICS
 
 STYLES = {"verified": "green", "unknown": "yellow", "violated": "red"}
 

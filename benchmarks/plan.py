@@ -211,6 +211,11 @@ class Initial:
         return any(arena.dataset.standin for arena in self.arenas)
 
     @property
+    def experiment(self) -> str:
+        """Where it is kept: models of stand-ins apart."""
+        return "models of other corpora" + (" (STAND-IN)" if self.standin else "")
+
+    @property
     def title(self) -> str:
         return f"{self.row.name} {self.row.modality} {self.row.wish.preset}, learnt from {', '.join(self.corpora)}"
 

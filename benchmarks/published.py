@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.plugins import PluginError, file_of, load
-from benchmarks.track import METRICS
 from datasets.base import AVEF_TABLE_2, TASKS, UserError
-from protocols.scores import Scores
+from protocols.scores import METRICS, Scores
 
 UNSTATED = "unstated"  # a protocol of which the paper does not tell
 OF_A_CLASS = ("precision", "recall", "f1")

@@ -6,9 +6,8 @@ from typing import Any
 from benchmarks.environment import git
 from benchmarks.plan import Arena, Cell, Entrant, Initial, Row
 from benchmarks.settings import flat
-from benchmarks.track import METRICS
 from protocols.base import Judged
-from protocols.scores import Scores
+from protocols.scores import METRICS, Scores
 
 
 def row_record(row: Entrant, arena: Arena, device: str) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -1,9 +1,8 @@
 """Which finished model is meant, and which is the champion of its corpus in MLflow's model registry."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks import console
@@ -27,7 +26,7 @@ def chosen(tracker: Tracker, asked: str) -> str:
         raise TrackingError(
             f"no run is called {asked!r}; give its id, or its first {SHORT} letters or more, or NAME@{ALIAS}"
         )
-    found = list(tracker.kept(f"attributes.run_id LIKE '{asked.lower()}%'"))
+    found = [run for _, run in tracker.all(f"attributes.run_id LIKE '{asked.lower()}%'")]
     if len(found) != 1:
         many = f"{len(found)} runs begin" if found else "no run begins"
         raise TrackingError(f"{many} with {asked} at {tracker.shown}; mlflow ui shows them all")
@@ -49,19 +48,10 @@ def finished_cells(tracker: Tracker, row: str) -> list[str]:
     return [line["run_id"] for line in tracker.cells(row) if line["run_id"] and not line["error"]]
 
 
-@contextmanager
-def _registry(tracker: Tracker) -> Iterator[None]:
+def _registry(tracker: Tracker) -> AbstractContextManager[None]:
     """What keeps the registry from being read or written, in one line."""
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        yield
-    except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
-        raise TrackingError(
-            f"the model registry at {tracker.shown} cannot be used ({type(error).__name__}); it takes a server that "
-            "has one, and the right to write there"
-        ) from None
+    remedy = "it takes a server that has one, and the right to write there"
+    return tracker.reached("the model registry at {} cannot be used", remedy)
 
 
 def _aliased(tracker: Tracker, name: str, alias: str) -> str:
@@ -100,12 +90,14 @@ class Champion:
         }
 
 
-def champions(tracker: Tracker, warn: Callable[[object], None] = console.warn) -> list[Champion]:
+def champions(
+    tracker: Tracker, results: "Sequence[Result]", warn: Callable[[object], None] = console.warn
+) -> list[Champion]:
     """Registers the model of each first row and gives it the alias; where none is first any more, the alias goes.
 
     What is so already stays. What keeps one from being registered is a warning, and costs the others nothing.
     """
-    first, found = _first(tracker), list[Champion]()
+    first, found = _first(results), list[Champion]()
     for name in sorted(first):
         try:
             with _registry(tracker):
@@ -119,15 +111,14 @@ def champions(tracker: Tracker, warn: Callable[[object], None] = console.warn) -
     return found
 
 
-def _first(tracker: Tracker) -> "dict[str, Result]":
+def _first(results: "Sequence[Result]") -> "dict[str, Result]":
     """By the name of its model, the first of the ranking under the corpus' own protocol."""
-    from benchmarks.report import collect  # here, for predict needs none of what draws a page
-    from reports.ranking import tables
+    from reports.ranking import tables  # here, for predict needs none of what ranks
 
     known = {corpus: canonical(load("datasets", corpus).default_protocol) for corpus in names("datasets")}
     return {
         f"{table.arena.corpus}-{table.arena.task}": table.ranked[0].result
-        for table in tables(collect(tracker, Path(), console.progress))
+        for table in tables(results)
         if table.ranked and not table.arena.standin and table.arena.protocol == known.get(table.arena.corpus)
     }
 

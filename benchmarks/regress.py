@@ -13,6 +13,7 @@ from benchmarks.judgement import Judgement, Rule
 from benchmarks.plan import Arena, Entrant, Row
 from benchmarks.run import Plan
 from benchmarks.track import Tracker
+from reports import files
 from reports.gate import METRICS, Verdict, judge
 from reports.tally import Tally
 
@@ -107,9 +108,7 @@ def freeze(outcome: Outcome, file: Path, tracker: Tracker) -> dict[str, Any]:
     made = frozen(outcome, tracker.environment(outcome.results[-1].run_id))
     if len(made.tally.names) < 2:
         raise BaselineError(f"{outcome.row.title} has a single {made.tally.unit}; chance cannot be told from loss")
-    beside = file.with_name(f".{file.name}.unfinished")
-    beside.write_text(made.text(), encoding="utf-8")
-    beside.replace(file)
+    files.text(file, made.text())
     return {"frozen": str(file), "unit": made.tally.unit, "units": len(made.tally.names), "scores": made.scores()}
 
 

@@ -41,14 +41,8 @@ def folder() -> Path | None:
     return None if told == "none" else Path(told)
 
 
-def refresh(tracker: Tracker, progress: Progress) -> Path | None:
-    """The last act of a run: the page, if there is a place for it."""
-    place = folder()
-    return report(tracker, place, progress) if place else None
-
-
-def report(tracker: Tracker, out: Path, progress: Progress) -> Path:
-    """The page, with all that belongs to it beside it."""
+def report(tracker: Tracker, out: Path, progress: Progress) -> tuple[Path, list[Result]]:
+    """The page, with all that belongs to it beside it, and the rows that it shows."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -59,7 +53,7 @@ def report(tracker: Tracker, out: Path, progress: Progress) -> Path:
     if not results:
         raise ReportError(f"no results are kept at {tracker.shown}; python -m benchmarks run makes some")
     with progress("leaderboard") as advance:
-        return write(results, facts(tracker, results), out, advance)
+        return write(results, facts(tracker, results), out, advance), results
 
 
 def collect(tracker: Tracker, out: Path, progress: Progress) -> list[Result]:

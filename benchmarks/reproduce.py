@@ -8,7 +8,7 @@ import numpy as np
 from benchmarks import console
 from benchmarks.console import Progress
 from benchmarks.corpora import data_root
-from benchmarks.engine import Engine, Outcome, joined
+from benchmarks.engine import Engine, Outcome
 from benchmarks.outcomes import show_arena
 from benchmarks.plugins import PluginError, canonical, load, resolve
 from benchmarks.published import UNSTATED, Number, measured, numbers, of_table
@@ -57,12 +57,10 @@ class Line:
 
     def values(self) -> tuple[float | None, float | None]:
         """Over all test clips or over folds, as the paper does, and the standard deviation over folds and seeds."""
-        by_seed: dict[int, list[Scores]] = {}
-        for result in self.outcome.finished if self.outcome and self.outcome.complete else ():
-            if result.scores:
-                by_seed.setdefault(result.cell.seed, []).append(result.scores)
-        pooled = self._measured([joined(parts) for parts in by_seed.values()])
-        folds = self._measured([scores for parts in by_seed.values() for scores in parts])
+        if not (self.outcome and self.outcome.complete):
+            return None, None
+        pooled = self._measured(self.outcome.pooled())
+        folds = self._measured([result.scores for result in self.outcome.finished if result.scores])
         spread = float(np.std(folds, ddof=1)) if len(folds) > 1 else None
         averaged = folds if self.number.over == "folds" else pooled
         return (float(np.mean(averaged)), spread) if averaged else (None, None)

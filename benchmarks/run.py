@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
+from benchmarks.arenas import arena, material
 from benchmarks.console import Progress
 from benchmarks.corpora import opened
-from benchmarks.engine import arena, material
 from benchmarks.plan import Arena, Initial, Row, row
 from benchmarks.plugins import PluginError, build, canonical, load, names, resolve
 from benchmarks.settings import PRESETS, Wish, configured

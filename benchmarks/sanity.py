@@ -13,8 +13,9 @@ from dataclasses import replace
 import numpy as np
 
 from benchmarks import console
+from benchmarks.arenas import arena
 from benchmarks.corpora import opened
-from benchmarks.engine import arena, joined, training
+from benchmarks.engine import joined, training
 from benchmarks.plan import Arena, Row, row
 from benchmarks.prepare import Store, Stored, fill
 from benchmarks.settings import Wish

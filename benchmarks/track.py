@@ -5,13 +5,11 @@ import io
 import json
 import logging
 import os
-import re
 import time
 import traceback
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,21 +17,19 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-import numpy as np
-
+from benchmarks.address import shown, sqlite_file
+from benchmarks.cellrun import CURVES, POINTS, CellRun
+from benchmarks.scored import read_scores, table
 from datasets.base import UserError
 from protocols.scores import Scores
-from reports.figures import confusion
 
 URI = "MLFLOW_TRACKING_URI"
 DEFAULT = "sqlite:///mlflow.db"
-METRICS = ("accuracy", "uar", "macro_f1", "weighted_f1")
-EVERY = 15  # seconds between two looks at a curve
 MODEL = "model/artifacts/model"  # where what a Cell's method saved lies in its run; about it is what MLflow needs
 ENVIRONMENT = "environment.json"
+REMEDY = "give an address like sqlite:///mlflow.db or http://host:5000 with --tracking-uri"
 BATCH = 1000  # metrics that one request may carry
-POINTS = "curve_points"  # the metric that tells whether a Cell has curves
-CURVES, ANSWERS, SUMMARY = "curves.csv", "answers.csv", "summary.json"  # of a Cell; of a row; of a row, for the report
+ANSWERS, SUMMARY = "answers.csv", "summary.json"  # of a row; of a row, for the report
 SUMMARISED = "bench.summary"  # the tag of a row that has a summary: its version
 
 
@@ -47,65 +43,6 @@ class LostError(TrackingError):
     def __init__(self, run_id: str, store: str, name: str, error: Exception) -> None:
         self.public = f"its {name} is gone ({type(error).__name__})"
         super().__init__(f"run {run_id} at {store}: {self.public}; run it --fresh")
-
-
-@dataclass
-class CellRun:
-    """A Cell's run while it is open."""
-
-    tracker: "Tracker"
-    run_id: str
-    curves: list[tuple[str, float, int]] = field(default_factory=list)  # what has not been sent
-    told: list[tuple[str, float, int]] = field(default_factory=list)  # all of them
-    sent: float = field(default_factory=time.monotonic)
-
-    def log(self, name: str, value: float, step: int) -> None:
-        """A point of a curve; sent every few seconds, so that it can be watched."""
-        self.curves.append((name, value, step))
-        self.told.append((name, value, step))
-        if time.monotonic() - self.sent > EVERY:
-            self.flush()
-
-    def flush(self) -> None:
-        """Send what has not been sent."""
-        self.tracker.metrics(self.run_id, self.curves)
-        self.curves, self.sent = [], time.monotonic()
-
-    def finish(
-        self,
-        scores: Scores,
-        figures: Mapping[str, float],
-        model: Path | None,
-        facts: Mapping[str, Any],
-        marks: str = "",
-    ) -> None:
-        """Everything about a finished Cell; `figures` are further metrics, `marks` what its picture must say."""
-        measured = {name: getattr(scores, name) for name in METRICS} | dict(figures) | {POINTS: len(self.told)}
-        self.curves += [(name, value, 0) for name, value in measured.items()]
-        with TemporaryDirectory() as folder:
-            write_scores(scores, Path(folder), marks)
-            if self.told:
-                points = [{"name": name, "step": step, "value": repr(value)} for name, value, step in self.told]
-                (Path(folder) / CURVES).write_text(_table(points), encoding="utf-8")
-            self.tracker.client.log_artifacts(self.run_id, folder)
-        if model is None:
-            self.finish_model(None, facts)
-            return
-        with TemporaryDirectory() as folder, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # MLflow's, of its own types and of an example that we have no use for
-            from benchmarks.served import save
-
-            served = Path(folder) / "served"
-            save(served, model, _document(facts), scores.labels)
-            self.finish_model(served, facts)
-
-    def finish_model(self, model: Path | None, facts: Mapping[str, Any]) -> None:
-        """A model if there is one, and what it, or the answers, were made of."""
-        self.flush()
-        self.tracker.client.log_text(self.run_id, _document(facts), "cell.json")
-        if model:
-            self.tracker.client.log_artifacts(self.run_id, str(model), "model")
-        self.tracker.client.set_terminated(self.run_id, "FINISHED")
 
 
 @dataclass(frozen=True)
@@ -134,11 +71,11 @@ class Tracker:
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # else a server that is away costs minutes
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
         self.uri = uri or os.environ.get(URI) or DEFAULT
-        file = re.fullmatch(r"sqlite:///(.+)", self.uri)
-        if file and not os.access(Path(file[1]).parent, os.W_OK):
+        file = sqlite_file(self.uri)
+        if file and not os.access(file.parent, os.W_OK):
             raise TrackingError(f"no results can be kept at {self.shown}: its folder is not there or not writable")
-        if not file or Path(file[1]).exists():  # a new file is made only when there is something to keep
-            with self._reached():
+        if not file or file.exists():  # a new file is made only when there is something to keep
+            with self.reached():
                 self.client.search_experiments(max_results=1)
 
     @cached_property
@@ -150,7 +87,7 @@ class Tracker:
         return MlflowClient(self.uri)
 
     @contextmanager
-    def _reached(self) -> Iterator[None]:
+    def reached(self, fault: str = "no results can be kept at {}", remedy: str = REMEDY) -> Iterator[None]:
         """What keeps the store from being read or written, in one line."""
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
@@ -158,28 +95,26 @@ class Tracker:
         try:
             yield
         except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
-            remedy = "give an address like sqlite:///mlflow.db or http://host:5000 with --tracking-uri"
-            raise TrackingError(f"no results can be kept at {self.shown} ({type(error).__name__}); {remedy}") from None
+            raise TrackingError(f"{fault.format(self.shown)} ({type(error).__name__}); {remedy}") from None
 
     @property
     def absent(self) -> bool:
         """Whether the store is a file that is not there: nothing was ever kept in it."""
-        file = re.fullmatch(r"sqlite:///(.+)", self.uri)
-        return bool(file and not Path(file[1]).exists())
+        return (file := sqlite_file(self.uri)) is not None and not file.exists()
 
     @property
     def shown(self) -> str:
         """The address without what may be secret: who asks, and what is asked beside the place."""
-        return _shown(self.uri, True)
+        return shown(self.uri, True)
 
     @property
     def public(self) -> str:
         """The address for a page that strangers read: scheme and host, or the name of SQLite's file."""
-        return _shown(self.uri, False)
+        return shown(self.uri, False)
 
     def experiment(self, name: str) -> str:
         """The experiment's id; made on first use."""
-        with self._reached():
+        with self.reached():
             found = self.client.get_experiment_by_name(name)
         if found and found.lifecycle_stage == "deleted":
             raise TrackingError(
@@ -196,12 +131,6 @@ class Tracker:
             for run in self._search(experiment, query)  # the newest first
             if "bench.superseded" not in run.data.tags
         }
-
-    def taught(self, key: str) -> Done | None:
-        """The finished model of other corpora of this key, if there is one."""
-        query = f"tags.`bench.key` = '{key}' and tags.`bench.kind` = 'initial' and attributes.status = 'FINISHED'"
-        found = [run for _, run in self.all(query) if "bench.superseded" not in run.data.tags]
-        return _done(found[-1]) if found else None
 
     def supersede(self, run_id: str) -> None:
         """A finished Cell was run afresh: the older one stays, but counts no more."""
@@ -236,9 +165,9 @@ class Tracker:
     ) -> None:
         """Scores of all its Cells, the table of them, and their answers in whole and in short."""
         self.metrics(run_id, [(name, value, 0) for name, value in metrics.items()])
-        self.client.log_text(run_id, _table(cells), "cells.csv")
+        self.client.log_text(run_id, table(cells), "cells.csv")
         if kept:
-            self.client.log_text(run_id, _table(kept.answers), ANSWERS)
+            self.client.log_text(run_id, table(kept.answers), ANSWERS)
             self.client.log_text(run_id, json.dumps(kept.summary, separators=(",", ":")), SUMMARY)
             self._tag(run_id, {SUMMARISED: kept.summary["version"]})
         self.client.set_terminated(run_id, "FINISHED" if whole else "FAILED")
@@ -257,7 +186,7 @@ class Tracker:
     ) -> str:
         """A run of its own for a table that was made from others' results."""
         run_id = self._create(self.experiment(experiment), title, tags)
-        self.client.log_text(run_id, _table(rows), "table.csv")
+        self.client.log_text(run_id, table(rows), "table.csv")
         self.note(run_id, "table.json", list(rows))
         self.client.set_terminated(run_id, "FINISHED")
         return run_id
@@ -268,16 +197,12 @@ class Tracker:
 
     def environment(self, cell: str) -> dict[str, Any]:
         """What a Cell was computed with, noted beside the row that it was run for; empty if nothing is."""
-        from mlflow.exceptions import MlflowException
-
         row = self.client.get_run(cell).data.tags["mlflow.parentRunId"]
-        with TemporaryDirectory() as folder:
-            try:
-                file = Path(self.client.download_artifacts(row, ENVIRONMENT, folder))
-            except (MlflowException, OSError):
-                return {}
-            found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-            return found
+        try:
+            found: dict[str, Any] = self.document(row, ENVIRONMENT)
+        except LostError:
+            return {}
+        return found
 
     @contextmanager
     def cell(self, experiment: str, parent: str, title: str, tags: Mapping[str, Any]) -> Iterator[CellRun]:
@@ -297,13 +222,8 @@ class Tracker:
 
     def scores(self, run_id: str) -> Scores:
         """A finished Cell's answers, read back."""
-        from mlflow.exceptions import MlflowException
-
-        with TemporaryDirectory() as folder:
-            try:
-                return read_scores(Path(self.client.download_artifacts(run_id, "predictions.csv", folder)))
-            except (MlflowException, OSError) as error:
-                raise LostError(run_id, self.shown, "predictions.csv", error) from None
+        with self._file(run_id, "predictions.csv") as file:
+            return read_scores(file)
 
     def curves(self, run_id: str, metrics: Mapping[str, float]) -> list[tuple[str, float, int]]:
         """A finished Cell's curves, read back; none where it has none."""
@@ -314,20 +234,24 @@ class Tracker:
 
     def text(self, run_id: str, name: str, at: str = "", most: int | None = None) -> str:
         """A document of a run, of so many bytes at most; `at` is where its documents are: it spares two requests."""
+        with self._file(run_id, name, at) as file:
+            if most is not None and file.stat().st_size > most:
+                raise ValueError(f"{name} has more than {most} bytes")
+            return file.read_text(encoding="utf-8")
+
+    @contextmanager
+    def _file(self, run_id: str, name: str, at: str = "") -> Iterator[Path]:
+        """A document of a run while it is read."""
         from mlflow.artifacts import download_artifacts
         from mlflow.exceptions import MlflowException
 
         with TemporaryDirectory() as folder:
             try:
                 if at.startswith(("/", "file:")):
-                    file = Path(url2pathname(urlsplit(at).path)) / name
+                    yield Path(url2pathname(urlsplit(at).path)) / name
                 else:
-                    file = Path(
-                        download_artifacts(run_id=run_id, artifact_path=name, dst_path=folder, tracking_uri=self.uri)
-                    )
-                if most is not None and file.stat().st_size > most:
-                    raise ValueError(f"{name} has more than {most} bytes")
-                return file.read_text(encoding="utf-8")
+                    there = {"run_id": run_id, "artifact_path": name, "tracking_uri": self.uri}
+                    yield Path(download_artifacts(dst_path=folder, **there))
             except (MlflowException, OSError) as error:
                 raise LostError(run_id, self.shown, name, error) from None
 
@@ -337,7 +261,7 @@ class Tracker:
 
     def all(self, query: str) -> Iterator[Any]:
         """Runs of all experiments that fit, with the experiment's name: few requests, whatever their number."""
-        with self._reached():
+        with self.reached():
             names = {one.experiment_id: one.name for one in self.client.search_experiments()}
             for run in self._search(list(names), query) if names else ():
                 yield names[run.info.experiment_id], run
@@ -354,32 +278,16 @@ class Tracker:
 
     def document(self, run_id: str, name: str) -> Any:
         """A JSON document beside a run's results."""
-        return json.loads(self._text(run_id, name))
+        return json.loads(self.text(run_id, name))
 
     def cells(self, run_id: str) -> list[dict[str, str]]:
         """The table of a row's Cells, as the row was last closed."""
-        return list(csv.DictReader(io.StringIO(self._text(run_id, "cells.csv"))))
+        return list(csv.DictReader(io.StringIO(self.text(run_id, "cells.csv"))))
 
     def has(self, run_id: str, name: str) -> bool:
         """Whether a document is there."""
         folder = name.rpartition("/")[0] or None
         return any(found.path == name for found in self.client.list_artifacts(run_id, folder))
-
-    def _text(self, run_id: str, name: str) -> str:
-        from mlflow.exceptions import MlflowException
-
-        with TemporaryDirectory() as folder:
-            try:
-                return Path(self.client.download_artifacts(run_id, name, folder)).read_text(encoding="utf-8")
-            except (MlflowException, OSError) as error:
-                raise LostError(run_id, self.shown, name, error) from None
-
-    def kept(self, query: str) -> Iterator[Any]:
-        """Runs of any experiment, the latest first."""
-        with self._reached():
-            experiments = [found.experiment_id for found in self.client.search_experiments()]
-        for experiment in experiments:
-            yield from self._search(experiment, query)
 
     def metrics(self, run_id: str, points: Sequence[tuple[str, float, int]]) -> None:
         """Values with their steps, in as many requests as they need."""
@@ -415,75 +323,9 @@ class Tracker:
                 return
 
 
-def write_scores(scores: Scores, folder: Path, marks: str = "") -> None:
-    """Answers clip by clip, the table per class, the confusion matrix as figures and as a picture."""
-    answers = [
-        {"clip": name, "subject": subject, "truth": truth, "answer": answer}
-        | {f"p_{label}": repr(float(p)) for label, p in zip(scores.labels, probabilities, strict=True)}
-        for name, subject, truth, answer, probabilities in zip(
-            scores.names, scores.subjects, scores.truth, scores.predicted, scores.probabilities, strict=True
-        )
-    ]
-    (folder / "predictions.csv").write_text(_table(answers), encoding="utf-8")
-    (folder / "per_class.csv").write_text(_table([vars(row) for row in scores.per_class]), encoding="utf-8")
-    counts = [
-        {"true": label, **dict(zip(scores.labels, row, strict=True))}
-        for label, row in zip(scores.labels, scores.confusion.tolist(), strict=True)
-    ]
-    (folder / "confusion.csv").write_text(_table(counts), encoding="utf-8")
-    confusion(scores.labels, scores.confusion, f"{len(scores.truth)} clips {marks}".strip()).savefig(
-        folder / "confusion.png", dpi=100
-    )
-
-
-def read_scores(file: Path) -> Scores:
-    """What `write_scores` wrote."""
-    with file.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
-    if not rows:
-        raise TrackingError("the answers of a run are an empty table; run it --fresh")
-    columns = [name for name in rows[0] if name.startswith("p_")]
-    return Scores(
-        labels=tuple(name.removeprefix("p_") for name in columns),
-        names=tuple(row["clip"] for row in rows),
-        subjects=tuple(row["subject"] or None for row in rows),
-        truth=tuple(row["truth"] for row in rows),
-        probabilities=np.array([[float(row[name]) for name in columns] for row in rows]),
-    )
-
-
-def _shown(uri: str, whole: bool) -> str:
-    """An address less people and query; not `whole`, less the folders too."""
-    try:
-        told = urlsplit(uri)
-    except ValueError:
-        return "an address that cannot be read"
-    if told.scheme in ("", "file") or told.scheme.startswith("sqlite"):
-        place = told.path if whole else Path(told.path).name
-        return f"{told.scheme}:///{place.removeprefix('/')}" if told.scheme else place
-    _, slashes, rest = uri.partition("://")
-    people, _, there = rest.rpartition("@")  # a password may hold a slash or an @
-    if not slashes or re.search("[?#]", people):  # who can say where the secret ends
-        return f"{told.scheme}://***"
-    there = re.split("[?#]", there)[0].rstrip("/")
-    return f"{told.scheme}://{there if whole else there.partition('/')[0]}"
-
-
 def _done(run: Any) -> Done:
     tags = run.data.tags
     return Done(run.info.run_id, run.data.metrics, tags.get("bench.source", ""), tags.get("bench.git_code", ""))
-
-
-def _document(facts: Mapping[str, Any]) -> str:
-    return json.dumps(facts, indent=1, default=str)
-
-
-def _table(rows: Sequence[Mapping[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def _param(name: str, value: Any) -> Any:

@@ -5,13 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from benchmarks.cellrun import CellRun
 from benchmarks.console import Progress, Tell
 from benchmarks.plan import Arena, Initial, available, bare
 from benchmarks.plugins import PluginError, load
 from benchmarks.prepare import Stored, fill, reason
 from benchmarks.record import initial_tags, provenance
 from benchmarks.settings import Wish, configured
-from benchmarks.track import CellRun, Done, Tracker
+from benchmarks.track import Done, Tracker
 from datasets.base import DatasetError
 from methods.base import Examples, Method, MethodError, RunContext, Source, Weights
 
@@ -93,10 +94,16 @@ def _by(arena: Arena, kind: str) -> Mapping[str, str]:
     return told
 
 
+def known(initial: Initial, seed: int, tracker: Tracker) -> Done | None:
+    """The model, if it was made before."""
+    experiment = tracker.experiment(initial.experiment)
+    return tracker.finished(experiment, initial.row.name, "initial").get(initial.key(seed))
+
+
 def taught(initial: Initial, seed: int, tracker: Tracker, device: str, progress: Progress, fresh: bool = False) -> Done:
     """The run that holds the model; it is fitted unless it was before."""
-    experiment = tracker.experiment("models of other corpora" + (" (STAND-IN)" if initial.standin else ""))
-    before = tracker.finished(experiment, initial.row.name, "initial").get(initial.key(seed))
+    experiment = tracker.experiment(initial.experiment)
+    before = known(initial, seed, tracker)
     if before and not fresh:
         return before
     clips = [clip for arena in initial.arenas for clip in arena.clips]

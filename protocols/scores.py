@@ -6,6 +6,8 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+METRICS = ("accuracy", "uar", "macro_f1", "weighted_f1")
+
 
 @dataclass(frozen=True)
 class ClassScores:

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks import pool
+from benchmarks.arenas import arena
 from benchmarks.console import progress
 from benchmarks.content import contents
-from benchmarks.engine import Engine, arena, training
+from benchmarks.engine import Engine, training
 from benchmarks.plan import row
 from benchmarks.plugins import build
 from benchmarks.prepare import Store

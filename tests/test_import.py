@@ -15,8 +15,9 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_s
 
 from benchmarks.plugins import build
 from benchmarks.predictions import PredictionsError, read_predictions, understood
-from benchmarks.track import METRICS, Tracker
+from benchmarks.track import Tracker
 from datasets.base import Dataset
+from protocols.scores import METRICS
 from tests.tinybench import HALVES, Bench, clips, corpus, make_bench, ravdess  # noqa: F401  a fixture
 
 LABELS = ("anger", "happiness", "sadness")

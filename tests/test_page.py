@@ -61,7 +61,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("ARENAS", "DETAILS", "ACROSS"):  # one of each figure is enough
             patch.setattr(charts, name, 1)
-        return report(Tracker(write(several(), folder / "store")), folder / "board", progress)
+        return report(Tracker(write(several(), folder / "store")), folder / "board", progress)[0]
 
 
 def visit(browser: Any, file: Path, width: int = 1280, scheme: str = "light") -> Visit:

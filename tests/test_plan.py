@@ -11,8 +11,8 @@ from typing import Any, Literal
 import pytest
 
 from benchmarks import plan
+from benchmarks.arenas import arena
 from benchmarks.console import progress
-from benchmarks.engine import arena
 from benchmarks.plan import Row, row
 from benchmarks.plugins import PluginError, load
 from benchmarks.settings import Wish, assigned, configured

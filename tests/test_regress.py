@@ -150,11 +150,11 @@ def test_results_of_other_code_anywhere_are_not_judged(held: Bench, monkeypatch:
 
 
 def test_a_model_of_other_corpora_by_other_code_is_stale(monkeypatch: pytest.MonkeyPatch) -> None:
-    row = SimpleNamespace(source="s")
-    initial = SimpleNamespace(row=row, key=lambda seed: f"key {seed}")
+    row = SimpleNamespace(name="toy", source="s")
+    initial = SimpleNamespace(row=row, experiment="models", key=lambda seed: f"key {seed}")
     entrant: Any = SimpleNamespace(cells=[SimpleNamespace(seed=0), SimpleNamespace(seed=1)], initials={"a": initial})
     kept = {"key 0": Done("r", {}, "s", environment.code()), "key 1": Done("r", {}, "s", "another")}
-    tracker: Any = SimpleNamespace(taught=kept.get)
+    tracker: Any = SimpleNamespace(experiment=str, finished=lambda *_: kept)
     watched: Any = None
     assert Engine(tracker, "cpu", watched)._stale_models(entrant) == 1
     kept["key 0"] = Done("r", {}, "another", environment.code())

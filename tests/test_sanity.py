@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import console, sanity
-from benchmarks.engine import arena
+from benchmarks.arenas import arena
 from benchmarks.plan import Arena, Row, row
 from benchmarks.prepare import Store, Stored, fill
 from benchmarks.sanity import accuracies

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
 
-from benchmarks import track
-from benchmarks.track import Tracker, TrackingError, read_scores, write_scores
+from benchmarks import scored
+from benchmarks.scored import read_scores, write_scores
+from benchmarks.track import Tracker, TrackingError
 from protocols.scores import Scores
 from tests.tinybench import Bench, diary, make_bench, store  # noqa: F401  a fixture
 
@@ -46,7 +47,7 @@ def scores(draw: st.DrawFn) -> Scores:
 @given(given=scores())
 def test_answers_come_back_exactly(given: Scores, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(track, "confusion", lambda *facts: NoPicture())
+        patch.setattr(scored, "confusion", lambda *facts: NoPicture())
         write_scores(given, tmp_path)
     again = read_scores(tmp_path / "predictions.csv")
     for fact in ("labels", "names", "subjects", "truth", "predicted"):

@@ -5,6 +5,7 @@ K. He, X. Zhang, S. Ren, J. Sun, "Deep Residual Learning for Image Recognition",
 A. Zisserman, "Deep Face Recognition", BMVC 2015.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -63,7 +64,7 @@ PUBLISHED: Mapping[Kind, PublishedFaces] = {
 }
 
 
-class FaceNetwork(nn.Module):
+class FaceNetwork(nn.Module, ABC):
     """Pictures of any size are stretched to the shape's."""
 
     def __init__(self, shape: FaceShape) -> None:
@@ -73,9 +74,9 @@ class FaceNetwork(nn.Module):
         self.mean = nn.Buffer(torch.tensor(published.mean), persistent=False)
         self.deviation = nn.Buffer(torch.tensor(published.deviation), persistent=False)
 
+    @abstractmethod
     def embed(self, x: Tensor) -> Tensor:
         """Scaled pictures [N, 3, size, size] -> [N, features]."""
-        raise NotImplementedError
 
     def forward(self, pictures: Tensor) -> Tensor:
         """RGB in 0..255 [N, 3, height, width] -> [N, features]."""

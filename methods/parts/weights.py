@@ -1,12 +1,12 @@
 """Published weights: which there are, and where: found on disk, else downloaded, else one line that says what to do."""
 
-import hashlib
 import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from urllib.error import URLError
 
+from datasets.base import file_digest
 from methods.base import MethodError, WeightsFile
 
 FOLDER = "BENCH_WEIGHTS"
@@ -153,5 +153,4 @@ def _sha256(file: Path) -> str:
 
 @cache
 def _digest(file: Path, size: int, changed: int) -> str:  # noqa: ARG001  a file that changed is read again
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return file_digest(file)

@@ -1,0 +1,63 @@
+"""A Cell's answers as files: clip by clip, per class, and as a picture."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datasets.base import UserError
+from protocols.scores import Scores
+from reports.figures import confusion
+
+
+class ScoresError(UserError):
+    """What was kept of a Cell's answers cannot be used."""
+
+
+def write_scores(scores: Scores, folder: Path, marks: str = "") -> None:
+    """Answers clip by clip, the table per class, the confusion matrix as figures and as a picture."""
+    answers = [
+        {"clip": name, "subject": subject, "truth": truth, "answer": answer}
+        | {f"p_{label}": repr(float(p)) for label, p in zip(scores.labels, probabilities, strict=True)}
+        for name, subject, truth, answer, probabilities in zip(
+            scores.names, scores.subjects, scores.truth, scores.predicted, scores.probabilities, strict=True
+        )
+    ]
+    (folder / "predictions.csv").write_text(table(answers), encoding="utf-8")
+    (folder / "per_class.csv").write_text(table([vars(row) for row in scores.per_class]), encoding="utf-8")
+    counts = [
+        {"true": label, **dict(zip(scores.labels, row, strict=True))}
+        for label, row in zip(scores.labels, scores.confusion.tolist(), strict=True)
+    ]
+    (folder / "confusion.csv").write_text(table(counts), encoding="utf-8")
+    confusion(scores.labels, scores.confusion, f"{len(scores.truth)} clips {marks}".strip()).savefig(
+        folder / "confusion.png", dpi=100
+    )
+
+
+def read_scores(file: Path) -> Scores:
+    """What `write_scores` wrote."""
+    with file.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    if not rows:
+        raise ScoresError("the answers of a run are an empty table; run it --fresh")
+    columns = [name for name in rows[0] if name.startswith("p_")]
+    return Scores(
+        labels=tuple(name.removeprefix("p_") for name in columns),
+        names=tuple(row["clip"] for row in rows),
+        subjects=tuple(row["subject"] or None for row in rows),
+        truth=tuple(row["truth"] for row in rows),
+        probabilities=np.array([[float(row[name]) for name in columns] for row in rows]),
+    )
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """As CSV, with the columns of its first row."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
