@@ -15,7 +15,7 @@ from benchmarks.environment import source
 from benchmarks.plugins import PluginError, load
 from benchmarks.settings import Wish, configured
 from datasets.base import TASKS, Clip, Dataset, DatasetError
-from methods.base import Frozen, Method, MethodError, Modality, Weights
+from methods.base import Frozen, Method, MethodError, Modality, Weights, WeightsFile
 from methods.parts.weights import PUBLISHED, identity
 from protocols.audit import Independence
 from protocols.base import Judged
@@ -115,6 +115,7 @@ class Row:
     cells: tuple[Cell, ...] = ()
     key: str = ""
     substituted: tuple[str, ...] = ()  # what took the place of tracks that the corpus lacks
+    files: Mapping[str, Path | None] = field(default_factory=dict)  # of published weights, by name; None: none wanted
 
     @property
     def stamps(self) -> tuple[str, ...]:
@@ -225,6 +226,18 @@ class Initial:
         return digest(self.row.facts() | taught | {"seed": seed})
 
 
+@dataclass(frozen=True)
+class Asked:
+    """Published weights, and which of them were asked for."""
+
+    weights: Weights
+    found: dict[str, Path | None] = field(default_factory=dict)
+
+    def find(self, file: WeightsFile) -> Path | None:
+        self.found[file.name] = self.weights.find(file)
+        return self.found[file.name]
+
+
 def bare(name: str, config: Any, modality: str, wish: Wish, weights: Weights) -> Row:
     """A method as set, on no corpus yet."""
     kind: type[Method] = load("methods", name)
@@ -234,7 +247,9 @@ def bare(name: str, config: Any, modality: str, wish: Wish, weights: Weights) ->
         raise MethodError(
             f"{name}'s preparation must be a frozen dataclass, for its repr is its key; got {preparation}"
         )
-    return Row(name, kind, config, modality, wish, method.frozen(weights), method.pretrained(weights))
+    asked = Asked(weights)
+    made = Row(name, kind, config, modality, wish, method.frozen(asked), method.pretrained(asked))
+    return replace(made, files=asked.found)
 
 
 def row(
