@@ -43,7 +43,7 @@ class OnRay:
         with TemporaryDirectory() as folder:
             _copy(Path(folder))
             errand = self._errand(Path(folder))
-            with self._connected(folder), self._flights(errand) as flights:
+            with self._flights(errand, folder) as flights:
                 for job in jobs:
                     flights.launch(job)
                     while found := list(flights.landed(0)):
@@ -61,8 +61,24 @@ class OnRay:
         return Errand(digest(folder), libraries(), machine() if sqlite_file(self.uri) else "", variables)
 
     @contextmanager
-    def _connected(self, folder: str) -> Iterator[None]:
-        """As long as Cells are run. Ray says nothing, tells nobody, and on this machine is seen by nobody else."""
+    def _flights(self, errand: Errand, folder: str) -> Iterator["Flights"]:
+        """On nodes that will do; Cells that are still running in the end run no more."""
+        self._connect(folder)
+        import ray
+
+        from benchmarks.flights import Flights
+
+        flights = Flights(errand, self._resources())
+        try:
+            _fit(errand, flights.resources)
+            yield flights
+        finally:
+            ray.shutdown()
+            for job in flights.freight:
+                job.tracker.bury_cells(job.experiment, job.run_id)
+
+    def _connect(self, folder: str) -> None:
+        """Ray says nothing, tells nobody, and on this machine is seen by nobody else."""
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
         if not self.address:
             os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # on every system this keeps it to the loopback
@@ -76,32 +92,12 @@ class OnRay:
         except (OSError, RuntimeError, ValueError) as error:  # ConnectionError is an OSError
             told = " ".join(str(error).split())[:200]
             raise ClusterError(f"no Ray cluster at {self.address or 'this machine'}: {told}") from None
-        try:
-            yield
-        finally:
-            ray.shutdown()
 
     def _where(self) -> dict[str, Any]:
         if self.address:
             return {"address": self.address}
         count = (self.jobs or max(1, cores() // _one())) * _one()
         return {"address": "local", "num_cpus": count, "include_dashboard": False, "object_store_memory": OBJECTS}
-
-    @contextmanager
-    def _flights(self, errand: Errand) -> Iterator["Flights"]:
-        """On nodes that will do; Cells that are still running in the end run no more."""
-        from benchmarks.flights import Flights
-
-        flights = Flights(errand, self._resources())
-        _fit(errand, flights.resources)
-        try:
-            yield flights
-        finally:
-            import ray
-
-            ray.shutdown()
-            for job in flights.freight:
-                job.tracker.bury_cells(job.experiment, job.run_id)
 
     def _resources(self) -> Mapping[str, float]:
         """Of a Cell."""
@@ -141,7 +137,7 @@ def _answers(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), ANSWER).close()
     except (OSError, ValueError, OverflowError) as error:
         raise ClusterError(
-            f"no Ray cluster answers at {address} ({error}); start one there with ray start, or go without --ray-address"
+            f"no Ray cluster answers at {address} ({error}); start one with ray start, or leave --ray-address out"
         ) from None
 
 
@@ -155,7 +151,8 @@ def _fit(errand: Errand, resources: Mapping[str, float]) -> None:
 
     kind = "num_gpus" if resources["num_gpus"] else "num_cpus"
     name, wanted = kind.removeprefix("num_").upper().rstrip("S"), resources[kind]
-    nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get(name, 0) >= wanted]
+    alive: Any = ray.nodes()  # type: ignore[no-untyped-call]
+    nodes = [node for node in alive if node["Alive"] and node["Resources"].get(name, 0) >= wanted]
     if not nodes:
         what = f"{wanted:g} CPUs, one for each thread of a Cell (OMP_NUM_THREADS says how many)"
         raise ClusterError(f"no node of the cluster has {what if name == 'CPU' else 'a GPU'}; add one")

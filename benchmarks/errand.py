@@ -41,10 +41,9 @@ class Errand:
         os.environ.update(self.variables)
         node, here, there = platform.node(), libraries(), self.libraries
         if unlike := sorted(name for name in here.keys() | there.keys() if here.get(name) != there.get(name)):
-            name = unlike[0]
+            told = ", ".join(f"{name} {here.get(name, '-')} for {there.get(name, '-')}" for name in unlike)
             raise ClusterError(
-                f"node {node} has {name} {here.get(name, 'not installed')}, but the driver {there.get(name, 'has none')}; "
-                f"install the same on all nodes (different: {', '.join(unlike)})"
+                f"node {node} has other libraries than the driver: {told}; install the same on all nodes"
             )
         if (found := digest(Path(__file__).parent.parent)) != self.code:
             raise ClusterError(
@@ -71,7 +70,7 @@ def begin(errand: Errand) -> None:
 def carry_out(
     errand: Errand, sent: "Sequence[ObjectRef[Consignment]]", key: str, files: "Mapping[str, ObjectRef[bytes]] | None"
 ) -> Told | None:
-    """A Cell's Result without the Cell, or that of a worker that was lost. None: files are not here, and must be sent."""
+    """A Cell's Result without the Cell; if a lost worker had finished it, that one's. None: files must be sent here."""
     errand.begin()
     try:
         consignment = _consignment(sent[0])
@@ -96,7 +95,11 @@ def _told(consignment: Consignment, cell: Cell, files: "Mapping[str, ObjectRef[b
     if done := job.tracker.meanwhile(job.experiment, cell.key, job.before):
         return _without_cell(read(cell, done, job.tracker))
     at_hand = consignment.opened(cell, None if files is None else lambda place: ray.get(files[place]))
-    return at_hand and _without_cell(at_hand.run(cell, lambda now: None))
+    return None if at_hand is None else _without_cell(at_hand.run(cell, _nobody))
+
+
+def _nobody(now: str) -> None:
+    """Watches a worker."""
 
 
 def _without_cell(result: Result) -> Told:

@@ -50,7 +50,7 @@ class Place:
         address = self.address or os.environ.get("RAY_ADDRESS", "")
         if address and self.jobs and device != "cuda":
             raise UserError(
-                f"--jobs {self.jobs} is about this machine or about GPUs; on the CPUs of {address} each Cell gets a CPU "
-                "for each of its threads, and OMP_NUM_THREADS says how many"
+                f"--jobs {self.jobs} is about this machine or GPUs; on the CPUs of {address} a Cell takes one for "
+                "each of its threads, and OMP_NUM_THREADS says how many"
             )
         return OnRay(address, self.jobs, uri, device)

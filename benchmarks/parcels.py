@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -79,8 +79,9 @@ def _readdressed(job: Job, places: Mapping[Path, Path]) -> Job:
     folders = {file.parent: place.parent for file, place in places.items()}
 
     def moved(store: Store | None) -> Store | None:
-        folder = store and folders.get(store.folder, store.folder)
-        return store and replace(store, folder=folder, source=moved(store.source))
+        if store is None:
+            return None
+        return replace(store, folder=folders.get(store.folder, store.folder), source=moved(store.source))
 
     return replace(_rows(job, loaded), store=moved(job.store))
 
