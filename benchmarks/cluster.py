@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from benchmarks.flights import Flights
 
 HANDED = ("MLFLOW_", "AWS_", "AZURE_", "GOOGLE_", "CUBLAS_")  # variables that workers get too, by their beginnings
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS_SKIP_REGEX": ".*"}  # or it prints beside our results
 OBJECTS = 512 * 2**20  # bytes of memory for what is sent to workers here; what is more goes to the disk
 ANSWER = 10  # seconds until a cluster must answer
 READY = 300  # seconds until its nodes must have unpacked our code and imported it
@@ -79,7 +80,7 @@ class OnRay:
 
     def _connect(self, folder: str) -> None:
         """Ray says nothing, tells nobody, and on this machine is seen by nobody else."""
-        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        os.environ |= QUIET
         if not self.address:
             os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # on every system this keeps it to the loopback
         elif ":" in self.address:

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks.cluster import QUIET
+
 WAITING = """
         import ray
         note(f"on {ray.get_runtime_context().get_node_id()}")
@@ -44,10 +46,12 @@ LEVEL = "\n\n@dataclass(frozen=True)\nclass Level:"
 
 
 @contextmanager
-def nodes(count: int, folder: Path, cpus: int = 1) -> Iterator[tuple[Any, list[Any]]]:
+def nodes(count: int, folder: Path, cpus: int = 1) -> Iterator[Any]:
     """A cluster whose head runs no Cells, and `count` nodes that do; their own cache is in the folder."""
     quiet = {
-        "RAY_USAGE_STATS_ENABLED": "0",
+        **QUIET,
+        "RAY_health_check_period_ms": "500",  # a node that is lost is soon known to be
+        "RAY_health_check_initial_delay_ms": "500",
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # keeps it to the loopback, if Ray was not imported before
         "BENCH_CACHE": str(folder / "of-the-nodes"),
     }
@@ -58,7 +62,9 @@ def nodes(count: int, folder: Path, cpus: int = 1) -> Iterator[tuple[Any, list[A
     shape: dict[str, Any] = {"object_store_memory": 100 * 2**20}
     found = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **shape})
     try:
-        yield found, [found.add_node(num_cpus=cpus, **shape) for _ in range(count)]
+        for _ in range(count):
+            found.add_node(num_cpus=cpus, **shape)
+        yield found
     finally:
         found.shutdown()  # type: ignore[no-untyped-call]
         os.environ.pop("BENCH_CACHE")
