@@ -103,7 +103,7 @@ class OnRay:
     def _resources(self) -> Mapping[str, float]:
         """Of a Cell."""
         if self.device == "cuda":
-            return {"num_cpus": 0, "num_gpus": 1 / (self.jobs or 1)}
+            return {"num_cpus": 0, "num_gpus": 10_000 // (self.jobs or 1) / 10_000}  # as fine as Ray counts
         return {"num_cpus": _one(), "num_gpus": 0}
 
 
