@@ -4,15 +4,15 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 
 from benchmarks.corpora import CACHE
 from benchmarks.plan import Cell, Row
 from benchmarks.prepare import Store
 from benchmarks.work import Job
-from datasets.base import UserError, file_digest
+from datasets.base import UserError
 from methods.base import WeightsFile
+from methods.parts.weights import sha256
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Consignment:
 
     def _own(self, file: Path) -> bool:
         """Whether the driver's own file is seen here; inputs are named by what they are made of, weights are not."""
-        return file.is_file() and (file not in self.weights or _digest(file) == self.weights[file])
+        return file.is_file() and (file not in self.weights or sha256(file) == self.weights[file])
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def consigned(job: Job) -> Consignment:
     """A job to be sent: networks that were loaded here stay here."""
     rows = (job.row, *(initial.row for initial in job.row.initials.values()))
     files = {file.resolve() for row in rows for file in row.files.values() if file}
-    return Consignment(_rows(job, _unloaded), {file: _digest(file) for file in sorted(files)})
+    return Consignment(_rows(job, _unloaded), {file: sha256(file) for file in sorted(files)})
 
 
 def _unloaded(row: Row) -> Row:
@@ -113,9 +113,3 @@ def _keep(content: bytes, file: Path) -> None:
     beside = file.with_suffix(f".{os.getpid()}")
     beside.write_bytes(content)
     beside.replace(file)
-
-
-@cache
-def _digest(file: Path) -> str:
-    """Once in a process."""
-    return file_digest(file)

@@ -1,6 +1,6 @@
-"""All methods on tiny stand-ins, in this process and on a Ray cluster that loses a node: `python -m tests.ray_methods [FOLDER]`.
+"""All methods, in this process and on a Ray cluster that loses a node: `python -m tests.ray_methods [FOLDER]`.
 
-Minutes, so it is no part of the suite. Every Cell must come back once, with the same answers to the last bit.
+On a tiny stand-in. Minutes, so no part of the suite. Each Cell must come back once, with the same answers to the last bit.
 """
 
 import os
@@ -69,7 +69,7 @@ def kept(folder: Path) -> Iterator[Path]:
 
 def answers(outcomes: Iterable[Outcome]) -> dict[str, bytes | None]:
     return {
-        result.cell.key: result.scores and result.scores.probabilities.tobytes()
+        result.cell.key: result.scores.probabilities.tobytes() if result.scores else None
         for outcome in outcomes
         for result in outcome.results
     }

@@ -96,7 +96,7 @@ class WeightStore:
         found = found or _download(file.url, self.folder / file.name)
         if not genuine(file, found):
             raise MethodError(
-                f"{found} is not the published file (SHA-256 {_sha256(found)[:16]}, not {file.digest}…); "
+                f"{found} is not the published file (SHA-256 {sha256(found)[:16]}, not {file.digest}…); "
                 f"get {file.url} again"
             )
         return found
@@ -112,13 +112,13 @@ class WeightStore:
 
 def genuine(file: WeightsFile, found: Path) -> bool:
     """Whether a file is the published one."""
-    return _sha256(found).startswith(file.digest)
+    return sha256(found).startswith(file.digest)
 
 
 def identity(found: Path) -> str:
     """What a result depends on: the name of a file whose digest was checked; of another one also its digest."""
     checked = any(file.name == found.name and file.digest for file in PUBLISHED)
-    return found.name if checked else f"{found.name} {_sha256(found)[:16]}"
+    return found.name if checked else f"{found.name} {sha256(found)[:16]}"
 
 
 def torch_cache() -> Path:
@@ -146,7 +146,8 @@ def _download(url: str, file: Path) -> Path:
     return file
 
 
-def _sha256(file: Path) -> str:
+def sha256(file: Path) -> str:
+    """Of a file, which is read again only if it has changed."""
     told = file.stat()
     return _digest(file, told.st_size, told.st_mtime_ns)
 
