@@ -1,6 +1,6 @@
 """All methods, in this process and on a Ray cluster that loses a node: `python -m tests.ray_methods [FOLDER]`.
 
-On a tiny stand-in. Minutes, so no part of the suite. Each Cell must come back once, with the same answers to the last bit.
+Minutes, so it is no part of the suite. Each Cell must come back once, with the same answers to the last bit.
 """
 
 import os

@@ -65,7 +65,7 @@ def sent(job: Job) -> Consignment:
 
 
 def test_where_the_files_are_seen_nothing_is_sent(run_before: tuple[Job, list[Result]], bench: Bench) -> None:
-    job, results = run_before
+    job, _ = run_before
     there = sent(job)
     opened = there.opened(there.job.todo[0], None)
     assert opened and opened.store and job.store and opened.store.folder == job.store.folder
