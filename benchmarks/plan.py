@@ -15,8 +15,8 @@ from benchmarks.environment import source
 from benchmarks.plugins import PluginError, load
 from benchmarks.settings import Wish, configured
 from datasets.base import TASKS, Clip, Dataset, DatasetError
-from methods.base import Frozen, Method, MethodError, Modality, Weights, WeightsFile
-from methods.parts.weights import PUBLISHED, identity
+from methods.base import Frozen, Method, MethodError, Modality, Weights
+from methods.parts.weights import PUBLISHED, Asked, identity
 from protocols.audit import Independence
 from protocols.base import Judged
 
@@ -224,18 +224,6 @@ class Initial:
         """Hashes all that the model depends on."""
         taught = {"task": self.arenas[0].task, "taught_by": sorted(arena.digest for arena in self.arenas)}
         return digest(self.row.facts() | taught | {"seed": seed})
-
-
-@dataclass(frozen=True)
-class Asked:
-    """Published weights, and which of them were asked for."""
-
-    weights: Weights
-    found: dict[str, Path | None] = field(default_factory=dict)
-
-    def find(self, file: WeightsFile) -> Path | None:
-        self.found[file.name] = self.weights.find(file)
-        return self.found[file.name]
 
 
 def bare(name: str, config: Any, modality: str, wish: Wish, weights: Weights) -> Row:

@@ -1,13 +1,13 @@
 """Published weights: which there are, and where: found on disk, else downloaded, else one line that says what to do."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from urllib.error import URLError
 
 from datasets.base import file_digest
-from methods.base import MethodError, WeightsFile
+from methods.base import MethodError, Weights, WeightsFile
 
 FOLDER = "BENCH_WEIGHTS"
 
@@ -108,6 +108,18 @@ class WeightStore:
     def there(self, file: WeightsFile) -> Path | None:
         """A file of its name, whatever it holds."""
         return next((place for place in self.places(file) if place.is_file()), None)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Published weights, and which of them were asked for."""
+
+    weights: Weights
+    found: dict[str, Path | None] = field(default_factory=dict)
+
+    def find(self, file: WeightsFile) -> Path | None:
+        self.found[file.name] = self.weights.find(file)
+        return self.found[file.name]
 
 
 def genuine(file: WeightsFile, found: Path) -> bool:
