@@ -92,7 +92,10 @@ class OnRay:
             ray.init(runtime_env=env, log_to_driver=False, logging_level=logging.CRITICAL, **self._where())
         except (OSError, RuntimeError, ValueError) as error:  # ConnectionError is an OSError
             told = " ".join(str(error).split())[:200]
-            raise ClusterError(f"no Ray cluster at {self.address or 'this machine'}: {told}") from None
+            remedy = (
+                "if it asks for a token, RAY_AUTH_MODE=token must be set here too" if self.address else "see its logs"
+            )
+            raise ClusterError(f"no Ray cluster at {self.address or 'this machine'}: {told}; {remedy}") from None
 
     def _where(self) -> dict[str, Any]:
         if self.address:
