@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from datasets import base, media
+from datasets import base, media, stills
 from methods import parts
 
 PACKAGES = ("benchmarks", "datasets", "methods", "protocols", "reports")
@@ -68,10 +68,10 @@ def git() -> dict[str, Any]:
     return {"code": code(), "commit": ask("rev-parse", "HEAD"), "changed": bool(ask("status", "--porcelain", *OURS))}
 
 
-def source(file: str) -> str:
-    """Digest of a plugin's file, and of everything shared that stands between media and results."""
-    shared = [*Path(parts.__path__[0]).glob("*.py"), Path(media.__file__), Path(base.__file__)]
-    texts = [Path(name).read_bytes() for name in (file, *sorted(map(str, shared)))]
+def source(*files: str) -> str:
+    """Digest of a plugin's files, and of everything shared that stands between media and results."""
+    shared = [*Path(parts.__path__[0]).glob("*.py"), *(Path(module.__file__) for module in (base, media, stills))]
+    texts = [Path(name).read_bytes() for name in (*files, *sorted(map(str, shared)))]
     return hashlib.sha256(b"\0".join(texts)).hexdigest()[:16]
 
 
