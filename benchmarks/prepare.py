@@ -98,7 +98,11 @@ def prepared(
 
 def passed_through(frozen: Frozen, inputs: Store, clips: Sequence[Clip], device: str, advance: Advance) -> Store:
     """What a frozen network makes of prepared inputs."""
-    store = Store(_folder("frozen", f"{inputs.folder.name} source {source(inspect.getfile(type(frozen)))} {frozen.key}"), inputs.contents, inputs)
+    store = Store(
+        _folder("frozen", f"{inputs.folder.name} source {source(inspect.getfile(type(frozen)))} {frozen.key}"),
+        inputs.contents,
+        inputs,
+    )
     todo = store.missing(clips)
     for number, clip in enumerate(todo, start=1):
         with _blamed(f"the frozen network on {clip.name}"):

@@ -25,7 +25,7 @@ Counts = npt.NDArray[np.int64]
 def corpora(subjects: int, runs: int, seed: int = 0) -> Counts:
     """[runs, subjects, true, answered]"""
     random = np.random.default_rng(seed)
-    answers, clips = coverage.probabilities(coverage.Corpus(subjects, 30, uneven=True), runs, random)
+    answers, clips = coverage.Corpus(subjects, 30, uneven=True).draw(runs, random)
     return random.multinomial(clips, answers)
 
 
@@ -243,7 +243,7 @@ def test_equal_answers_are_left_out_of_the_swaps() -> None:
 
 def test_equal_methods_seldom_differ_significantly() -> None:
     random = np.random.default_rng(0)
-    chances, clips = coverage.probabilities(coverage.Corpus(8, 30, uneven=True), 400, random)
+    chances, clips = coverage.Corpus(8, 30, uneven=True).draw(400, random)
     a, b = random.multinomial(clips, chances), random.multinomial(clips, chances)
     found = np.mean([compare(one, two, "macro_f1").p <= 0.05 for one, two in zip(a, b, strict=True)])
     assert found < 0.05 + 3.5 * np.sqrt(0.95 * 0.05 / 400)
