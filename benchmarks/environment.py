@@ -1,6 +1,7 @@
 """What a result was computed with: recorded beside it, never part of its key."""
 
 import hashlib
+import inspect
 import os
 import platform
 import shutil
@@ -70,7 +71,10 @@ def git() -> dict[str, Any]:
 
 def source(*files: str) -> str:
     """Digest of a plugin's files, and of everything shared that stands between media and results."""
-    shared = [*Path(parts.__path__[0]).glob("*.py"), *(Path(module.__file__) for module in (base, media, stills))]
+    shared = [
+        *Path(parts.__path__[0]).glob("*.py"),
+        *(Path(inspect.getfile(module)) for module in (base, media, stills)),
+    ]
     texts = [Path(name).read_bytes() for name in (*files, *sorted(map(str, shared)))]
     return hashlib.sha256(b"\0".join(texts)).hexdigest()[:16]
 
