@@ -38,7 +38,8 @@ class Stored:
     def expected(self) -> Floats:
         """The confusion matrix, were everybody asked for ever."""
         matrix: Floats = (self.answers * self.clips[..., None]).sum(0)
-        return matrix / matrix.sum()
+        matrix /= matrix.sum()
+        return matrix
 
     def draw(self, corpora: int, random: np.random.Generator) -> tuple[Floats, npt.NDArray[np.int64]]:
         """Each corpus gets its people with replacement."""

@@ -165,7 +165,7 @@ def _losing(answers: Floats, share: float | Floats) -> Floats:
     """The same answers after a share of the right ones has gone to other classes evenly."""
     right = answers.diagonal(axis1=-2, axis2=-1) * share
     classes = answers.shape[-1]
-    moved = answers + right[..., None] / (classes - 1)
+    moved: Floats = answers + right[..., None] / (classes - 1)
     diagonal = np.arange(classes)
     moved[..., diagonal, diagonal] -= right * classes / (classes - 1)
     return moved

@@ -1,4 +1,4 @@
-"""A real method before the gate, trained on a tiny stand-in; `python -m tests.trainings` does more, and takes longer."""
+"""A real method before the gate, trained on a tiny stand-in; `python -m tests.trainings` does more."""
 
 import json
 import sys
