@@ -110,6 +110,7 @@ class Reader:
             answers=answered.table,
             default=self.papers.default(asked),
             fault=answered.fault,
+            seeds=int(_number(tags.get("bench.seeds")) or (len(answered.summary.by_seed) if answered.summary else 1)),
         )
 
     def answered(self, run: Any) -> Answered:
