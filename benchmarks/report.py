@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
+from urllib.request import url2pathname
 
 import pandas as pd
 
@@ -160,8 +161,10 @@ class Reader:
         if uri.scheme in ("http", "https"):
             plain = urlunsplit((uri.scheme, uri.netloc.rpartition("@")[2], uri.path.rstrip("/"), "", ""))
             return f"{plain}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
-        at = urlsplit(run.info.artifact_uri)
-        return os.path.relpath(at.path, self.out) if at.scheme in ("", "file") else ""
+        place = run.info.artifact_uri
+        if place.startswith("file:"):
+            place = url2pathname(urlsplit(place).path)
+        return os.path.relpath(place, self.out) if place.startswith("/") else ""
 
 
 _ASKED = ("method", "variant", "modality", "preset", "stamps", "substituted")

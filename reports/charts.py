@@ -185,7 +185,7 @@ def _across(board: "Board") -> Iterator[Wanted]:
         if across.ranks.critical_difference is None:
             continue
         descriptive = " (descriptive)" if across.ranks.descriptive else ""
-        title = f"Mean ranks over {len(across.scores)} corpora, {across.task}{descriptive}"
+        title = f"Mean ranks over {len(across.scores)} corpora, {across.task}, {across.protocol}{descriptive}"
         told = _ranked(across)
         reach = across.ranks.critical_difference
         alt = f"critical difference {reach:.2f}; " + "; ".join(f"{name} {rank:.2f}" for name, rank in told)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 CURVES = sketch.CURVES
 SMALL = 7  # points: the least that is legible in print
-NAME = 26  # letters of a line of a row's name; longer ones leave no room for the figures
+NAME = 29  # letters of a line of a row's name; longer ones leave no room for the figures
 
 
 @dataclass(frozen=True)

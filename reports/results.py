@@ -123,7 +123,8 @@ class Result:
     def comparable(self) -> bool:
         """Whether a paper's number may be taken from ours: only from what the paper did, whole, on the real corpus."""
         paper = self.asked.preset == "paper" and not self.asked.changed
-        return paper and not self.arena.standin and bool(self.scores) and self.complete
+        whole = self.complete and not self.material.partial
+        return paper and whole and not self.arena.standin and bool(self.scores)
 
     @property
     def difference(self) -> float | None:
