@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
-from urllib.request import url2pathname
 
 import pandas as pd
 
+from benchmarks.address import on_disk
 from benchmarks.console import Progress
 from benchmarks.environment import git
 from benchmarks.papers import Papers
@@ -161,10 +161,8 @@ class Reader:
         if uri.scheme in ("http", "https"):
             plain = urlunsplit((uri.scheme, uri.netloc.rpartition("@")[2], uri.path.rstrip("/"), "", ""))
             return f"{plain}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
-        place = run.info.artifact_uri
-        if place.startswith("file:"):
-            place = url2pathname(urlsplit(place).path)
-        return os.path.relpath(place, self.out) if place.startswith("/") else ""
+        place = on_disk(run.info.artifact_uri)
+        return os.path.relpath(place, self.out) if place else ""
 
 
 _ASKED = ("method", "variant", "modality", "preset", "stamps", "substituted")

@@ -173,7 +173,7 @@ def several() -> list[Made]:
 
 
 def many(count: int) -> Iterator[Made]:
-    """Rows of some fifty arenas, most of them of settings that somebody tried."""
+    """Rows of twelve arenas, most of them of settings that somebody tried."""
     kinds = cycle(product(OWN, ("", "subject-k-fold:k=5", "random-holdout"), METHODS))
     for number, (corpus, protocol, (method, modality, variant)) in enumerate(islice(kinds, count)):
         tags = {} if number < 84 else {"bench.stamps": f"rate={number}"}
