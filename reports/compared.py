@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from reports.comparisons import Inflation, Pair
 from reports.formats import NARROW, NONE, percent, signed, where
@@ -102,8 +102,8 @@ def markdown(pairs: Sequence[Pair], leaks: Sequence[Inflation], facts: Facts) ->
     parts = []
     if pairs:
         parts += ["## Pairs on one corpus", "", TOLD_OF_PAIRS, ""]
-        for arena, rows in _by_arena(pairs):
-            parts += [f"### {plain(where(arena, facts))}", "", *_table(PAIRS, rows)]
+        for arena, some in by_arena(pairs):
+            parts += [f"### {plain(where(arena, facts))}", "", *_table(PAIRS, [_compared(one) for one in some])]
     if leaks:
         rows = [_leaking(one, facts) for one in leaks]
         parts += ["## Leakage inflation", "", TOLD_OF_LEAKS, "", *_table(LEAKS, rows)]
@@ -117,8 +117,10 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 def latex(pairs: Sequence[Pair], leaks: Sequence[Inflation], facts: Facts) -> str:
     """booktabs, like the rows themselves."""
     tables = [
-        _booktabs(f"Pairs on {where(arena, facts)}. {TOLD_OF_PAIRS}", "ll" + "r" * 6, PAIRS, rows)
-        for arena, rows in _by_arena(pairs)
+        _booktabs(
+            f"Pairs on {where(arena, facts)}. {TOLD_OF_PAIRS}", "ll" + "r" * 6, PAIRS, [_compared(one) for one in some]
+        )
+        for arena, some in by_arena(pairs)
     ]
     if leaks:
         rows = [_leaking(one, facts) for one in leaks]
@@ -132,9 +134,10 @@ def _booktabs(caption: str, columns: str, header: Sequence[str], rows: Sequence[
     return "\n".join([*begin, *(row(cells) for cells in rows), "\\bottomrule", "\\end{tabular}", "\\end{table*}", ""])
 
 
-def _by_arena(pairs: Sequence[Pair]) -> Iterator[tuple[Arena, list[list[str]]]]:
-    for arena in dict.fromkeys(one.arena for one in pairs):
-        yield arena, [_compared(one) for one in pairs if one.arena == arena]
+def by_arena(pairs: Sequence[Pair]) -> list[tuple[Arena, list[Pair]]]:
+    """The pairs of each arena."""
+    arenas = dict.fromkeys(one.arena for one in pairs)
+    return [(arena, [one for one in pairs if one.arena == arena]) for arena in arenas]
 
 
 def _compared(one: Pair) -> list[str]:

@@ -87,6 +87,7 @@ def _rendered(environment: Environment, board: "Board", pictures: Pictures, deta
         facts=board.facts,
         real=[table for table in board.tables if not table.arena.standin],
         standins=[table for table in board.tables if table.arena.standin],
+        paired=compared.by_arena(board.pairs),
         inflations=[one for one in board.inflations if not one.leaking.arena.standin],
         standin_inflations=[one for one in board.inflations if one.leaking.arena.standin],
         methods=list(_methods(board, details)),

@@ -123,7 +123,7 @@ def test_it_filters_and_tells_how_many_are_left(open_page: Visit) -> None:
     told(total)
     browser_page.get_by_role("combobox", name="Standing").select_option("standin")
     told(1)
-    assert "STAND-IN" in browser_page.locator(".board.results tbody tr:visible").inner_text()
+    assert "STAND-IN" in (browser_page.locator(".board.results tbody tr:visible").text_content() or "")
     assert browser_page.locator("#results .board:visible").count() == 0
 
 
