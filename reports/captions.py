@@ -52,9 +52,8 @@ def leakage(some: Sequence[Inflation], there: int) -> str:
     return (
         f"UAR under a split with the same people on both sides less UAR under one without, the same method on the same "
         f"clips: {_of(len(some), there, 'pair', 'pairs')}, {_range([one.clips for one in some])} clips. Dots are the "
-        "difference in points, bars its 95 % interval over units of "
-        f"{_range([one.found.units for one in some])} ({', '.join(sorted({one.found.unit for one in some}))}s); right "
-        "of 0 the leak flatters."
+        f"difference in points, bars its 95 % interval over {_range([one.found.units for one in some])} "
+        f"{' or '.join(sorted({f'{one.found.unit}s' for one in some}))}; right of 0 the leak flatters."
     )
 
 
