@@ -169,9 +169,9 @@ def curves(summary: Summary, title: str, canvas: "Canvas") -> None:
         steps = [one.step for one in curve]
         axes.plot(steps, [one.mean for one in curve], dashes, color=colour, label=name)
         axes.fill_between(steps, [one.low for one in curve], [one.high for one in curve], color=colour, alpha=0.2, lw=0)
-    axes.legend(frameon=False, fontsize=SMALL)
-    axes.set_ylabel("mean and range of folds")
-    _titled(canvas, title, "step")
+    canvas.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=SMALL)  # it hides no curve
+    axes.set(xlabel="step", ylabel="mean and range of folds")
+    _titled(canvas, title, "")
 
 
 _DASHES = ("-", "--", "-.", ":", "-", "--")  # told apart without colour, too
