@@ -219,18 +219,12 @@ def _details(line: Line, number: int, facts: Facts) -> Iterator[Wanted]:
     if summary is None:
         return
     title, told = f"{_name(line)}\n{where(result.arena, facts)}", _content(result)
-    drawn_curves = min(len(summary.curves), CURVES)
+    long = (COLUMN, 2.1 + 0.08 * min(len(summary.curves), CURVES))
     square = (COLUMN, COLUMN * 0.85)
     parts = [
         ("confusion", True, captions.confusion(line, facts), painting.confusion, square),
         ("calibration", bool(summary.calibration), captions.calibration(line, facts), painting.calibration, square),
-        (
-            "curves",
-            bool(summary.curves),
-            captions.curves(line, facts, CURVES),
-            painting.curves,
-            (COLUMN, 2.1 + 0.08 * drawn_curves),
-        ),
+        ("curves", bool(summary.curves), captions.curves(line, facts, CURVES), painting.curves, long),
     ]
     for kind, there, caption, paint, size in parts:
         if there:
