@@ -15,6 +15,7 @@ from benchmarks.options import (
     Device,
     Exclude,
     Executor,
+    FirstSeed,
     Fresh,
     Jobs,
     Json,
@@ -261,6 +262,7 @@ def regress(
     weights: WeightsFrom = "",
     pretrain_on: PretrainOn = "",
     seeds: Seeds = 1,
+    first_seed: FirstSeed = 0,
     settings: Settings = None,
     device: Device = "auto",
     data_root: DataRoot = None,
@@ -282,7 +284,7 @@ def regress(
 
     request = Request(
         method, dataset, protocol, task, modality, variant, preset, weights, seeds, tuple(settings or ()), device,
-        data_root, excluded_names(exclude), pretrain_on,
+        data_root, excluded_names(exclude), pretrain_on, first_seed,
     )  # fmt: skip
     if freeze:
         gates.writable(baseline, force)
