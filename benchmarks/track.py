@@ -1,10 +1,12 @@
 """The only importer of mlflow but for `served`: results go in, finished results come out; finished is the last act."""
 
 import csv
+import hashlib
 import io
 import json
 import logging
 import os
+import socket
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +33,9 @@ REMEDY = "give an address like sqlite:///mlflow.db or http://host:5000 with --tr
 BATCH = 1000  # metrics that one request may carry
 ANSWERS, SUMMARY = "answers.csv", "summary.json"  # of a row; of a row, for the report
 SUMMARISED = "bench.summary"  # the tag of a row that has a summary: its version
+CELLS = "cells.csv"  # the table of a row's Cells
+HELD = "bench.held"  # the tag of a row whose documents tell all of its Cells: their digest
+EXISTS = "RESOURCE_ALREADY_EXISTS"  # says MLflow of what another process was faster to make
 
 
 class TrackingError(UserError):
@@ -68,6 +73,7 @@ class Tracker:
 
     def __init__(self, uri: str = "") -> None:
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # where --json prints a document
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # else a server that is away costs minutes
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
         self.uri = uri or os.environ.get(URI) or DEFAULT
@@ -118,42 +124,86 @@ class Tracker:
         return shown(self.uri, False)
 
     def experiment(self, name: str) -> str:
-        """The experiment's id; made on first use."""
+        """The experiment's id; made on first use, by whichever process is the first."""
         with self.reached():
-            found = self.client.get_experiment_by_name(name)
+            found = self.client.get_experiment_by_name(name) or self._new_experiment(name)
         if found and found.lifecycle_stage == "deleted":
             raise TrackingError(
                 f"experiment {name!r} was deleted in MLflow; mlflow experiments restore -x {found.experiment_id} "
                 "brings it back, another --tracking-uri starts anew"
             )
-        return str(found.experiment_id if found else self.client.create_experiment(name))
+        return str(found.experiment_id)
 
-    def finished(self, experiment: str, method: str, kind: str = "cell") -> dict[str, Done]:
-        """A method's finished Cells, by key. Of several with one key the first that was begun counts."""
-        query = f"tags.`bench.method` = '{method}' and tags.`bench.kind` = '{kind}' and attributes.status = 'FINISHED'"
-        return {
-            run.data.tags["bench.key"]: _done(run)
-            for run in self._search(experiment, query)  # the newest first
-            if "bench.superseded" not in run.data.tags
-        }
+    def _new_experiment(self, name: str) -> Any:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.client.create_experiment(name)
+        except MlflowException as error:
+            if error.error_code != EXISTS:
+                raise
+        return self.client.get_experiment_by_name(name)
+
+    def finished(self, experiment: str, tag: str, value: str, kind: str = "cell") -> dict[str, Done]:
+        """Finished Cells with a tag, by key. Of several with one key the first that was finished counts."""
+        return {key: copies[0] for key, copies in self._finished(experiment, tag, value, kind).items()}
+
+    def settled(self, experiment: str, tag: str, value: str) -> dict[str, Done]:
+        """The same, and what other processes have finished besides counts no more."""
+        found = self._finished(experiment, tag, value, "cell")
+        for later in (copy for copies in found.values() for copy in copies[1:]):
+            self.supersede(later.run_id)
+        return {key: copies[0] for key, copies in found.items()}
+
+    def _finished(self, experiment: str, tag: str, value: str, kind: str) -> dict[str, list[Done]]:
+        query = f"tags.`{tag}` = '{value}' and tags.`bench.kind` = '{kind}' and attributes.status = 'FINISHED'"
+        found: dict[str, list[Done]] = {}
+        for run in sorted(self._search(experiment, query), key=lambda run: (run.info.end_time, run.info.run_id)):
+            if "bench.superseded" not in run.data.tags:
+                found.setdefault(run.data.tags["bench.key"], []).append(_done(run))
+        return found
 
     def supersede(self, run_id: str) -> None:
-        """A finished Cell was run afresh: the older one stays, but counts no more."""
+        """A finished Cell was run twice: this copy stays, but counts no more, and no table that tells of it."""
         self._tag(run_id, {"bench.superseded": True})
+        run = self.client.get_run(run_id)
+        setup = f"tags.`bench.setup` = '{run.data.tags.get('bench.setup', '')}' and tags.`bench.kind` = 'row'"
+        for row in self._search(run.info.experiment_id, setup):
+            if row.data.tags.get(HELD):
+                self._tag(row.info.run_id, {HELD: ""})
+
+    def whole_rows(self, experiment: str, corpus: str, method: str) -> tuple[list[Any], frozenset[str]]:
+        """Finished rows on a corpus, and the runs of Cells that were deleted; of one method, or of all."""
+        from mlflow.entities import ViewType
+
+        about = f"tags.`bench.corpus` = '{corpus}'" + (f" and tags.`bench.method` = '{method}'" if method else "")
+        rows = f"{about} and tags.`bench.kind` = 'row' and attributes.status = 'FINISHED'"
+        gone = self._search(experiment, f"{about} and tags.`bench.kind` = 'cell'", ViewType.DELETED_ONLY)
+        return list(self._search(experiment, rows)), frozenset(run.info.run_id for run in gone)
 
     def open_row(
         self, experiment: str, key: str, title: str, params: Mapping[str, Any], tags: Mapping[str, Any], news: bool
     ) -> str:
-        """The parent run of a row's Cells; one that was begun before goes on. Without news its tags stay."""
-        for run in self._search(experiment, f"tags.`bench.row` = '{key}' and tags.`bench.kind` = 'row'"):
-            if news:
-                self._tag(run.info.run_id, tags)
-            self.client.update_run(run.info.run_id, status="RUNNING")
-            return str(run.info.run_id)
-        told = {"bench.kind": "row", "bench.row": key, **tags}
-        run_id = self._create(experiment, title, told)
-        self.client.log_batch(run_id, params=[_param(name, value) for name, value in params.items()])
-        return run_id
+        """The parent run of a row's Cells; one that was begun before goes on. Without news its tags stay.
+
+        Of several processes that begin it at once, all but the first take theirs back.
+        """
+        if not (found := self._begun(experiment, key)):
+            made = self._create(experiment, title, {"bench.kind": "row", "bench.row": key, **tags})
+            if (found := self._begun(experiment, key)) == made:
+                self.client.log_batch(made, params=[_param(name, value) for name, value in params.items()])
+                return made
+            self.client.delete_run(made)
+        if news:
+            self._tag(found, tags)
+        self.client.update_run(found, status="RUNNING")
+        return found
+
+    def _begun(self, experiment: str, key: str) -> str:
+        """The run of a row; of several the one that counts, which is the first. Empty if there is none."""
+        query = f"tags.`bench.row` = '{key}' and tags.`bench.kind` = 'row'"
+        found = ((run.info.start_time, str(run.info.run_id)) for run in self._search(experiment, query))
+        return min(found, default=(0, ""))[1]
 
     def whole_row(self, experiment: str, key: str) -> str:
         """The run of a row that is finished; empty if there is none."""
@@ -170,11 +220,13 @@ class Tracker:
     ) -> None:
         """Scores of all its Cells, the table of them, and their answers in whole and in short."""
         self.metrics(run_id, [(name, value, 0) for name, value in metrics.items()])
-        self.client.log_text(run_id, table(cells), "cells.csv")
+        lines = table(cells)
+        self.client.log_text(run_id, lines, CELLS)
         if kept:
-            self.client.log_text(run_id, table(kept.answers), ANSWERS)
+            answers = table(kept.answers)
+            self.client.log_text(run_id, answers, ANSWERS)
             self.client.log_text(run_id, json.dumps(kept.summary, separators=(",", ":")), SUMMARY)
-            self._tag(run_id, {SUMMARISED: kept.summary["version"]})
+            self._tag(run_id, {SUMMARISED: kept.summary["version"], HELD: held(lines, answers)})
         self.client.set_terminated(run_id, "FINISHED" if whole else "FAILED")
 
     @contextmanager
@@ -187,8 +239,9 @@ class Tracker:
             raise
 
     def kill(self, run_id: str) -> None:
-        """A row that ended before its Cells did."""
-        self.client.set_terminated(run_id, "KILLED")
+        """A row that ended before its Cells did; unless another process has finished it since."""
+        if self.client.get_run(run_id).info.status == "RUNNING":
+            self.client.set_terminated(run_id, "KILLED")
 
     def keep_table(
         self, experiment: str, title: str, tags: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
@@ -217,7 +270,8 @@ class Tracker:
     def cell(self, experiment: str, parent: str, title: str, tags: Mapping[str, Any]) -> Iterator[CellRun]:
         """A run, the child of another if there is one. What ends unfinished is marked failed, with the reason."""
         self._bury(experiment, str(tags["bench.key"]))
-        told = {"bench.kind": "cell", **({"mlflow.parentRunId": parent} if parent else {}), **tags}
+        own = {"bench.kind": "cell", "bench.process": f"{socket.gethostname()}:{os.getpid()}"}
+        told = {**own, **({"mlflow.parentRunId": parent} if parent else {}), **tags}
         run_id = self._create(experiment, title, told)
         run = CellRun(self, run_id)
         try:
@@ -291,7 +345,7 @@ class Tracker:
 
     def cells(self, run_id: str) -> list[dict[str, str]]:
         """The table of a row's Cells, as the row was last closed."""
-        return list(csv.DictReader(io.StringIO(self.text(run_id, "cells.csv"))))
+        return list(csv.DictReader(io.StringIO(self.text(run_id, CELLS))))
 
     def has(self, run_id: str, name: str) -> bool:
         """Whether a document is there."""
@@ -319,13 +373,14 @@ class Tracker:
     def _bury(self, experiment: str, key: str) -> None:
         """What was running when its process was killed runs no more."""
         for run in self._search(experiment, f"tags.`bench.key` = '{key}' and attributes.status = 'RUNNING'"):
-            self.client.set_terminated(run.info.run_id, "KILLED")
+            if _ended(run.data.tags.get("bench.process", "")):
+                self.client.set_terminated(run.info.run_id, "KILLED")
 
-    def _search(self, experiment: str | list[str], query: str) -> Iterator[Any]:
+    def _search(self, experiment: str | list[str], query: str, view: int = 1) -> Iterator[Any]:
         token = None
         experiments = [experiment] if isinstance(experiment, str) else experiment
         while True:
-            page = self.client.search_runs(experiments, query, page_token=token)
+            page = self.client.search_runs(experiments, query, view, page_token=token)
             yield from page
             token = page.token
             if not token:
@@ -335,6 +390,27 @@ class Tracker:
 def _done(run: Any) -> Done:
     tags = run.data.tags
     return Done(run.info.run_id, run.data.metrics, tags.get("bench.source", ""), tags.get("bench.git_code", ""))
+
+
+def held(cells: str, answers: str) -> str:
+    """A digest of two documents of a row: one that does not fit was written by somebody else, or by half."""
+    return hashlib.sha256(f"{cells}\0{answers}".encode()).hexdigest()[:32]
+
+
+def _ended(process: str) -> bool:
+    """Whether a process of this machine is no more; of other machines' nobody here can tell, so they are not."""
+    if not process:  # of what was kept before it was told
+        return True
+    host, _, number = process.rpartition(":")
+    if host != socket.gethostname():
+        return False
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return int(number) == os.getpid()
 
 
 def _param(name: str, value: Any) -> Any:

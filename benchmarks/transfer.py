@@ -97,7 +97,7 @@ def _by(arena: Arena, kind: str) -> Mapping[str, str]:
 def known(initial: Initial, seed: int, tracker: Tracker) -> Done | None:
     """The model, if it was made before."""
     experiment = tracker.experiment(initial.experiment)
-    return tracker.finished(experiment, initial.row.name, "initial").get(initial.key(seed))
+    return tracker.finished(experiment, "bench.key", key := initial.key(seed), "initial").get(key)
 
 
 def taught(initial: Initial, seed: int, tracker: Tracker, device: str, progress: Progress, fresh: bool = False) -> Done:

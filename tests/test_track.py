@@ -172,7 +172,7 @@ def test_what_ends_before_its_last_act_is_not_finished(
     with pytest.raises(type(error)), own.cell(experiment, parent, "cell", TAGS) as cell:
         cell.log("loss", 1.0, 0)
         raise error
-    assert own.finished(experiment, "m") == {}
+    assert own.finished(experiment, "bench.method", "m") == {}
     run = own.client.get_run(cell.run_id)
     assert run.info.status == status
     assert run.data.tags["bench.error"].startswith(type(error).__name__)
@@ -187,13 +187,13 @@ def test_what_fails_while_it_is_being_kept_is_not_finished(
         patch.setattr(own.client, "log_artifacts", lambda *facts: (_ for _ in ()).throw(OSError("disk full")))
         with pytest.raises(OSError, match="disk full"), own.cell(experiment, parent, "cell", TAGS) as cell:
             cell.finish(ANSWERS, {}, tmp_path, {})
-    assert own.finished(experiment, "m") == {}
+    assert own.finished(experiment, "bench.method", "m") == {}
     with own.cell(experiment, parent, "cell", TAGS) as cell:
         (tmp_path / "model").mkdir()
         (tmp_path / "model" / "weights").write_text("w")
         cell.finish(ANSWERS, {"seconds": 1.0}, tmp_path / "model", {"key": "k"})
-    assert own.finished(experiment, "m")["k"].run_id == cell.run_id
-    assert own.finished(experiment, "other") == {}
+    assert own.finished(experiment, "bench.method", "m")["k"].run_id == cell.run_id
+    assert own.finished(experiment, "bench.method", "other") == {}
     assert np.array_equal(own.scores(cell.run_id).probabilities, ANSWERS.probabilities)
 
 
@@ -220,6 +220,9 @@ def test_a_row_goes_on_and_its_dead_cells_are_buried(tracker: Opened) -> None:
 def test_answers_that_are_gone_are_one_line(bench: Bench) -> None:
     assert bench.run()[0] == 0
     for file in (bench.folder / "mlruns").rglob("predictions.csv"):
+        file.unlink()
+    assert bench.run()[0] == 0  # the row has them all in one document
+    for file in (bench.folder / "mlruns").rglob("answers.csv"):
         file.unlink()
     code, out, err = bench.run()
     assert (code, out) == (2, "")
