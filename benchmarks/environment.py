@@ -5,7 +5,7 @@ import os
 import platform
 import shutil
 import subprocess
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -71,8 +71,16 @@ def git() -> dict[str, Any]:
 def source(file: str) -> str:
     """Digest of a plugin's file, and of everything shared that stands between media and results."""
     shared = [*Path(parts.__path__[0]).glob("*.py"), Path(media.__file__), Path(base.__file__)]
-    texts = [Path(name).read_bytes() for name in (file, *sorted(map(str, shared)))]
-    return hashlib.sha256(b"\0".join(texts)).hexdigest()[:16]
+    told = hashlib.sha256()
+    for number, name in enumerate((file, *sorted(map(str, shared)))):
+        stat = os.stat(name)
+        told.update((b"\0" if number else b"") + _read(name, stat.st_size, stat.st_mtime_ns))
+    return told.hexdigest()[:16]
+
+
+@lru_cache(maxsize=256)
+def _read(file: str, size: int, changed: int) -> bytes:  # noqa: ARG001  they tell a file changed in place
+    return Path(file).read_bytes()
 
 
 def decoders() -> str:

@@ -162,7 +162,7 @@ class Row:
     def version(self) -> int:
         return self.kind.version
 
-    @property
+    @cached_property
     def source(self) -> str:
         """Digest of the method's file and of all that it shares with others."""
         return source(inspect.getfile(self.kind))

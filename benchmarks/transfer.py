@@ -30,8 +30,9 @@ Material = Callable[[str], Arena]  # a corpus by name, its clips without folds
 
 def initials(name: str, wish: Wish, target: Arena | None, weights: Weights, material: Material) -> dict[str, Initial]:
     """By the method's own names. Without a target: for whatever it is run on later."""
-    config, modality = configured(name, load("methods", name), wish)
-    method: Method = load("methods", name)(config, modality)
+    kind = load("methods", name)
+    config, modality = configured(name, kind, wish)
+    method: Method = kind(config, modality)
     there = replace(wish, modality="", variant="", pretrain_on=None)
     sources, found = method.sources(), {}
     if wish.pretrain_on and len(sources) > 1:
