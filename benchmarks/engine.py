@@ -21,7 +21,6 @@ from benchmarks.work import EMPTY, Job, Result
 from datasets.base import UserError
 from methods.base import MethodError
 from protocols.scores import METRICS, Scores
-from reports.summary import VERSION
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,11 @@ class Outcome:
     @property
     def failures(self) -> Mapping[str, str]:
         """By Cell, why."""
-        return {} if self.told is not None else {result.cell.title: result.error for result in self.results if not result.scores}
+        return (
+            {}
+            if self.told is not None
+            else {result.cell.title: result.error for result in self.results if not result.scores}
+        )
 
     @property
     def complete(self) -> bool:
@@ -163,9 +166,7 @@ class Engine:
         """A row that was finished before, as it was then; nothing is written."""
         done = list(whole.done.values())
         self._compare_sources(row, done)
-        return Outcome(
-            row, arena, whole, 0, whole.run_id, _stale(row, done) + self._stale_models(row), whole.measured
-        )
+        return Outcome(row, arena, whole, 0, whole.run_id, _stale(row, done) + self._stale_models(row), whole.measured)
 
     def _begin(self, row: Row, arena: Arena) -> Begun:
         experiment = self.tracker.experiment(arena.experiment)
@@ -192,11 +193,8 @@ class Engine:
         old = [done[cell.key] for cell in row.cells if cell.key not in begun.results]
         trained = sum(result.scores is not None for result in begun.results.values())
         outcome = Outcome(row, job.arena, results, trained, job.run_id, _stale(row, old) + self._stale_models(row))
-        lines = [
-            line(r.cell, r.scores, r.error, r.run_id, _kept_for_us(r, done.get(r.cell.key))) for r in results
-        ]
-        kept = self._kept(outcome) if job.todo or not self.tracker.summarised(job.run_id, VERSION) else None
-        self.tracker.close_row(job.run_id, outcome.measured(), lines, outcome.complete, kept)
+        lines = [line(r.cell, r.scores, r.error, r.run_id, _kept_for_us(r, done.get(r.cell.key))) for r in results]
+        self.tracker.close_row(job.run_id, outcome.measured(), lines, outcome.complete, self._kept(outcome))
         return outcome
 
     def _kept(self, outcome: Outcome) -> Kept | None:

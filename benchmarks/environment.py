@@ -73,7 +73,7 @@ def source(file: str) -> str:
     shared = [*Path(parts.__path__[0]).glob("*.py"), Path(media.__file__), Path(base.__file__)]
     told = hashlib.sha256()
     for number, name in enumerate((file, *sorted(map(str, shared)))):
-        stat = os.stat(name)
+        stat = Path(name).stat()
         told.update((b"\0" if number else b"") + _read(name, stat.st_size, stat.st_mtime_ns))
     return told.hexdigest()[:16]
 

@@ -82,7 +82,8 @@ def canonical(spec: str) -> str:
 
 def _files(kind: Kind) -> Mapping[str, Path]:
     folders = importlib.import_module(kind).__path__
-    return _scanned(kind, tuple((folder, tuple(os.listdir(folder))) for folder in folders))
+    listed = tuple((folder, tuple(os.listdir(folder))) for folder in folders)  # noqa: PTH208  three times as fast
+    return _scanned(kind, listed)
 
 
 @lru_cache(maxsize=16)

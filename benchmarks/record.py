@@ -167,4 +167,12 @@ def line(
 ) -> dict[str, Any]:
     """A Cell in the table of its row; `made` is what else is known of it."""
     values = {name: round(getattr(scores, name), 4) if scores else "" for name in METRICS}
-    return {"fold": cell.fold.name, "seed": cell.seed, "key": cell.key, "run_id": run_id, **values, **(made or {}), "error": error}
+    return {
+        "fold": cell.fold.name,
+        "seed": cell.seed,
+        "key": cell.key,
+        "run_id": run_id,
+        **values,
+        **(made or {}),
+        "error": error,
+    }

@@ -84,13 +84,15 @@ class Shelf:
         if not run or run.data.tags.get(SUMMARISED) != str(VERSION):
             return None
         lines = self._lines(run)
-        fits = lines.keys() == {cell.key for cell in row.cells} and gone.isdisjoint(l["run_id"] for l in lines.values())
+        there = gone.isdisjoint(line["run_id"] for line in lines.values())
+        fits = there and lines.keys() == {cell.key for cell in row.cells}
         return Whole(self.tracker, row, run, lines) if fits else None
 
     def _lines(self, run: Any) -> Mapping[str, Mapping[str, str]]:
         """The table of a row's Cells by key; empty where it cannot be relied on."""
+        run_id, at = run.info.run_id, run.info.artifact_uri
         try:
-            cells, answers = (self.tracker.text(run.info.run_id, name, run.info.artifact_uri) for name in (CELLS, ANSWERS))
+            cells, answers = (self.tracker.text(run_id, name, at) for name in (CELLS, ANSWERS))
         except LostError:
             return {}
         if run.data.tags.get(HELD) != held(cells, answers):

@@ -317,10 +317,6 @@ class Tracker:
         except (MlflowException, OSError) as error:
             raise LostError(run_id, self.shown, name, error) from None
 
-    def summarised(self, run_id: str, version: int) -> bool:
-        """Whether a row has its summary, as it is written today."""
-        return bool(self.client.get_run(run_id).data.tags.get(SUMMARISED) == str(version))
-
     def all(self, query: str) -> Iterator[Any]:
         """Runs of all experiments that fit, with the experiment's name: few requests, whatever their number."""
         with self.reached():

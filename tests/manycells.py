@@ -1,6 +1,6 @@
 """Made-up methods and corpora, planned for real and kept as finished straight in SQLite, with figures of both.
 
-By hand: `python -m tests.manycells FOLDER [METHODS CORPORA FOLDS]`; 100 methods, 10 corpora and 50 folds are the default.
+By hand: `python -m tests.manycells FOLDER [METHODS CORPORA FOLDS]`; 100, 10 and 50 where nothing is said.
 """
 
 import json
@@ -102,7 +102,9 @@ class Base:
             )
         return self.experiments[name]
 
-    def run(self, experiment: str, tags: dict[str, object], metrics: dict[str, float], params: dict[str, object]) -> str:
+    def run(
+        self, experiment: str, tags: dict[str, object], metrics: dict[str, float], params: dict[str, object]
+    ) -> str:
         run_id, number = uuid4().hex, self.experiment(experiment)
         self.base.execute(
             "INSERT INTO runs (run_uuid, name, source_type, source_name, entry_point_name, user_id, status, "
@@ -111,14 +113,16 @@ class Base:
             (run_id, str(self.at(run_id)), number),
         )
         self.base.executemany("INSERT INTO tags VALUES (?, ?, ?)", [(k, str(v), run_id) for k, v in tags.items()])
-        self.base.executemany(
-            "INSERT INTO params (key, value, run_uuid) VALUES (?, ?, ?)", [(k, str(v), run_id) for k, v in params.items()]
-        )
+        told = [(k, str(v), run_id) for k, v in params.items()]
+        self.base.executemany("INSERT INTO params (key, value, run_uuid) VALUES (?, ?, ?)", told)
+        self.measure(run_id, metrics)
+        return run_id
+
+    def measure(self, run_id: str, metrics: dict[str, float]) -> None:
         self.base.executemany(
             "INSERT INTO latest_metrics (key, value, timestamp, step, is_nan, run_uuid) VALUES (?, ?, 2, 0, 0, ?)",
             [(k, v, run_id) for k, v in metrics.items()],
         )
-        return run_id
 
     def at(self, run_id: str) -> Path:
         return self.folder / "runs" / run_id / "artifacts"
@@ -146,12 +150,9 @@ class Base:
             (self.at(parent) / name).write_text(text)
         tags = {SUMMARISED: found.summary["version"], HELD: held(texts[CELLS], texts[ANSWERS])}
         self.base.executemany("INSERT INTO tags VALUES (?, ?, ?)", [(k, str(v), parent) for k, v in tags.items()])
-        spread = {f"{name}_fold_sd": float(np.std([getattr(p.scores, name) for p in parts], ddof=1)) for name in METRICS}
-        metrics = {name: getattr(whole, name) for name in METRICS} | spread | {EMPTY: 0.0}
-        self.base.executemany(
-            "INSERT INTO latest_metrics (key, value, timestamp, step, is_nan, run_uuid) VALUES (?, ?, 2, 0, 0, ?)",
-            [(k, v, parent) for k, v in metrics.items()],
-        )
+        folds = {name: [getattr(part.scores, name) for part in parts] for name in METRICS}
+        spread = {f"{name}_fold_sd": float(np.std(values, ddof=1)) for name, values in folds.items()}
+        self.measure(parent, {name: getattr(whole, name) for name in METRICS} | spread | {EMPTY: 0.0})
 
 
 @contextmanager

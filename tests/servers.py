@@ -74,8 +74,9 @@ def postgres(password: str, setup: str, database: str) -> Iterator[int]:
     log = folder / "server.log"
     try:
         (folder / "password").write_text(password)
-        for path in (folder, folder / "password") if owner else ():
-            shutil.chown(path, owner)
+        if owner:
+            shutil.chown(folder, owner)
+            shutil.chown(folder / "password", owner)
         with log.open("w") as said:
             words = ["--username=bench", f"--pwfile={folder}/password", "--auth=scram-sha-256", "--no-locale"]
             line: list[str | Path] = [initdb, *words, "--encoding=UTF8", "--no-sync", folder / "data"]

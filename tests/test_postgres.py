@@ -8,15 +8,16 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from benchmarks.plugins import load
+from datasets.base import Expected
 from tests.servers import free_port, mlflow, postgres
 from tests.test_cli import ROOT
-from tests.tinybench import HALVES, Bench, make_bench, spoken, toy  # noqa: F401  a fixture
+from tests.tinybench import HALVES, Bench, diary, make_bench, spoken, toy  # noqa: F401  a fixture
 
 SECRET = "p/a:s s@w'rd"  # no address could hold it as it is
 COMPOSE: Mapping[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
@@ -140,18 +141,21 @@ class Workers:
         return [*words, "--data-root", self.bench.data, "--json"]
 
 
-def test_four_processes_at_once_and_what_follows(servers: Servers, bench: Bench) -> None:
+def test_four_processes_at_once_and_what_follows(
+    servers: Servers, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two of them are asked for the same: it is counted once."""
     from mlflow import MlflowClient
 
-    for name in ("toy-a", "toy-b"):
-        toy(bench.plugins, name.replace("-", "_"))
-    workers = Workers(bench, servers.address)
+    for name in ("toy_a", "toy_b"):
+        toy(bench.plugins, name)
     alone = "leave-one-subject-out"
+    workers = Workers(bench, servers.address)
     done = workers(workers.run("toy-a"), workers.run("toy-a"), workers.run("toy-a", alone), workers.run("toy-b"))
     for code, out, err in done:
-        assert code == 0 and json.loads(out)[0]["complete"], err
-        assert "Traceback" not in err
+        assert code == 0 and json.loads(out)[0]["complete"] and "Traceback" not in err, err
+    told = [json.loads(out)[0] for _, out, _ in done]
+    assert told[0]["run_id"] == told[1]["run_id"] and told[0]["metrics"] == told[1]["metrics"]
     client = MlflowClient(servers.address)
     (experiment,) = [one.experiment_id for one in client.search_experiments() if one.name == "ravdess"]
     rows = client.search_runs([experiment], "tags.`bench.kind` = 'row'")
@@ -159,3 +163,35 @@ def test_four_processes_at_once_and_what_follows(servers: Servers, bench: Bench)
     cells = client.search_runs([experiment], "tags.`bench.kind` = 'cell' and attributes.status = 'FINISHED'")
     counted = Counter(cell.data.tags["bench.key"] for cell in cells if "bench.superseded" not in cell.data.tags)
     assert len(counted) == 2 + 4 + 2 and set(counted.values()) == {1}
+    _go_on(servers, bench, monkeypatch, told)
+
+
+def _go_on(servers: Servers, bench: Bench, monkeypatch: pytest.MonkeyPatch, told: Sequence[Any]) -> None:
+    """Resume, report, promote and predict, as one who comes later."""
+    kind = load("datasets", "ravdess")
+    monkeypatch.setattr(kind, "expected", Expected((12, 12)))
+    monkeypatch.setattr(kind, "default_protocol", HALVES)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", servers.address)
+    trained = len(diary("fit"))
+    code, (again,) = bench.json("--preset", "paper", method="toy-a")
+    assert (code, again["trained_now"], again["run_id"]) == (0, 0, told[0]["run_id"])
+    assert again["metrics"] == told[0]["metrics"] and len(diary("fit")) == trained
+    board = bench.folder / "board"
+    assert bench.call("report", "--out", board)[0] == 0
+    assert [line.count("paper") for line in (board / "leaderboard.csv").read_text().splitlines()[1:]] == [1, 1, 1]
+    code, out, _ = bench.call("promote", "--json")
+    (champion,) = json.loads(out)
+    assert code == 0 and champion["moved"] and champion["uar"] == pytest.approx(told[0]["metrics"]["uar"])
+    code, out, _ = bench.call("predict", spoken(bench.data, 1, "03"), "--run", f"{champion['name']}@champion", "--json")
+    assert code == 0 and json.loads(out)["run_id"] == champion["run_id"]
+
+
+def test_optuna_keeps_its_studies_beside(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    optuna = pytest.importorskip("optuna")
+    monkeypatch.setenv("PGPASSWORD", SECRET)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    storage = f"postgresql://bench@127.0.0.1:{servers.database}/optuna"
+    for trials in (2, 4):
+        study = optuna.create_study(storage=storage, study_name="s", load_if_exists=True)
+        study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
+        assert len(study.trials) == trials
