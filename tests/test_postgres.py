@@ -190,8 +190,9 @@ def test_optuna_keeps_its_studies_beside(servers: Servers, monkeypatch: pytest.M
     optuna = pytest.importorskip("optuna")
     monkeypatch.setenv("PGPASSWORD", SECRET)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    storage = f"postgresql://bench@127.0.0.1:{servers.database}/optuna"
+    storage = optuna.storages.RDBStorage(f"postgresql+psycopg2://bench@127.0.0.1:{servers.database}/optuna")
     for trials in (2, 4):
         study = optuna.create_study(storage=storage, study_name="s", load_if_exists=True)
         study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
         assert len(study.trials) == trials
+    storage.engine.dispose()
