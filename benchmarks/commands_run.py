@@ -14,6 +14,7 @@ from benchmarks.options import (
     Deciding,
     Device,
     Exclude,
+    FirstSeed,
     Fresh,
     Json,
     MethodNames,
@@ -246,6 +247,7 @@ def regress(
     weights: WeightsFrom = "",
     pretrain_on: PretrainOn = "",
     seeds: Seeds = 1,
+    first_seed: FirstSeed = 0,
     settings: Settings = None,
     device: Device = "auto",
     data_root: DataRoot = None,
@@ -263,7 +265,7 @@ def regress(
 
     request = Request(
         method, dataset, protocol, task, modality, variant, preset, weights, seeds, tuple(settings or ()), device,
-        data_root, excluded_names(exclude), pretrain_on,
+        data_root, excluded_names(exclude), pretrain_on, first_seed,
     )  # fmt: skip
     if freeze:
         gates.writable(baseline, force)
