@@ -262,10 +262,10 @@ def row(
     made = replace(bare(name, config, modality, wish, weights), initials=initials or {})
     facts = made.facts() | {"task": arena.task, "corpus": arena.digest, "validates": made.kind.validates}
     setup = digest(facts)
-    taught = [{part: initial.key(seed) for part, initial in made.initials.items()} for seed in range(seeds)]
 
     def cell(fold: Judged, seed: int) -> Cell:
-        own = {"members": arena.members[fold], "labels": fold.labels, "seed": seed, "initial": taught[seed]}
+        taught = {part: initial.key(seed) for part, initial in made.initials.items()}
+        own = {"members": arena.members[fold], "labels": fold.labels, "seed": seed, "initial": taught}
         return Cell(fold, seed, digest({"setup": setup} | own))
 
     cells = tuple(cell(fold, seed) for seed in range(first_seed, first_seed + seeds) for fold in arena.folds)
