@@ -7,7 +7,7 @@ import os
 import platform
 import shutil
 import subprocess
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -88,8 +88,14 @@ def source(*files: str) -> str:
         *Path(parts.__path__[0]).glob("*.py"),
         *(Path(inspect.getfile(module)) for module in (base, media, stills)),
     ]
-    texts = [Path(name).read_bytes() for name in (*files, *sorted(map(str, shared)))]
+    stats = ((name, Path(name).stat()) for name in (*files, *sorted(map(str, shared))))
+    texts = [_read(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
     return hashlib.sha256(b"\0".join(texts)).hexdigest()[:16]
+
+
+@lru_cache(maxsize=256)
+def _read(file: str, size: int, changed: int) -> bytes:  # noqa: ARG001  they tell a file changed in place
+    return Path(file).read_bytes()
 
 
 def decoders() -> str:

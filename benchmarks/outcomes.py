@@ -73,7 +73,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "chance": 1 / len(arena.folds[0].labels),
         "classes": list(arena.folds[0].labels),
         "cells": len(row.cells),
-        "finished": len(outcome.finished),
+        "finished": outcome.done,
         "trained_now": outcome.trained,
         "complete": outcome.complete,
         "failures": dict(outcome.failures),
@@ -108,14 +108,13 @@ def show_initials(made: Sequence[Mapping[str, Any]], uri: str) -> None:
 
 def _line(outcome: Outcome) -> dict[str, object]:
     row, measured = outcome.row, outcome.measured()
-    done = len(outcome.finished)
     shown = {name: _percent(measured, name) for name in METRICS[:3]}
     return {
         "method": row.name,
         "modality": row.modality,
         "preset": " ".join(filter(None, dict.fromkeys((row.wish.preset, row.wish.variant, *row.stamps)))),
         **shown,
-        "folds": f"{done}" if outcome.complete else f"{done} of {len(row.cells)}: INCOMPLETE",
+        "folds": f"{outcome.done}" if outcome.complete else f"{outcome.done} of {len(row.cells)}: INCOMPLETE",
         "run_now": outcome.trained,
     }
 

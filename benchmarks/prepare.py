@@ -51,8 +51,8 @@ class Store:
 
     def missing(self, clips: Sequence[Clip]) -> list[Clip]:
         """Clips that have none yet; of clips with the same content, one."""
-        files = {self.file(clip.media): clip for clip in clips}
-        return [clip for file, clip in files.items() if not file.is_file()]
+        by_content = {self.contents[clip.media.clip_id].media: clip for clip in clips}
+        return [clip for clip in by_content.values() if not self.file(clip.media).is_file()]
 
 
 @dataclass(frozen=True)
