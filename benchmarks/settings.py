@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from benchmarks.plugins import PluginError
-from methods.base import Method
+from methods.base import TUNED, Distribution, Method
 
 PRESETS = ("paper", "quick")
 
@@ -52,6 +52,22 @@ def flat(config: Any, before: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in vars(config).items():
         found |= flat(value, f"{before}{name}.") if dataclasses.is_dataclass(value) else {f"{before}{name}": value}
+    return found
+
+
+def space(method: Method) -> dict[str, Distribution]:
+    """Where tuning may look, by dotted names: what is declared beside the defaults, as far as it matters."""
+    return {name: where for name, where in _declared(method.config).items() if method.matters(name)}
+
+
+def _declared(config: Any, before: str = "") -> dict[str, Distribution]:
+    found: dict[str, Distribution] = {}
+    for part in dataclasses.fields(config):
+        value, name = getattr(config, part.name), f"{before}{part.name}"
+        if dataclasses.is_dataclass(value):
+            found |= _declared(value, f"{name}.")
+        told = part.metadata.get(TUNED, {})
+        found |= {f"{name}.{inner}".removesuffix("."): where for inner, where in told.items()}
     return found
 
 
