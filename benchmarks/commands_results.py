@@ -20,8 +20,8 @@ from benchmarks.options import (
 
 commands = typer.Typer()
 NO_CHAMPION = (
-    "no row may be champion yet: it takes preset paper, verified subjects, a whole corpus under its own protocol, "
-    "every fold finished, and nothing among what it was made with that keeps it from being ranked"
+    "no row may be champion yet: it takes one that the leaderboard ranks, on a real corpus under its own protocol; "
+    "the page says why each other row is not ranked"
 )
 
 

@@ -79,7 +79,7 @@ def run(
     for arena in planned.arenas:
         show_arena(arena)
     engine = Engine(tracker, planned.device, console.progress, fresh, console.warn)
-    outcomes = [engine.run(row, arena) for row, arena in planned.rows]
+    outcomes = engine.run_all(planned.rows)
     judged = {
         outcome.run_id: gate.judged(outcome, tracker)
         for outcome in outcomes

@@ -1,47 +1,25 @@
-"""Runs Cells: prepare -> fit -> predict -> score -> track. What is finished is skipped; what fails stays visible."""
+"""Runs rows: prepare, then their Cells wherever they are executed, then the row's own results. Finished is skipped."""
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from benchmarks.cellrun import CellRun
 from benchmarks.console import Progress
-from benchmarks.cost import metered, operations, parameters
 from benchmarks.environment import code, describe
+from benchmarks.execute import Executor, here
 from benchmarks.plan import Arena, Cell, Entrant, Row
-from benchmarks.plugins import build
-from benchmarks.prepare import PreparationError, Store, Stored, fill, reason
-from benchmarks.record import audited, cell_tags, line, membership, model_facts, row_record
+from benchmarks.prepare import PreparationError, Store, fill
+from benchmarks.record import audited, line, row_record
 from benchmarks.summaries import Part, kept
 from benchmarks.track import ENVIRONMENT, Done, Kept, Tracker
 from benchmarks.transfer import known, taught
-from datasets.base import Media, UserError
-from methods.base import Examples, Method, MethodError, Prepared, RunContext
-from protocols.base import Fold, Judged, ProtocolError
+from benchmarks.work import EMPTY, Job, Result
+from datasets.base import UserError
+from methods.base import MethodError
 from protocols.scores import METRICS, Scores
 from reports.summary import VERSION
-
-EMPTY = "clips_where_nothing_was_found"
-FOUND = "found"  # an input, one for each frame: whether a face was found there
-VALIDATION = 0.2  # of the training clips, whole subjects
-
-
-@dataclass(frozen=True)
-class Result:
-    """What became of a Cell: scores, or why there are none."""
-
-    cell: Cell
-    scores: Scores | None
-    error: str = ""
-    run_id: str = ""
-    empty: int = 0  # test clips in which preparation found nothing for an input
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    curves: Sequence[tuple[str, float, int]] | None = None  # None: they are in the store
 
 
 @dataclass(frozen=True)
@@ -99,51 +77,99 @@ def joined(parts: Sequence[Scores]) -> Scores:
     )
 
 
-@dataclass(frozen=True)
-class Job:
-    """What all Cells of a row share while they run."""
+@dataclass
+class Begun:
+    """A row while its Cells are run."""
 
-    row: Row
-    arena: Arena
-    store: Store | None
-    initial: Mapping[int, Mapping[str, Path]]  # models to begin with, by seed and by the method's own names
-    fault: str  # why there is no store or no model to begin with
-    experiment: str
-    run_id: str
+    job: Job
+    before: Mapping[str, Done]  # by key, what was finished earlier
+    results: dict[str, Result] = field(default_factory=dict)  # by key, of those that are run
+    outcome: Outcome | None = None
+
+    @property
+    def whole(self) -> bool:
+        return len(self.results) == len(self.job.todo)
 
 
 @dataclass(frozen=True)
 class Engine:
-    """Where results go, on what they are computed, and who watches."""
+    """Where results go, on what and where they are computed, and who watches."""
 
     tracker: Tracker
     device: str
     progress: Progress
     fresh: bool = False
     tell: Callable[[str], None] = field(default=lambda line: None)  # noqa: ARG005
+    execute: Executor = here
 
     def run(self, row: Row, arena: Arena) -> Outcome:
         """All Cells of a row: those that are finished are read, the others are run."""
+        (outcome,) = self.run_all([(row, arena)])
+        return outcome
+
+    def run_all(self, rows: Sequence[tuple[Row, Arena]]) -> list[Outcome]:
+        """Several rows; each is closed as soon as the last of its Cells is back."""
+        begun: dict[str, Begun] = {}
+        with self._killed(begun):
+            for job, result in self.execute(self._jobs(rows, begun), self.progress):
+                row = begun[job.row.key]
+                row.results[result.cell.key] = result
+                if result.error:
+                    self.tell(f"{job.row.title}, {result.cell.title} failed: {result.error}")
+                elif earlier := row.before.get(result.cell.key):
+                    self.tracker.supersede(earlier.run_id)
+                if row.whole:
+                    row.outcome = self._closed(row)
+        return [outcome for row, _ in rows if (outcome := begun[row.key].outcome)]
+
+    def _jobs(self, rows: Iterable[tuple[Row, Arena]], begun: dict[str, Begun]) -> Iterator[Job]:
+        """One after the other as they are asked for; what has nothing to run is closed at once."""
+        for row, arena in rows:
+            if row.key in begun:
+                continue
+            begun[row.key] = now = self._begin(row, arena)
+            if now.job.todo:
+                yield now.job
+            else:
+                now.outcome = self._closed(now)
+
+    @contextmanager
+    def _killed(self, begun: Mapping[str, Begun]) -> Iterator[None]:
+        """What ends otherwise is not left as if it were running."""
+        try:
+            yield
+        except BaseException:
+            for row in begun.values():
+                if not row.outcome:
+                    self.tracker.kill(row.job.run_id)
+            raise
+
+    def _begin(self, row: Row, arena: Arena) -> Begun:
         experiment = self.tracker.experiment(arena.experiment)
         before = self.tracker.finished(experiment, row.name)
         todo = [cell for cell in row.cells if self.fresh or cell.key not in before]
         store, fault = self._inputs(row, arena) if todo else (None, "")
         title = f"{row.title}, {arena.protocol}"
         run_id = self.tracker.open_row(experiment, row.key, title, *row_record(row, arena, self.device), bool(todo))
-        if todo:  # else it would tell of a machine that computed nothing
-            self.tracker.note(run_id, ENVIRONMENT, describe(self.device))
-            self.tracker.note(run_id, "folds.json", [audited(fold) for fold in arena.folds])
-        old = [before[cell.key] for cell in row.cells if cell not in todo]
-        self._compare_sources(row, old)
-        with self.tracker.row(run_id), TemporaryDirectory() as folder:
-            initial, fault = self._taught(row, todo, Path(folder)) if store else ({}, fault)
-            job = Job(row, arena, store, initial, fault, experiment, run_id)
-            results = list(self._cells(job, todo, before, title))
-        trained = sum(result.scores is not None and result.cell in todo for result in results)
-        outcome = Outcome(row, arena, results, trained, run_id, _stale(row, old) + self._stale_models(row))
+        with self.tracker.row(run_id):
+            if todo:  # else it would tell of a machine that computed nothing
+                self.tracker.note(run_id, ENVIRONMENT, describe(self.device))
+                self.tracker.note(run_id, "folds.json", [audited(fold) for fold in arena.folds])
+            self._compare_sources(row, [before[cell.key] for cell in row.cells if cell not in todo])
+            initial, fault = self._taught(row, {cell.seed for cell in todo}) if store else ({}, fault)
+        job = Job(row, arena, todo, store, initial, fault, experiment, run_id, self.tracker, self.device)
+        return Begun(job, before)
+
+    def _closed(self, begun: Begun) -> Outcome:
+        """The row's own results, from those of its Cells."""
+        job, row = begun.job, begun.job.row
+        results = [begun.results.get(cell.key) or self._read(cell, begun.before[cell.key]) for cell in row.cells]
+        old = [begun.before[cell.key] for cell in row.cells if cell.key not in begun.results]
+        trained = sum(result.scores is not None for result in begun.results.values())
+        outcome = Outcome(row, job.arena, results, trained, job.run_id, _stale(row, old) + self._stale_models(row))
         lines = [line(r.cell, r.scores, r.error, r.run_id) for r in results]
-        kept = self._kept(outcome) if todo or not self.tracker.summarised(run_id, VERSION) else None
-        self.tracker.close_row(run_id, outcome.measured(), lines, outcome.complete, kept)
+        kept = self._kept(outcome) if job.todo or not self.tracker.summarised(job.run_id, VERSION) else None
+        self.tracker.close_row(job.run_id, outcome.measured(), lines, outcome.complete, kept)
         return outcome
 
     def _kept(self, outcome: Outcome) -> Kept | None:
@@ -161,32 +187,17 @@ class Engine:
         ]
         return kept(parts) if parts else None
 
-    def _cells(self, job: Job, todo: Sequence[Cell], before: Mapping[str, Done], title: str) -> Iterator[Result]:
-        """Each run, or read where it is finished."""
-        with self.progress(title) as advance:
-            for number, cell in enumerate(job.row.cells):
-                told = partial(advance, number, len(job.row.cells))
-                told(cell.title)
-                earlier = before.get(cell.key)
-                if earlier and cell not in todo:
-                    yield self._read(cell, earlier)
-                    continue
-                result = self._cell(job, cell, told)
-                if earlier and result.scores:
-                    self.tracker.supersede(earlier.run_id)
-                yield result
-
-    def _taught(self, row: Row, todo: Sequence[Cell], folder: Path) -> tuple[dict[int, dict[str, Path]], str]:
+    def _taught(self, row: Row, seeds: Iterable[int]) -> tuple[dict[int, dict[str, str]], str]:
         """Models to begin with, for the seeds that are to be run; what keeps one from being made fails the Cells."""
-        found: dict[int, dict[str, Path]] = {}
-        for seed in sorted({cell.seed for cell in todo}):
+        found: dict[int, dict[str, str]] = {}
+        for seed in sorted(seeds):
             found[seed] = {}
             for part, initial in row.initials.items():
                 try:
                     done = taught(initial, seed, self.tracker, self.device, self.progress, self.fresh)
-                    found[seed][part] = self.tracker.model(done.run_id, folder / f"{seed}-{part}")
                 except UserError as error:
                     return {}, str(error)
+                found[seed][part] = done.run_id
                 self._compare_sources(initial.row, [done])
         return found, ""
 
@@ -217,91 +228,7 @@ class Engine:
             cell, self.tracker.scores(done.run_id), "", done.run_id, int(done.metrics.get(EMPTY, 0)), done.metrics
         )
 
-    def _cell(self, job: Job, cell: Cell, told: Callable[[str], None]) -> Result:
-        title, tags = f"{job.row.title}, {cell.title}", cell_tags(job.row, job.arena, cell, self.device)
-        try:
-            with self.tracker.cell(job.experiment, job.run_id, title, tags) as run:
-                if job.fault or job.store is None:
-                    raise PreparationError(job.fault)
-                return self._fit_and_test(job, cell, job.store, run, told)
-        except Exception as error:  # one Cell's fault, whatever it is, must not cost the others
-            self.tell(f"{title} failed: {reason(error)}")
-            return Result(cell, None, reason(error))
-
-    def _fit_and_test(self, job: Job, cell: Cell, store: Store, run: CellRun, told: Callable[[str], None]) -> Result:
-        def log(name: str, value: float, step: int) -> None:
-            run.log(name, value, step)
-            told(f"{cell.title}, epoch {step}: {name} {value:.3f}")
-
-        started = time.perf_counter()
-        method, fold = job.row.method(), cell.fold
-        with metered(self.device) as figures:
-            train, validation = training(method, fold, store, cell.seed)
-            initial = job.initial.get(cell.seed, {})
-            method.fit(train, validation, RunContext(cell.seed, self.device, log, job.row.pretrained, initial))
-            fitted = time.perf_counter()
-            test = Stored(store, fold.test_media)
-            scores = fold.score(method.predict_proba(Examples(test, fold.labels)))
-            ended = time.perf_counter()
-        empty, unseen = _found(test)
-        figures |= {
-            "fit_seconds": fitted - started,
-            "predict_seconds": ended - fitted,
-            "predict_seconds_per_clip": (ended - fitted) / len(test),
-            EMPTY: empty,
-            "train_clips": len(train),
-            "test_clips": len(test),
-            "dropped_clips": len(fold.dropped),
-        }
-        some = range(0, len(test), -(-len(test) // 3))  # clips, of unlike lengths
-        raw, ready = Stored(store.source or store, fold.test_media), Examples([test[n] for n in some], fold.labels)
-        figures |= operations(method, job.row.frozen, [raw[n] for n in some], ready, self.device)
-        if unseen is not None:
-            figures["share_of_frames_without_a_face"] = unseen
-        with TemporaryDirectory() as folder:
-            model = Path(folder) / "model"
-            model.mkdir()
-            method.save(model)
-            figures |= parameters(method)
-            facts = membership(job.row, job.arena, cell) | model_facts(job.row)
-            run.finish(scores, figures, model, facts, marks(job.row, job.arena))
-        return Result(cell, scores, "", run.run_id, empty, figures, run.told)
-
-
-def _found(test: Sequence[Prepared]) -> tuple[int, float | None]:
-    """Clips in which nothing was found for an input, and the mean share of frames without a face where that is told."""
-    empty, unseen = 0, list[float]()
-    for clip in test:
-        empty += any(not len(array) for array in clip.values())
-        if len(frames := clip.get(FOUND, ())):
-            unseen.append(1 - float(np.mean(frames)))
-    return empty, float(np.mean(unseen)) if unseen else None
-
 
 def _stale(row: Row, kept: Sequence[Done]) -> int:
     """How many other code made than today's: of the method, or anywhere between media and scores."""
     return sum((done.source, done.code) != (row.source, code()) for done in kept)
-
-
-def marks(row: Entrant, arena: Arena) -> str:
-    """What a picture of a result must say."""
-    standin = "STAND-IN of " if arena.dataset.standin else ""
-    return f"{standin}{arena.dataset.name}, subjects: {row.independence(arena.independence)}"
-
-
-def training(method: Method, fold: Judged, store: Store, seed: int) -> tuple[Examples, Examples | None]:
-    """Training examples; of a method that chooses an epoch, one fifth of their subjects apart, by seed."""
-    if not isinstance(fold, Fold):
-        raise ProtocolError(f"{fold.name} is no fold of the guard, and only on those is anything trained")
-    inner = None
-    if method.validates:
-        kind = "subject-holdout" if all(clip.subject for clip in fold.train) else "random-holdout"
-        inner = next(fold.inner(build("protocols", f"{kind}:share={VALIDATION},seed={seed}")))
-    told = {clip.media.clip_id: clip.label for clip in fold.train}
-
-    def examples(media: Sequence[Media]) -> Examples:
-        return Examples(Stored(store, media), fold.labels, tuple(told[m.clip_id] for m in media))
-
-    if inner is None:
-        return examples([clip.media for clip in fold.train]), None
-    return examples([clip.media for clip in inner.train]), examples(inner.test_media)

@@ -11,7 +11,7 @@ from benchmarks.audits import Audit, splits, summed
 from benchmarks.audits import Row as FoldRow
 from benchmarks.console import Progress
 from benchmarks.content import corpus_digest
-from benchmarks.engine import EMPTY, Outcome, Result, marks
+from benchmarks.engine import Outcome
 from benchmarks.plan import Arena, Cell, Initial, digest
 from benchmarks.plugins import PluginError, build, canonical, names
 from benchmarks.predictions import ByFold, PredictionsError, matched, named, understood
@@ -21,6 +21,7 @@ from benchmarks.summaries import Part
 from benchmarks.summaries import kept as summarised
 from benchmarks.tables import Table
 from benchmarks.track import Tracker
+from benchmarks.work import EMPTY, Result, marks
 from datasets.base import TASKS, Clip, Dataset, DatasetError
 from methods.base import Modality
 from protocols.audit import Independence, Split, Verdict

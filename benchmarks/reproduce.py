@@ -137,7 +137,13 @@ class Staged:
     def run(self, engine: Engine) -> list[Line]:
         """Every row once, whatever number of published numbers it gives."""
         rows = [(place, *found) for place, planned in self.plans.items() for found in planned.rows]
-        outcomes = {(place, row.wish.variant): engine.run(row, arena) for place, row, arena in rows}
+        outcomes = dict(
+            zip(
+                [(place, row.wish.variant) for place, row, _ in rows],
+                engine.run_all([(row, arena) for _, row, arena in rows]),
+                strict=True,
+            )
+        )
         return [self._line(number, outcomes) for number in self.numbers]
 
     def _line(self, number: Number, outcomes: Mapping[tuple[Place, str], Outcome]) -> Line:

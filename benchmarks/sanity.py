@@ -15,10 +15,11 @@ import numpy as np
 from benchmarks import console
 from benchmarks.arenas import arena
 from benchmarks.corpora import opened
-from benchmarks.engine import joined, training
+from benchmarks.engine import joined
 from benchmarks.plan import Arena, Row, row
 from benchmarks.prepare import Store, Stored, fill
 from benchmarks.settings import Wish
+from benchmarks.work import training
 from methods.base import Examples, RunContext
 from methods.parts.weights import WeightStore, folder
 

@@ -78,6 +78,11 @@ class Tracker:
             with self.reached():
                 self.client.search_experiments(max_results=1)
 
+    def __reduce__(self) -> tuple[type["Tracker"], tuple[str]]:
+        """Sent to another process it opens the same store anew, wherever that process stands."""
+        file = sqlite_file(self.uri)
+        return Tracker, (f"sqlite:///{file.resolve()}" if file else self.uri,)
+
     @cached_property
     def client(self) -> Any:
         from mlflow import MlflowClient
@@ -178,8 +183,12 @@ class Tracker:
         try:
             yield
         except BaseException:
-            self.client.set_terminated(run_id, "KILLED")
+            self.kill(run_id)
             raise
+
+    def kill(self, run_id: str) -> None:
+        """A row that ended before its Cells did."""
+        self.client.set_terminated(run_id, "KILLED")
 
     def keep_table(
         self, experiment: str, title: str, tags: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]

@@ -10,12 +10,13 @@ from benchmarks import pool
 from benchmarks.arenas import arena
 from benchmarks.console import progress
 from benchmarks.content import contents
-from benchmarks.engine import Engine, training
+from benchmarks.engine import Engine
 from benchmarks.plan import row
 from benchmarks.plugins import build
 from benchmarks.prepare import Store
 from benchmarks.settings import Wish
 from benchmarks.track import Tracker
+from benchmarks.work import training
 from methods.parts.weights import WeightStore
 from protocols.base import ProtocolError
 from tests.tinybench import Bench, corpus, diary, make_bench, noise, ravdess, silent, spoken, toy, wav  # noqa: F401  a fixture

@@ -11,11 +11,12 @@ import pytest
 from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support, recall_score
 
 import methods
-from benchmarks.engine import Outcome, Result
+from benchmarks.engine import Outcome
 from benchmarks.plan import Cell
 from benchmarks.plugins import build, canonical, load, names
 from benchmarks.published import UNSTATED, Number, PublishedError, measured, numbers, of_table
 from benchmarks.reproduce import Line
+from benchmarks.work import Result
 from datasets.base import AVEF_TABLE_2, TASKS, Dataset
 from protocols.scores import Scores
 from tests.tinybench import HALVES, Bench, diary, make_bench, toy  # noqa: F401  a fixture

@@ -1,0 +1,154 @@
+"""One Cell: fit, predict, score, keep; wherever it is run."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from benchmarks.cellrun import CellRun
+from benchmarks.cost import metered, operations, parameters
+from benchmarks.plan import Arena, Cell, Entrant, Row
+from benchmarks.plugins import build
+from benchmarks.prepare import PreparationError, Store, Stored, reason
+from benchmarks.record import cell_tags, membership, model_facts
+from benchmarks.track import Tracker
+from datasets.base import Media
+from methods.base import Examples, Method, Prepared, RunContext
+from protocols.base import Fold, Judged, ProtocolError
+from protocols.scores import Scores
+
+EMPTY = "clips_where_nothing_was_found"
+FOUND = "found"  # an input, one for each frame: whether a face was found there
+VALIDATION = 0.2  # of the training clips, whole subjects
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a Cell: scores, or why there are none."""
+
+    cell: Cell
+    scores: Scores | None
+    error: str = ""
+    run_id: str = ""
+    empty: int = 0  # test clips in which preparation found nothing for an input
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    curves: Sequence[tuple[str, float, int]] | None = None  # None: they are in the store
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """The Cells of a row that are to be run, and all that they share; it can be sent to another process."""
+
+    row: Row
+    arena: Arena
+    todo: Sequence[Cell]
+    store: Store | None
+    initial: Mapping[int, Mapping[str, str]]  # runs of models to begin with, by seed and by the method's own names
+    fault: str  # why there is no store or no model to begin with
+    experiment: str
+    run_id: str
+    tracker: Tracker
+    device: str
+
+    @property
+    def title(self) -> str:
+        return f"{self.row.title}, {self.arena.protocol}"
+
+    def run(self, cell: Cell, told: Callable[[str], None]) -> Result:
+        """What became of a Cell; `told` what it is at."""
+        title, tags = f"{self.row.title}, {cell.title}", cell_tags(self.row, self.arena, cell, self.device)
+        try:
+            with self.tracker.cell(self.experiment, self.run_id, title, tags) as run:
+                if self.fault or self.store is None:
+                    raise PreparationError(self.fault)
+                with self._begun_with(cell.seed) as initial:
+                    return self._fit_and_test(cell, self.store, initial, run, told)
+        except Exception as error:  # one Cell's fault, whatever it is, must not cost the others
+            return Result(cell, None, reason(error))
+
+    @contextmanager
+    def _begun_with(self, seed: int) -> Iterator[Mapping[str, Path]]:
+        """Folders of the models that a fit begins with."""
+        with TemporaryDirectory() as folder:
+            yield {
+                part: self.tracker.model(run_id, Path(folder) / part)
+                for part, run_id in self.initial.get(seed, {}).items()
+            }
+
+    def _fit_and_test(
+        self, cell: Cell, store: Store, initial: Mapping[str, Path], run: CellRun, told: Callable[[str], None]
+    ) -> Result:
+        def log(name: str, value: float, step: int) -> None:
+            run.log(name, value, step)
+            told(f"{cell.title}, epoch {step}: {name} {value:.3f}")
+
+        started = time.perf_counter()
+        method, fold = self.row.method(), cell.fold
+        with metered(self.device) as figures:
+            train, validation = training(method, fold, store, cell.seed)
+            method.fit(train, validation, RunContext(cell.seed, self.device, log, self.row.pretrained, initial))
+            fitted = time.perf_counter()
+            test = Stored(store, fold.test_media)
+            scores = fold.score(method.predict_proba(Examples(test, fold.labels)))
+            ended = time.perf_counter()
+        empty, unseen = _found(test)
+        figures |= {
+            "fit_seconds": fitted - started,
+            "predict_seconds": ended - fitted,
+            "predict_seconds_per_clip": (ended - fitted) / len(test),
+            EMPTY: empty,
+            "train_clips": len(train),
+            "test_clips": len(test),
+            "dropped_clips": len(fold.dropped),
+        }
+        some = range(0, len(test), -(-len(test) // 3))  # clips, of unlike lengths
+        raw, ready = Stored(store.source or store, fold.test_media), Examples([test[n] for n in some], fold.labels)
+        figures |= operations(method, self.row.frozen, [raw[n] for n in some], ready, self.device)
+        if unseen is not None:
+            figures["share_of_frames_without_a_face"] = unseen
+        with TemporaryDirectory() as folder:
+            model = Path(folder) / "model"
+            model.mkdir()
+            method.save(model)
+            figures |= parameters(method)
+            facts = membership(self.row, self.arena, cell) | model_facts(self.row)
+            run.finish(scores, figures, model, facts, marks(self.row, self.arena))
+        return Result(cell, scores, "", run.run_id, empty, figures, run.told)
+
+
+def _found(test: Sequence[Prepared]) -> tuple[int, float | None]:
+    """Clips in which nothing was found for an input, and the mean share of frames without a face where that is told."""
+    empty, unseen = 0, list[float]()
+    for clip in test:
+        empty += any(not len(array) for array in clip.values())
+        if len(frames := clip.get(FOUND, ())):
+            unseen.append(1 - float(np.mean(frames)))
+    return empty, float(np.mean(unseen)) if unseen else None
+
+
+def marks(row: Entrant, arena: Arena) -> str:
+    """What a picture of a result must say."""
+    standin = "STAND-IN of " if arena.dataset.standin else ""
+    return f"{standin}{arena.dataset.name}, subjects: {row.independence(arena.independence)}"
+
+
+def training(method: Method, fold: Judged, store: Store, seed: int) -> tuple[Examples, Examples | None]:
+    """Training examples; of a method that chooses an epoch, one fifth of their subjects apart, by seed."""
+    if not isinstance(fold, Fold):
+        raise ProtocolError(f"{fold.name} is no fold of the guard, and only on those is anything trained")
+    inner = None
+    if method.validates:
+        kind = "subject-holdout" if all(clip.subject for clip in fold.train) else "random-holdout"
+        inner = next(fold.inner(build("protocols", f"{kind}:share={VALIDATION},seed={seed}")))
+    told = {clip.media.clip_id: clip.label for clip in fold.train}
+
+    def examples(media: Sequence[Media]) -> Examples:
+        return Examples(Stored(store, media), fold.labels, tuple(told[m.clip_id] for m in media))
+
+    if inner is None:
+        return examples([clip.media for clip in fold.train]), None
+    return examples([clip.media for clip in inner.train]), examples(inner.test_media)
