@@ -8,6 +8,7 @@ import typer
 from benchmarks import console
 from benchmarks.common import excluded_names, refresh_leaderboard
 from benchmarks.options import (
+    STUDIES,
     DataRoot,
     DatasetName,
     DatasetNames,
@@ -18,14 +19,18 @@ from benchmarks.options import (
     Json,
     MethodNames,
     Modality,
+    Params,
     Preset,
     PretrainOn,
     Protocol,
     Seeds,
     Settings,
+    Storage,
     Task,
     Tolerance,
     TrackingUri,
+    TrialJobs,
+    Tune,
     Variant,
     WeightsFrom,
 )
@@ -54,6 +59,10 @@ def run(
     exclude: Exclude = None,
     tracking_uri: TrackingUri = "",
     fresh: Fresh = False,
+    tune: Tune = 0,
+    storage: Storage = STUDIES,
+    trial_jobs: TrialJobs = 1,
+    params: Params = None,
     baseline: Annotated[Path | None, typer.Option(help="Also judge the run against this file; see: regress.")] = None,
     tolerance: Tolerance = 0.0,
     metric: Deciding = "uar",
@@ -61,13 +70,14 @@ def run(
 ) -> None:
     """Compare methods on corpora; what is finished is not run again. Exit code 1 if a Cell failed."""
     from benchmarks.engine import Engine
+    from benchmarks.inner import Tuning, absolute
     from benchmarks.outcomes import as_json, show, show_arena
     from benchmarks.run import Request, plan
     from benchmarks.track import Tracker
 
     request = Request(
         method, dataset, protocol, task, modality, variant, preset, weights, seeds, tuple(settings or ()), device,
-        data_root, excluded_names(exclude), pretrain_on,
+        data_root, excluded_names(exclude), pretrain_on, tune, params,
     )  # fmt: skip
     gate = _gate(baseline, metric, tolerance)
     tracker = Tracker(tracking_uri)
@@ -78,7 +88,8 @@ def run(
         console.note(note)
     for arena in planned.arenas:
         show_arena(arena)
-    engine = Engine(tracker, planned.device, console.progress, fresh, console.warn)
+    trials = Tuning(absolute(storage), trial_jobs)
+    engine = Engine(tracker, planned.device, console.progress, fresh, console.warn, tuning=trials)
     outcomes = engine.run_all(planned.rows)
     judged = {
         outcome.run_id: gate.judged(outcome, tracker)

@@ -21,6 +21,18 @@ class Wish:
     settings: Mapping[str, Any] = field(default_factory=dict)  # dotted names in the method's Config
     weightless: bool = False  # --weights none
     pretrain_on: tuple[str, ...] | None = None  # None: as the paper did; none of them: not at all
+    trials: int = 0  # of tuning, within each fold
+    borrowed: "Borrowed | None" = None  # where settings come from that were found by tuning
+
+
+@dataclass(frozen=True)
+class Borrowed:
+    """Settings that were found by tuning elsewhere: on whom."""
+
+    dataset: str
+    standin: bool
+    subjects: frozenset[str]  # none: nobody knows who they are
+    media: frozenset[str]  # digests of the clips' content
 
 
 def configured(name: str, kind: type[Method], wish: Wish) -> tuple[Any, str]:

@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -25,9 +24,6 @@ from benchmarks.address import shown, sqlite_file
 from datasets.base import UserError
 from methods.base import Distribution
 
-DEFAULT = "sqlite:///optuna.db"
-SAMPLER = "tpe, 10 at random, constant liar, seeded by study and trial"
-PRUNER = "median, after 5 trials and 3 epochs; the first trial is never pruned"
 PLANNED = "planned"  # an attribute of a study: all its trials are laid out
 REASON = "reason"  # an attribute of a trial: why it failed
 PATIENCE = 30.0  # seconds after which somebody else's unfinished layout is finished
@@ -99,12 +95,6 @@ def _one_at_a_time(engine: Engine) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     engine.dispose()  # connections that were made without it
-
-
-def absolute(url: str) -> str:
-    """The same place wherever another process stands."""
-    file = sqlite_file(url)
-    return f"sqlite:///{Path(file).resolve()}" if file else url
 
 
 @dataclass(frozen=True)
@@ -255,3 +245,17 @@ def why(trial: FrozenTrial) -> str:
     if trial.state != TrialState.FAIL:
         return ""
     return str(trial.user_attrs.get(REASON, "its worker was not heard of any more"))
+
+
+def importances(trials: Sequence[FrozenTrial]) -> dict[str, float]:
+    """How much each setting decides, by fANOVA; nothing where too few trials ended, or all alike."""
+    ended = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    if len(ended) < 4 or len({trial.value for trial in ended}) < 2:
+        return {}
+    study = optuna.create_study(direction="maximize")
+    study.add_trials(ended)
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+    return {
+        name: float(share)
+        for name, share in optuna.importance.get_param_importances(study, evaluator=evaluator).items()
+    }

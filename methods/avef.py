@@ -21,7 +21,7 @@ from methods.parts import alexnet, c3d, networks
 from methods.parts.audio import Framing, LogMel, Mel
 from methods.parts.dbn import Dbn
 from methods.parts.fusion import fit_scale
-from methods.parts.pooled import OneVersusOne, Segments, Watched
+from methods.parts.pooled import OneVersusOne, Segments, Watched, segmented
 from methods.parts.segment_pairs import Cutting, SegmentPairs, Squares
 from methods.parts.segments import AVEF_SHIFT
 from methods.parts.towers import TUNED_TOWER, Tower, Towers, joined
@@ -192,8 +192,8 @@ class Avef(Method):
         return part in ("complexity", "degree", self.modality) or self.modality == "av"
 
     def fit(self, train: Examples, validation: Examples | None, run: RunContext) -> None:
-        segments = Segments(train, run.device)
-        watched = Watched(Segments(validation, run.device), validation.targets()) if validation else None
+        segments = segmented(train, run.device)
+        watched = Watched(segmented(validation, run.device), validation.targets()) if validation else None
         targets = torch.from_numpy(train.targets()).to(run.device)[segments.owners]
         self._build(len(train.classes), run)
         shallow = run.initial.get(OTHERS)
@@ -265,7 +265,7 @@ class Avef(Method):
             return segments.average(self.network.dbn.embed(self.network.scaled(features)))
 
     def predict_proba(self, examples: Examples) -> npt.NDArray[np.float64]:
-        segments = Segments(examples, str(next(self.network.parameters()).device))
+        segments = segmented(examples, str(next(self.network.parameters()).device))
         return self.machine.probabilities(self._pooled(segments))
 
     def save(self, folder: Path) -> None:

@@ -93,9 +93,9 @@ class RunContext:
     seed: int = 0
     device: str = "cpu"
     log: Callable[[str, float, int], None] = lambda name, value, step: None  # noqa: ARG005  a curve's name, value, epoch
-    prune: Callable[[str, float, int], None] = lambda name, value, step: None  # noqa: ARG005  may end a trial: let it
     pretrained: Mapping[str, Path | None] = field(default_factory=dict)  # what `Method.pretrained` found
     initial: Mapping[str, Path] = field(default_factory=dict)  # by name in `Method.sources`, the folder `save` filled
+    prune: Callable[[str, float, int], None] = lambda name, value, step: None  # noqa: ARG005  may end a trial: let it
 
     def named(self, stage: str) -> "RunContext":
         """The same for one of several trainings in a fit: its curves bear the stage's name."""

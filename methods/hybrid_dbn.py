@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from methods.base import Examples, Method, Paper, Preparation, RunContext, Variant, Weights, tuned
 from methods.parts import alexnet, c3d, networks
 from methods.parts.fusion import Fusing, FusionNetwork, fit_scale
-from methods.parts.pooled import OneVersusOne, Segments, Watched, ensemble
+from methods.parts.pooled import OneVersusOne, Segments, Watched, ensemble, segmented
 from methods.parts.segment_pairs import Cutting, Pictures, SegmentPairs
 from methods.parts.towers import TUNED_TOWER, Tower, Towers, joined
 from methods.parts.training import Schedule, fit
@@ -187,8 +187,8 @@ class HybridDbn(Method):
         return part == "complexity" or (bool(self.config.fine_tuned) and self.modality in (part, "av"))
 
     def fit(self, train: Examples, validation: Examples | None, run: RunContext) -> None:
-        segments = Segments(train, run.device)
-        watched = Watched(Segments(validation, run.device), validation.targets()) if validation else None
+        segments = segmented(train, run.device)
+        watched = Watched(segmented(validation, run.device), validation.targets()) if validation else None
         clips = torch.from_numpy(train.targets()).to(run.device)
         targets = clips[segments.owners]
         self._build(len(train.classes), run)
@@ -250,7 +250,7 @@ class HybridDbn(Method):
         return {name: segments.average(found) for name, found in features.items()}
 
     def predict_proba(self, examples: Examples) -> npt.NDArray[np.float64]:
-        pooled = self._pooled(Segments(examples, str(next(self.network.parameters()).device)))
+        pooled = self._pooled(segmented(examples, str(next(self.network.parameters()).device)))
         if self.config.fusing.by == "score" and len(self.machines) == 2:
             scores = [machine.scores(pooled[name]) for name, machine in self.machines.items()]
             return np.asarray(softmax(0.5 * scores[0] + 0.5 * scores[1], axis=1))

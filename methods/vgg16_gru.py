@@ -35,6 +35,7 @@ from methods.parts import networks, states
 from methods.parts.audio import Mfcc
 from methods.parts.faces import FaceTracker, crop_box
 from methods.parts.ragged import Ragged
+from methods.parts.resident import once
 from methods.parts.training import Schedule, fit, recognised
 from methods.parts.weights import VGG16
 
@@ -333,8 +334,11 @@ class Vgg16Gru(Method):
 
 
 def _sequences(examples: Examples, device: str) -> dict[str, Ragged]:
-    clips = list(examples.inputs)
-    return {name: Ragged([clip[name] for clip in clips], device) for name in sorted(clips[0])}
+    def made() -> dict[str, Ragged]:
+        clips = list(examples.inputs)
+        return {name: Ragged([clip[name] for clip in clips], device) for name in sorted(clips[0])}
+
+    return once(examples, "sequences", device, made)
 
 
 def _batch(sequences: Mapping[str, Ragged], rows: Tensor) -> dict[str, tuple[Tensor, Tensor]]:

@@ -15,10 +15,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 from benchmarks import study
 from benchmarks.study import Objective, Pulse, Shared, TuningError, Values, Watch, best, opened, why
+from methods.base import Distribution
 from tests.servers import postgres
 
 ROOT = Path(__file__).parents[1]
-SPACE = {"rate": FloatDistribution(1e-4, 1.0, log=True), "depth": IntDistribution(1, 8)}
+SPACE: dict[str, Distribution] = {"rate": FloatDistribution(1e-4, 1.0, log=True), "depth": IntDistribution(1, 8)}
 PULSE = Pulse()
 FIRST = {"rate": 0.01, "depth": 2}
 

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from methods.base import Examples
 from methods.parts.ragged import Ragged
+from methods.parts.resident import once
 from methods.parts.training import mixed_precision, recognised
 
 Floats = npt.NDArray[np.float64]
@@ -73,6 +74,11 @@ class Segments:
         counts = torch.bincount(self.owners, minlength=self.clips)
         averaged: Floats = (total / counts[:, None]).double().cpu().numpy()
         return averaged
+
+
+def segmented(examples: Examples, device: str) -> Segments:
+    """The segments of some clips; of clips that several fits get, made once."""
+    return once(examples, "segments", device, lambda: Segments(examples, device))
 
 
 @dataclass(frozen=True, eq=False)
