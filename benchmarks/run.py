@@ -158,7 +158,7 @@ def _wishes(request: Request, device: str) -> tuple[list[Wish], list[str]]:
     variants = dict.fromkeys(name.strip() for name in request.variant.split(","))
     settings, none = _settings(request.settings), request.weights == "none"
     params, borrowed = read(request.params, request.method) if request.params else ({}, None)
-    rest = (params | settings, none, sources, request.trials, borrowed)
+    rest = ({**params, **settings}, none, sources, request.trials, borrowed)
     return [Wish(preset, request.modality, variant, *rest) for variant in variants], notes
 
 

@@ -8,7 +8,7 @@ import hashlib
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from optuna.storages import RDBStorage
 from optuna.storages._heartbeat import get_heartbeat_thread
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy import Engine, event
-from sqlalchemy.exc import DatabaseError, SQLAlchemyError
+from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
 
 from benchmarks.address import shown, sqlite_file
 from datasets.base import UserError
@@ -80,6 +80,8 @@ def _connected(url: str, pulse: Pulse) -> RDBStorage:
             time.sleep(0.2 * attempt)
     if file:
         _one_at_a_time(storage.engine)
+        with suppress(OperationalError), storage.engine.connect() as connection:  # who comes later finds it so
+            connection.connection.execute("PRAGMA journal_mode = WAL")
     return storage
 
 
@@ -89,6 +91,7 @@ def _one_at_a_time(engine: Engine) -> None:
     @event.listens_for(engine, "connect")
     def _connected(connection: Any, _: Any) -> None:
         connection.isolation_level = None  # the driver begins nothing by itself
+        connection.execute("PRAGMA synchronous = NORMAL")
 
     @event.listens_for(engine, "begin")
     def _begun(connection: Any) -> None:
