@@ -5,6 +5,8 @@ own loop counts what each worker runs, so several workers would run more than we
 """
 
 import hashlib
+import os
+import socket
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +27,7 @@ from datasets.base import UserError
 from methods.base import Distribution
 
 PLANNED = "planned"  # an attribute of a study: all its trials are laid out
+WORKER = "worker"  # an attribute of a trial: the machine and process that ran it
 REASON = "reason"  # an attribute of a trial: why it failed
 PATIENCE = 30.0  # seconds after which somebody else's unfinished layout is finished
 OPENINGS = 5  # attempts, for several workers may make the tables at once
@@ -195,6 +198,7 @@ class Shared:
         """To an end, whatever it is; only an interruption lays the trial back."""
         with get_heartbeat_thread(trial._trial_id, self.storage):
             try:
+                trial.set_user_attr(WORKER, f"{socket.gethostname()} {os.getpid()}")
                 values = {name: trial._suggest(name, where) for name, where in sorted(self.space.items())}
                 study.tell(trial, objective(values, _watch(trial)))
             except optuna.TrialPruned:

@@ -1,12 +1,14 @@
 """Tuning meets nothing but the training clips of a fold; what it finds is used for that fold and told."""
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from benchmarks import tune as tuning
 from benchmarks.arenas import arena
@@ -254,3 +256,30 @@ def test_what_a_fit_makes_of_its_inputs_is_made_once() -> None:
     assert once(replace(kept, labels=("a",)), "table", "cpu", make) == 1
     assert once(Examples(inputs, ("a",)), "table", "cpu", make) == 3
     assert once(Examples(Resident(inputs), ("a",)), "table", "cpu", make) == 4
+
+
+def test_several_processes_of_one_machine_share_a_study(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first trial alone, then as many processes as were asked for and find room."""
+    there = arena(corpus(bench.data), "emotion", PEOPLE, progress)
+    planned = row("egemaps-svm", Wish("quick", trials=9), there, 1, WeightStore(Path("nowhere"), none=True))
+    store, chance = Store(bench.folder, there.contents), np.random.default_rng(0)
+    for clip in there.clips:
+        save_file({"functionals": chance.normal(size=88)}, store.file(clip.media))
+    task = tuning.task(planned, planned.cells[0], store, "cpu", {})
+    asked: list[int] = []
+    value = tuning.Task.value
+
+    def placed(most: int, needed: int, free: int) -> int:
+        asked.append(needed)
+        return most
+
+    def slow(self: tuning.Task, *told: Any) -> float:
+        time.sleep(1)
+        return value(self, *told)
+
+    monkeypatch.setattr(tuning, "at_once", placed)
+    monkeypatch.setattr(tuning.Task, "value", slow)
+    found = tuning.tune(task, Tuning(f"sqlite:///{bench.folder}/jobs.db", 3), lambda now: None)
+    assert len(found.trials) == 9 and {trial.state.name for trial in found.trials} <= {"COMPLETE", "PRUNED"}
+    assert 2 <= len({trial.user_attrs["worker"] for trial in found.trials}) <= 3
+    assert len(asked) == 1 and asked[0] > 0
