@@ -36,7 +36,9 @@ Tune = Annotated[
     int, typer.Option(help="Trials of the method's settings inside each fold; the best is used for that fold alone.")
 ]
 Storage = Annotated[str, typer.Option(help="Where trials are kept and shared: any address that Optuna understands.")]
-TrialJobs = Annotated[int, typer.Option(help="Trials at once on this machine, as far as memory allows.")]
+TrialJobs = Annotated[
+    int, typer.Option("--trial-jobs", min=1, help="Trials at once on this machine, as far as memory allows.")
+]
 Params = Annotated[Path | None, typer.Option(help="Settings that tune --out wrote, for all folds.")]
 Deciding = Annotated[str, typer.Option(help="Which metric decides: uar, accuracy or macro_f1.")]
 Tolerance = Annotated[float, typer.Option(help="Points of the deciding metric that may be lost.")]

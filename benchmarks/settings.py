@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from optuna.distributions import IntDistribution
+
 from benchmarks.plugins import PluginError
 from methods.base import TUNED, Distribution, Method
 
@@ -69,7 +71,17 @@ def flat(config: Any, before: str = "") -> dict[str, Any]:
 
 def space(method: Method) -> dict[str, Distribution]:
     """Where tuning may look, by dotted names: what is declared beside the defaults, as far as it matters."""
-    return {name: where for name, where in _declared(method.config).items() if method.matters(name)}
+    now = flat(method.config)
+    return {
+        name: _affordable(where, now[name]) for name, where in _declared(method.config).items() if method.matters(name)
+    }
+
+
+def _affordable(where: Distribution, now: Any) -> Distribution:
+    """Whole numbers are sizes and epochs, which cost time: up to twice what is asked for, so that quick stays quick."""
+    if not isinstance(where, IntDistribution):
+        return where
+    return IntDistribution(where.low, max(where.low, min(where.high, 2 * now)), where.log)
 
 
 def _declared(config: Any, before: str = "") -> dict[str, Distribution]:

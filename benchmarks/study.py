@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.storages._heartbeat import get_heartbeat_thread
@@ -199,7 +200,7 @@ class Shared:
         with get_heartbeat_thread(trial._trial_id, self.storage):
             try:
                 trial.set_user_attr(WORKER, f"{socket.gethostname()} {os.getpid()}")
-                values = {name: trial._suggest(name, where) for name, where in sorted(self.space.items())}
+                values = {name: _drawn(trial, name, where) for name, where in sorted(self.space.items())}
                 study.tell(trial, objective(values, _watch(trial)))
             except optuna.TrialPruned:
                 study.tell(trial, state=TrialState.PRUNED)
@@ -218,6 +219,16 @@ class Shared:
             study.tell(trial, state=TrialState.FAIL)
         except (UpdateFinishedTrialError, ValueError):
             return
+
+
+def _drawn(trial: Trial, name: str, where: Distribution) -> Any:
+    match where:
+        case CategoricalDistribution():
+            return trial.suggest_categorical(name, where.choices)
+        case IntDistribution():
+            return trial.suggest_int(name, where.low, where.high, step=where.step, log=where.log)
+        case FloatDistribution():
+            return trial.suggest_float(name, where.low, where.high, step=where.step, log=where.log)
 
 
 def _watch(trial: Trial) -> Watch:
