@@ -21,6 +21,7 @@ from reports.ranking import Line, Table, marked
 from reports.results import FIRST, Facts, Result
 from reports.statistics import measure
 from reports.summary import Summary
+from reports.tuning import wanted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -147,6 +148,7 @@ def _wanted(board: "Board") -> Iterator[Wanted]:
             alt = "UAR of each subject; the page tells them in each row's details"
             yield Wanted(f"subjects-{number}", f"Each subject: {title}", alt, counts, paint, size, False)
     yield from _across(board)
+    yield from wanted(board.tunings, facts)
     for number, line in enumerate(featured(board.lines)[:DETAILS]):
         yield from _details(line, number, facts)
 

@@ -37,6 +37,12 @@ class Tuning:
 
     studies: tuple[Study, ...]
 
+    @property
+    def default(self) -> float | None:
+        """The mean value of the settings as they stood; None where one of them failed."""
+        told = [study.default for study in self.studies if study.default is not None]
+        return sum(told) / len(told) if told and len(told) == len(self.studies) else None
+
     def count(self, state: str) -> int:
         """Trials that came to that end."""
         return sum(study.count(state) for study in self.studies)

@@ -1,17 +1,26 @@
 """What tuning found for a row, fold by fold, and what it is worth beside the row as the paper has it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from reports.comparisons import compared
+from reports.formats import where
 from reports.ranking import Table
-from reports.results import Result
+from reports.results import Facts, Result
 from reports.statistics import Comparison
 from reports.studies import Tuning
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
+
+    from reports.charts import Wanted
+
 SHOWN = 8  # settings whose importance is shown
+FIGURES = 6  # rows that are drawn
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,14 @@ class Tuned:
     @property
     def title(self) -> str:
         return self.result.title
+
+    @property
+    def history(self) -> list[Point]:
+        return history(self.tuning)
+
+    @property
+    def importances(self) -> list[tuple[str, float]]:
+        return importances(self.tuning)
 
 
 def tunings(tables: Sequence[Table]) -> list[Tuned]:
@@ -79,3 +96,38 @@ def importances(tuning: Tuning) -> list[tuple[str, float]]:
         for name, share in study.importances.items():
             told.setdefault(name, []).append(share)
     return sorted(((name, float(np.mean(shares))) for name, shares in told.items()), key=lambda one: -one[1])[:SHOWN]
+
+
+def wanted(rows: Sequence[Tuned], facts: Facts) -> Iterator["Wanted"]:
+    """A figure of each of the first tuned rows: how the search went, and what decided."""
+    from reports.charts import COLUMN, Wanted
+
+    for number, one in enumerate(rows[:FIGURES]):
+        title = f"{one.title}{' (STAND-IN)' if one.result.arena.standin else ''}\n{where(one.result.arena, facts)}"
+        shares = one.importances
+        alt = "; ".join(f"{name} {100 * share:.0f} %" for name, share in shares) or "no importances"
+        size = (COLUMN, 2.2 + 0.3 * len(shares))
+        told = [[vars(point) for point in one.history], shares, one.tuning.default]
+        yield Wanted(f"tuning-{number}", title, f"Tuning: {alt}", told, partial(_paint, one, title), size, number < 2)
+
+
+def _paint(one: Tuned, title: str, canvas: "Canvas") -> None:
+    """The best value so far, its mean and range over folds; below it the importance of each setting."""
+    import seaborn
+
+    colour, points, shares = seaborn.color_palette("colorblind", 1)[0], one.history, one.importances
+    rows = canvas.subplots(2 if shares else 1, squeeze=False, height_ratios=[1.6, 0.3 * len(shares)] if shares else [1])
+    axes, steps = rows[0, 0], [point.trial for point in points]
+    axes.plot(steps, [100 * point.mean for point in points], color=colour, drawstyle="steps-post")
+    low, high = [100 * point.low for point in points], [100 * point.high for point in points]
+    axes.fill_between(steps, low, high, color=colour, alpha=0.2, lw=0, step="post")
+    if one.tuning.default is not None:
+        axes.axhline(100 * one.tuning.default, color="gray", linestyle=":", linewidth=1)
+    axes.set(xlabel="trial", ylabel="best UAR so far (%)\nmean and range of folds")
+    if shares:
+        below = rows[1, 0]
+        below.barh(range(len(shares)), [100 * share for _, share in shares], color=colour)
+        below.set_yticks(range(len(shares)), [name for name, _ in shares])
+        below.set_ylim(len(shares) - 0.5, -0.5)
+        below.set_xlabel("importance (%)")
+    canvas.suptitle(title + "\ninner folds; dotted: untuned", fontsize=8)
