@@ -254,7 +254,7 @@ def best(trials: Sequence[FrozenTrial]) -> FrozenTrial:
     ended = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     if not ended:
         told = next((told for trial in trials if (told := why(trial))), "none came to an end")
-        raise TuningError(f"all {len(trials)} trials failed; the first: {told}")
+        raise TuningError(f"all {len(trials)} trials failed; the first: {told}; another --storage begins anew")
     return max(ended, key=lambda trial: (trial.value, -trial.number))
 
 

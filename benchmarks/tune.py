@@ -2,8 +2,8 @@
 
 import gc
 import math
-import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from multiprocessing import get_context
@@ -209,7 +209,8 @@ def _worked(
         return study.wait(task.value, told)
     finally:
         for process in started:
-            process.join(5) if sys.exc_info()[0] is None else process.terminate()
+            process.join(10)  # all trials have ended; or whoever was interrupted lays its trial back
+            process.terminate()
 
 
 def _silent(trials: "Sequence[FrozenTrial]") -> None:
@@ -217,11 +218,11 @@ def _silent(trials: "Sequence[FrozenTrial]") -> None:
 
 
 def _join(task: Task, tuning: Tuning) -> None:
-    """Another process of the same machine: trials while any wait; what it cannot do the first process sees."""
+    """Another process of the same machine: trials while any wait."""
     import torch
 
     from benchmarks.study import opened
 
     torch.set_num_threads(max(1, torch.get_num_threads() // tuning.jobs))
-    with opened(tuning.storage) as storage:
+    with opened(tuning.storage) as storage, suppress(KeyboardInterrupt):  # the first process says so
         _shared(task, storage).work(task.value, _silent)

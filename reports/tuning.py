@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -103,7 +104,7 @@ def wanted(rows: Sequence[Tuned], facts: Facts) -> Iterator["Wanted"]:
     from reports.charts import COLUMN, Wanted
 
     for number, one in enumerate(rows[:FIGURES]):
-        title = f"{one.title}{' (STAND-IN)' if one.result.arena.standin else ''}\n{where(one.result.arena, facts)}"
+        title = f"{one.title} ({one.result.asked.preset})\n{where(one.result.arena, facts)}"
         shares = one.importances
         alt = "; ".join(f"{name} {100 * share:.0f} %" for name, share in shares) or "no importances"
         size = (COLUMN, 2.2 + 0.3 * len(shares))
@@ -130,4 +131,5 @@ def _paint(one: Tuned, title: str, canvas: "Canvas") -> None:
         below.set_yticks(range(len(shares)), [name for name, _ in shares])
         below.set_ylim(len(shares) - 0.5, -0.5)
         below.set_xlabel("importance (%)")
-    canvas.suptitle(title + "\ninner folds; dotted: untuned", fontsize=8)
+    lines = [fill(line, 52, break_on_hyphens=False) for line in title.splitlines()]
+    canvas.suptitle("\n".join([*lines, "inner folds; dotted: untuned"]), fontsize=8)
