@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 
 def shown(uri: str, whole: bool) -> str:
@@ -20,6 +21,13 @@ def shown(uri: str, whole: bool) -> str:
         return f"{told.scheme}://***"
     there = re.split("[?#]", there)[0].rstrip("/")
     return f"{told.scheme}://{there if whole else there.partition('/')[0]}"
+
+
+def on_disk(uri: str) -> Path | None:
+    """The folder of a run's artifacts, if it is on this disk: a path or a file's address, as MLflow reads them."""
+    if not uri.startswith(("/", "file:")):
+        return None
+    return Path(url2pathname(urlsplit(uri).path if uri.startswith("file:") else uri))
 
 
 def sqlite_file(uri: str) -> Path | None:

@@ -15,6 +15,7 @@ from benchmarks.options import (
     Deciding,
     Device,
     Exclude,
+    FirstSeed,
     Fresh,
     Json,
     MethodNames,
@@ -77,7 +78,7 @@ def run(
 
     request = Request(
         method, dataset, protocol, task, modality, variant, preset, weights, seeds, tuple(settings or ()), device,
-        data_root, excluded_names(exclude), pretrain_on, tune, params,
+        data_root, excluded_names(exclude), pretrain_on, trials=tune, params=params,
     )  # fmt: skip
     gate = _gate(baseline, metric, tolerance)
     tracker = Tracker(tracking_uri)
@@ -257,6 +258,7 @@ def regress(
     weights: WeightsFrom = "",
     pretrain_on: PretrainOn = "",
     seeds: Seeds = 1,
+    first_seed: FirstSeed = 0,
     settings: Settings = None,
     device: Device = "auto",
     data_root: DataRoot = None,
@@ -274,7 +276,7 @@ def regress(
 
     request = Request(
         method, dataset, protocol, task, modality, variant, preset, weights, seeds, tuple(settings or ()), device,
-        data_root, excluded_names(exclude), pretrain_on,
+        data_root, excluded_names(exclude), pretrain_on, first_seed,
     )  # fmt: skip
     if freeze:
         gates.writable(baseline, force)

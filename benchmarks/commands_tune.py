@@ -68,7 +68,7 @@ def tune(
 
     request = Request(
         method, dataset, protocol, task, modality, variant, preset, weights, seeds, tuple(settings or ()), device,
-        data_root, excluded_names(exclude), pretrain_on, max(trials, 1),
+        data_root, excluded_names(exclude), pretrain_on, trials=max(trials, 1),
     )  # fmt: skip
     tracker, tuning = Tracker(tracking_uri), Tuning(absolute(storage), jobs)
     planned = plan(request, console.progress)

@@ -1,6 +1,7 @@
 """What a result was computed with: recorded beside it, never part of its key."""
 
 import hashlib
+import inspect
 import os
 import platform
 import shutil
@@ -10,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from datasets import base, media
+from datasets import base, media, stills
 from methods import parts
 
 PACKAGES = ("benchmarks", "datasets", "methods", "protocols", "reports")
@@ -68,10 +69,13 @@ def git() -> dict[str, Any]:
     return {"code": code(), "commit": ask("rev-parse", "HEAD"), "changed": bool(ask("status", "--porcelain", *OURS))}
 
 
-def source(file: str) -> str:
-    """Digest of a plugin's file, and of everything shared that stands between media and results."""
-    shared = [*Path(parts.__path__[0]).glob("*.py"), Path(media.__file__), Path(base.__file__)]
-    texts = [Path(name).read_bytes() for name in (file, *sorted(map(str, shared)))]
+def source(*files: str) -> str:
+    """Digest of a plugin's files, and of everything shared that stands between media and results."""
+    shared = [
+        *Path(parts.__path__[0]).glob("*.py"),
+        *(Path(inspect.getfile(module)) for module in (base, media, stills)),
+    ]
+    texts = [Path(name).read_bytes() for name in (*files, *sorted(map(str, shared)))]
     return hashlib.sha256(b"\0".join(texts)).hexdigest()[:16]
 
 

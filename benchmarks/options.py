@@ -28,6 +28,7 @@ PretrainOn = Annotated[
     str, typer.Option(help="Corpora to begin with, for methods that do, or none; default: as the paper did.")
 ]
 Seeds = Annotated[int, typer.Option(help="Repeat everything with so many seeds.")]
+FirstSeed = Annotated[int, typer.Option(help="The first of the seeds: another luck of training, and stamped so.")]
 Task = Annotated[str, typer.Option(help="emotion, arousal or valence.")]
 TrackingUri = Annotated[str, typer.Option(help="Default $MLFLOW_TRACKING_URI, else sqlite:///mlflow.db.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]

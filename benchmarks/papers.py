@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from benchmarks.plugins import PluginError, canonical, load, names
-from benchmarks.published import UNSTATED, Number, classes, numbers
+from benchmarks.published import OF_A_CLASS, UNSTATED, Number, class_of, classes, numbers
 from reports.results import Arena, Asked, Published
 
 
@@ -40,7 +40,11 @@ class Papers:
         first = found[0]
         where = f"{first.where}, {first.row}, {first.column}"
         matrix = [one for one in fitting if one.metric == "confusion" and one.protocol == first.protocol]
-        return Published(first.value, where, first.protocol, _matches(first, arena), _confusion(matrix), first.over)
+        of_classes = [one for one in fitting if one.metric in OF_A_CLASS and one.protocol == first.protocol]
+        matches = _matches(first, arena)
+        return Published(
+            first.value, where, first.protocol, matches, _confusion(matrix), _per_class(of_classes), first.over
+        )
 
     def _numbers(self, method: str) -> list[Number]:
         if method not in self.known:
@@ -85,3 +89,9 @@ def _confusion(found: Sequence[Number]) -> dict[tuple[str, str], float]:
     """Shares by true class and answer, of the first table alone."""
     first = [number for number in found if number.table == found[0].table]
     return {classes(number): number.value for number in first}
+
+
+def _per_class(found: Sequence[Number]) -> dict[tuple[str, str], float]:
+    """By label and metric, of the first table alone."""
+    first = [number for number in found if number.table == found[0].table]
+    return {(class_of(number), number.metric): number.value for number in first}

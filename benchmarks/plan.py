@@ -137,6 +137,8 @@ class Row:
             told.append(self._taught_by())
         if unknown := {name for initial in self.initials.values() for name in initial.strangers}:
             told.append(f"identities in {','.join(sorted(unknown))} unknown")
+        if first := min((cell.seed for cell in self.cells), default=0):
+            told.append(f"seeds from {first}")
         return (*filter(None, told), *self.substituted)
 
     @property
@@ -245,7 +247,13 @@ def bare(name: str, config: Any, modality: str, wish: Wish, weights: Weights) ->
 
 
 def row(
-    name: str, wish: Wish, arena: Arena, seeds: int, weights: Weights, initials: Mapping[str, Initial] | None = None
+    name: str,
+    wish: Wish,
+    arena: Arena,
+    seeds: int,
+    weights: Weights,
+    initials: Mapping[str, Initial] | None = None,
+    first_seed: int = 0,
 ) -> Row:
     """The Cells of one method; an error if it cannot do what is asked."""
     config, modality = configured(name, load("methods", name), wish)
@@ -260,7 +268,7 @@ def row(
         taught = {part: initial.key(seed) for part, initial in made.initials.items()}
         return Cell(fold, seed, digest(facts | own | ({"initial": taught} if taught else {})))
 
-    cells = tuple(cell(fold, seed) for seed in range(seeds) for fold in arena.folds)
+    cells = tuple(cell(fold, seed) for seed in range(first_seed, first_seed + seeds) for fold in arena.folds)
     whole = {"protocol": arena.protocol, "variant": wish.variant, "cells": [cell.key for cell in cells]}
     lacking = [kind for kind in made.method().substitutes() if any(kind not in clip.media.has for clip in arena.clips)]
     substituted = tuple(made.method().substitutes()[kind] for kind in lacking)

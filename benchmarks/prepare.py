@@ -84,7 +84,7 @@ def prepared(
 ) -> Store:
     """Inputs for all clips, each prepared once, in parallel processes."""
     kind = type(preparation)
-    code = source(inspect.getfile(kind))
+    code = source(inspect.getfile(kind), __file__)
     key = f"{kind.__module__} v{version} {preparation!r}\nsource {code}\n{decoders()}"
     store = Store(_folder("prepared", key), contents)
     todo = store.missing(clips)
@@ -98,7 +98,11 @@ def prepared(
 
 def passed_through(frozen: Frozen, inputs: Store, clips: Sequence[Clip], device: str, advance: Advance) -> Store:
     """What a frozen network makes of prepared inputs."""
-    store = Store(_folder("frozen", f"{inputs.folder.name} {frozen.key}"), inputs.contents, inputs)
+    store = Store(
+        _folder("frozen", f"{inputs.folder.name} source {source(inspect.getfile(type(frozen)))} {frozen.key}"),
+        inputs.contents,
+        inputs,
+    )
     todo = store.missing(clips)
     for number, clip in enumerate(todo, start=1):
         with _blamed(f"the frozen network on {clip.name}"):

@@ -89,7 +89,7 @@ def measured(number: Number, scores: Scores) -> float | None:
         answers = [said for label, said in zip(scores.truth, scores.predicted, strict=True) if label == true]
         return answers.count(answered) / len(answers) if answers else None
     if number.metric in OF_A_CLASS:
-        named = _class(number, number.column, number.row)
+        named = class_of(number)
         found = [told for told in scores.per_class if told.label == named and told.support]
         return float(getattr(found[0], number.metric)) if found else None
     known = ", ".join((*METRICS, *OF_A_CLASS, "confusion"))
@@ -99,6 +99,11 @@ def measured(number: Number, scores: Scores) -> float | None:
 def classes(number: Number) -> tuple[str, str]:
     """Of a cell of a confusion matrix: the true class and the answer."""
     return _class(number, number.row), _class(number, number.column)
+
+
+def class_of(number: Number) -> str:
+    """The class that a precision, recall or F-score is of."""
+    return _class(number, number.column, number.row)
 
 
 def _class(number: Number, *named: str) -> str:

@@ -28,6 +28,7 @@ def row_record(row: Entrant, arena: Arena, device: str) -> tuple[dict[str, Any],
         **_shared(row, arena),
         "bench.independence": row.independence(arena.independence),
         "bench.cells": len(row.cells),
+        "bench.seeds": len({cell.seed for cell in row.cells}),
         "bench.dataset": arena.dataset.name,
         **made_with(row, device),
     }

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pandas as pd
 
+from benchmarks.address import on_disk
 from benchmarks.console import Progress
 from benchmarks.environment import git
 from benchmarks.papers import Papers
@@ -114,6 +115,7 @@ class Reader:
             default=self.papers.default(asked),
             fault=answered.fault,
             tuning=answered.tuning,
+            seeds=int(_number(tags.get("bench.seeds")) or (len(answered.summary.by_seed) if answered.summary else 1)),
         )
 
     def answered(self, run: Any) -> Answered:
@@ -169,8 +171,8 @@ class Reader:
         if uri.scheme in ("http", "https"):
             plain = urlunsplit((uri.scheme, uri.netloc.rpartition("@")[2], uri.path.rstrip("/"), "", ""))
             return f"{plain}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
-        at = urlsplit(run.info.artifact_uri)
-        return os.path.relpath(at.path, self.out) if at.scheme in ("", "file") else ""
+        place = on_disk(run.info.artifact_uri)
+        return os.path.relpath(place, self.out) if place else ""
 
 
 _ASKED = ("method", "variant", "modality", "preset", "stamps", "substituted")

@@ -38,6 +38,7 @@ class Request:
     data_root: Path | None = None
     exclude: frozenset[str] = field(default_factory=frozenset)
     pretrain_on: str = ""
+    first_seed: int = 0
     trials: int = 0
     params: Path | None = None
 
@@ -85,7 +86,8 @@ def plan(request: Request, progress: Progress) -> Plan:
         arenas.append(here := arena(dataset, request.task, request.protocol, progress))
         for name, wish in asked:
             taught = initials(name, wish, here, weights, sources)
-            rows.append((row(name, wish, here, request.seeds, weights, taught), here))
+            made = row(name, wish, here, request.seeds, weights, taught, request.first_seed)
+            rows.append((made, here))
     if any("weights none" in row_.stamps for row_, _ in rows):
         notes.append("weights none: what a paper took pretrained is random here, and the results are stamped so")
     return Plan(arenas, rows, notes, device)
@@ -110,6 +112,8 @@ def _sensible(request: Request) -> None:
         raise PluginError(f"tuning takes two trials at least, the first of which is untuned, but got {request.trials}")
     if request.trials and request.params:
         raise PluginError("--params are settings that were found before, --tune finds others; leave one of them out")
+    if request.first_seed < 0:
+        raise PluginError(f"--first-seed must be 0 or more, but is {request.first_seed}")
     if request.modality and request.modality not in get_args(Modality):
         raise PluginError(f"no modality is called {request.modality!r}; choose from {', '.join(get_args(Modality))}")
 

@@ -14,10 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
-from benchmarks.address import shown, sqlite_file
+from benchmarks.address import on_disk, shown, sqlite_file
 from benchmarks.cellrun import CURVES, POINTS, CellRun
 from benchmarks.scored import read_scores, table
 from datasets.base import UserError
@@ -72,6 +70,7 @@ class Tracker:
 
     def __init__(self, uri: str = "") -> None:
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # a server's, amid our JSON
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # else a server that is away costs minutes
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
         self.uri = uri or os.environ.get(URI) or DEFAULT
@@ -264,8 +263,8 @@ class Tracker:
 
         with TemporaryDirectory() as folder:
             try:
-                if at.startswith(("/", "file:")):
-                    yield Path(url2pathname(urlsplit(at).path)) / name
+                if here := on_disk(at):
+                    yield here / name
                 else:
                     there = {"run_id": run_id, "artifact_path": name, "tracking_uri": self.uri}
                     yield Path(download_artifacts(dst_path=folder, **there))

@@ -1,38 +1,34 @@
-"""Figures for papers, as PNG and SVG: one style, colours that colour-blind people tell apart, a column wide."""
+"""Which figures are made of a leaderboard, what their captions say, and which were drawn before."""
 
 import base64
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from reports import files, sketch
+from reports import captions, files, painting
 from reports.comparisons import Across, Inflation
 from reports.formats import where
 from reports.page import featured
+from reports.painting import CURVES, Bar
 from reports.ranking import Line, Table, marked
 from reports.results import FIRST, Facts, Result
-from reports.statistics import measure
-from reports.summary import Summary
 from reports.tuning import wanted
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
 
     from reports.leaderboard import Board
 
 COLUMN, DPI = 3.5, 200  # inches
 ARENAS, ROWS, DETAILS, ACROSS = 12, 16, 6, 3  # so many of each are drawn
-INDEX = "index.json"
-DRAWING = 2  # counted up where figures of the same facts come to look otherwise
+ON_PAGE = 4  # arenas whose figures the page itself shows
+INDEX, CAPTIONS = "index.json", "captions.md"
+DRAWING = 3  # counted up where figures of the same facts come to look otherwise
 STYLE: Any = {
     "font.size": 8,
     "axes.titlesize": 8,
@@ -51,6 +47,7 @@ class Figure:
 
     name: str
     title: str
+    caption: str
     alt: str
     image: str
     width: int
@@ -63,15 +60,16 @@ class Wanted:
 
     name: str
     title: str
+    caption: str
     alt: str
     facts: object
     paint: Callable[["Canvas"], None]
     size: tuple[float, float]
-    shown: bool
+    shown: bool = False
 
 
 def draw(board: "Board", folder: Path) -> list[Figure]:
-    """All figures into the folder; those of earlier results go."""
+    """All figures into the folder, with a list of their captions; those of earlier results go."""
     folder.mkdir(parents=True, exist_ok=True)
     before = _index(folder)
     wanted = list(_wanted(board))
@@ -91,7 +89,22 @@ def draw(board: "Board", folder: Path) -> list[Figure]:
     for one in stale:
         _save(one, folder)
     files.text(folder / INDEX, json.dumps(now, indent=1))
+    files.text(
+        folder / CAPTIONS, captions.document(drawn(board), [(one.name, one.title, one.caption) for one in wanted])
+    )
     return [_told(one, folder) for one in wanted]
+
+
+def drawn(board: "Board") -> str:
+    """What of all rows there are figures of; empty where it is all."""
+    arenas = sum(bool(_drawable(table)) for table in board.tables)
+    rows = len(featured(board.lines))
+    parts = [
+        (ARENAS, arenas, "tables of rows"),
+        (DETAILS, rows, "rows, in detail"),
+        (ACROSS, len(board.across), "means"),
+    ]
+    return "; ".join(f"{most} of {there} {what}" for most, there, what in parts if there > most)
 
 
 def _index(folder: Path) -> dict[str, str]:
@@ -123,34 +136,50 @@ def _save(one: Wanted, folder: Path) -> None:
         canvas = Canvas(figsize=one.size)
         one.paint(canvas)
         files.whole(folder / f"{one.name}.png", partial(canvas.savefig, dpi=DPI))
+        canvas.set_layout_engine("none")  # the places that were just found: to look for them takes as long as to draw
         files.whole(folder / f"{one.name}.svg", partial(canvas.savefig, metadata={"Date": None}))
 
 
 def _told(one: Wanted, folder: Path) -> Figure:
     image = base64.b64encode((folder / f"{one.name}.png").read_bytes()).decode() if one.shown else ""
     width, height = (round(side * 130) for side in one.size)
-    return Figure(one.name, one.title, one.alt, image, width, height)
+    return Figure(one.name, one.title, one.caption, one.alt, image, width, height)
 
 
 def _wanted(board: "Board") -> Iterator[Wanted]:
-    facts = board.facts
     for number, table in enumerate([table for table in board.tables if _drawable(table)][:ARENAS]):
-        lines = _drawable(table)
-        told = [(_name(line), line.rank, _uar(line), line.result.material.chance) for line in lines]
-        title, height = where(table.arena, facts), 0.9 + (0.24 if table.ranked else 0.34) * len(lines)
-        alt = "; ".join(f"{name} {100 * score:.1f} %" for name, _, (score, *_), _ in told)
-        size = (COLUMN, height)
-        yield Wanted(f"scores-{number}", title, f"UAR: {alt}", told, partial(_scores, table, title), size, number < 4)
-        subjects = [line for line in lines if line.result.summary and line.result.summary.unit == "subject"]
-        if subjects:
-            counts = [(_name(line), _content(line.result)) for line in subjects]
-            paint = partial(_subjects, subjects, title)
-            alt = "UAR of each subject; the page tells them in each row's details"
-            yield Wanted(f"subjects-{number}", f"Each subject: {title}", alt, counts, paint, size, False)
+        yield from _of_arena(table, number, board.facts)
     yield from _across(board)
-    yield from wanted(board.tunings, facts)
+    yield from _leakages(board)
+    yield from wanted(board.tunings, board.facts)
     for number, line in enumerate(featured(board.lines)[:DETAILS]):
-        yield from _details(line, number, facts)
+        yield from _details(line, number, board.facts)
+
+
+def _of_arena(table: Table, number: int, facts: Facts) -> Iterator[Wanted]:
+    lines, title = _drawable(table), where(table.arena, facts)
+    bars = [Bar(_name(line), *_uar(line), line.rank is not None) for line in lines]
+    chance = lines[0].result.material.chance
+    alt = "; ".join(f"{bar.name} {100 * bar.value:.1f} %" for bar in bars)
+    paint = partial(painting.scores, bars, chance, title)
+    yield Wanted(
+        f"scores-{number}", title, captions.scores(table, lines, facts), f"UAR: {alt}", [bars, chance], paint,
+        _size([bar.name for bar in bars]), number < ON_PAGE,
+    )  # fmt: skip
+    subjects = [line for line in lines if line.result.summary and line.result.summary.unit == "subject"]
+    if subjects:
+        told = [(_name(line), _content(line.result)) for line in subjects]
+        some = [(_name(line), line.result.summary) for line in subjects if line.result.summary]
+        alt = "UAR of each subject; the page tells them in each row's details"
+        yield Wanted(
+            f"subjects-{number}", f"Each subject: {title}", captions.subjects(table, subjects, facts), alt, told,
+            partial(painting.subjects, some, title), _size([name for name, _ in told]),
+        )  # fmt: skip
+
+
+def _size(names: Sequence[str]) -> tuple[float, float]:
+    """As high as the names need."""
+    return COLUMN, 0.9 + sum(0.12 + 0.12 * len(painting.lines(name)) for name in names)
 
 
 def _across(board: "Board") -> Iterator[Wanted]:
@@ -158,44 +187,55 @@ def _across(board: "Board") -> Iterator[Wanted]:
         if across.ranks.critical_difference is None:
             continue
         descriptive = " (descriptive)" if across.ranks.descriptive else ""
-        title = f"Mean ranks over {len(across.scores)} corpora, {across.task}{descriptive}"
-        told = [(str(name), float(rank)) for name, rank in across.ranks.mean.sort_values().items()]
-        alt = f"critical difference {across.ranks.critical_difference:.2f}; " + "; ".join(
-            f"{n} {r:.2f}" for n, r in told
-        )
+        title = f"Mean ranks over {len(across.scores)} corpora, {across.task}, {across.protocol}{descriptive}"
+        told = _ranked(across)
+        reach = across.ranks.critical_difference
+        alt = f"critical difference {reach:.2f}; " + "; ".join(f"{name} {rank:.2f}" for name, rank in told)
         size = (COLUMN, 1.2 + 0.26 * ((len(told) + 1) // 2))
-        yield Wanted(f"ranks-{number}", title, alt, told, partial(_critical, across, title), size, True)
+        paint = partial(painting.critical, told, reach, title)
+        yield Wanted(f"ranks-{number}", title, captions.ranks(across), alt, told, paint, size, True)
+
+
+def _ranked(across: Across) -> list[tuple[str, float]]:
+    return [(str(name), float(rank)) for name, rank in across.ranks.mean.sort_values().items()]
+
+
+def _leakages(board: "Board") -> Iterator[Wanted]:
     for standin in (False, True):
-        some = [one for one in board.inflations if one.leaking.arena.standin is standin][:ROWS]
+        there = [one for one in board.inflations if one.leaking.arena.standin is standin]
+        some = there[:ROWS]
         if some:
             title = f"{'STAND-INS: ' if standin else ''}UAR gained by a split that leaks people"
-            gained = [(_pair(one, board.facts), one.found.difference, one.found.low, one.found.high) for one in some]
-            alt = "; ".join(f"{name} {100 * difference:+.1f} points" for name, difference, *_ in gained)
+            bars = [
+                Bar(_pair(one, board.facts), one.found.difference, one.found.low, one.found.high, True) for one in some
+            ]
+            alt = "; ".join(f"{bar.name} {100 * bar.value:+.1f} points" for bar in bars)
             name = "leakage-standins" if standin else "leakage"
-            size = (COLUMN, 0.9 + 0.34 * len(some))
-            yield Wanted(name, title, alt, gained, partial(_leakage, gained, title), size, True)
+            caption = captions.leakage(some, len(there) + (0 if standin else board.left_out))
+            paint = partial(painting.leakage, bars, title)
+            yield Wanted(name, title, caption, alt, bars, paint, _size([bar.name for bar in bars]), True)
 
 
 def _details(line: Line, number: int, facts: Facts) -> Iterator[Wanted]:
-    result = line.result
-    if result.summary is None:
+    result, summary = line.result, line.result.summary
+    if summary is None:
         return
     title, told = f"{_name(line)}\n{where(result.arena, facts)}", _content(result)
-    size = (COLUMN, COLUMN * 0.85)
-    paint = partial(_confusion, result.summary, title)
-    yield Wanted(f"confusion-{number}", title, "confusion", told, paint, size, False)
-    if result.summary.calibration:
-        paint = partial(_calibration, result.summary, title)
-        yield Wanted(f"calibration-{number}", title, "calibration", told, paint, size, False)
-    if result.summary.curves:
-        paint = partial(_curves, result.summary, title)
-        yield Wanted(f"curves-{number}", title, "learning curves", told, paint, (COLUMN, 2.2), False)
+    long = (COLUMN, 2.1 + 0.08 * min(len(summary.curves), CURVES))
+    square = (COLUMN, COLUMN * 0.85)
+    parts = [
+        ("confusion", True, captions.confusion(line, facts), painting.confusion, square),
+        ("calibration", bool(summary.calibration), captions.calibration(line, facts), painting.calibration, square),
+        ("curves", bool(summary.curves), captions.curves(line, facts, CURVES), painting.curves, long),
+    ]
+    for kind, there, caption, paint, size in parts:
+        if there:
+            yield Wanted(f"{kind}-{number}", title, caption, kind, told, partial(paint, summary, title), size)
 
 
 def _drawable(table: Table) -> list[Line]:
-    """The ranked, else the others that have answers."""
-    some = table.ranked or tuple(line for line in table.others if line.result.scores)
-    return list(some[:ROWS])
+    """The best of the ranked, else of the others that have answers each system once before any twice."""
+    return list((table.ranked or featured(table.others))[:ROWS])
 
 
 def _uar(line: Line) -> tuple[float, float | None, float | None]:
@@ -208,146 +248,6 @@ def _name(line: Line) -> str:
     return line.result.title + ("" if line.rank else "\n") + f" ({marked(line.result, line.reasons)})"
 
 
-def _palette(count: int) -> list[tuple[float, float, float]]:
-    import seaborn
-
-    colours: list[tuple[float, float, float]] = seaborn.color_palette("colorblind", count)
-    return colours
-
-
-def _scores(table: Table, title: str, canvas: "Canvas") -> None:
-    axes = canvas.subplots()
-    lines = _drawable(table)
-    for place, line in enumerate(lines):
-        score, low, high = _uar(line)
-        colour = _palette(1)[0] if line.rank else "dimgray"
-        if low is not None and high is not None:
-            axes.plot([100 * low, 100 * high], [place, place], color=colour, linewidth=1.5)
-        axes.plot(100 * score, place, "o", color=colour, markersize=5, markerfacecolor=colour if line.rank else "white")
-    chance = lines[0].result.material.chance
-    if chance:
-        axes.axvline(100 * chance, color="gray", linestyle=":", linewidth=1)
-    _named(axes, [_name(line) for line in lines])
-    _titled(canvas, title, "UAR (%) with 95 % interval; dotted: chance")
-
-
-def _subjects(lines: Sequence[Line], title: str, canvas: "Canvas") -> None:
-    import seaborn
-
-    axes = canvas.subplots()
-    for place, line in enumerate(lines):
-        summary = line.result.summary
-        if summary is not None:
-            values = 100 * measure(summary.counts, FIRST)
-            places = np.full(len(values), place)
-            seaborn.stripplot(
-                x=values, y=places, orient="h", ax=axes, size=3, alpha=0.7, color=_palette(1)[0], native_scale=True
-            )
-            axes.plot(values.mean(), place, "|", color="black", markersize=10)
-    _named(axes, [_name(line) for line in lines])
-    _titled(canvas, title, "UAR (%) of each subject; bar: their mean")
-
-
-def _leakage(told: Sequence[tuple[str, float, float | None, float | None]], title: str, canvas: "Canvas") -> None:
-    axes = canvas.subplots()
-    for place, (_, difference, low, high) in enumerate(told):
-        if low is not None and high is not None:
-            axes.plot([100 * low, 100 * high], [place, place], color=_palette(4)[3], linewidth=1.5)
-        axes.plot(100 * difference, place, "o", color=_palette(4)[3], markersize=5)
-    axes.axvline(0, color="gray", linewidth=1)
-    _named(axes, [name for name, *_ in told])
-    _titled(canvas, title, "points of UAR with 95 % interval")
-
-
 def _pair(one: Inflation, facts: Facts) -> str:
     arena = one.leaking.arena
     return f"{one.leaking.title} ({marked(one.leaking, one.marks)})\n{facts.title(arena.corpus)}, {arena.protocol}"
-
-
-def _named(axes: "Axes", names: Sequence[str]) -> None:
-    axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(len(names) - 0.5, -0.5)
-
-
-def _titled(canvas: "Canvas", title: str, below: str) -> None:
-    """Over and under the whole figure, where there is most room."""
-    canvas.suptitle("\n".join(fill(line, 52, break_on_hyphens=False) for line in title.splitlines()), fontsize=8)
-    if below:
-        canvas.supxlabel(below, fontsize=8)
-
-
-def _critical(across: Across, title: str, canvas: "Canvas") -> None:
-    """Demšar's diagram: bars join systems whose ranks differ by less than the critical difference."""
-    axes = canvas.subplots()
-    mean, reach = across.ranks.mean.sort_values(), across.ranks.critical_difference or 0.0
-    count = len(mean)
-    half, wide = (count + 1) // 2, 0.7 * (count - 1)  # room for names on either side
-    groups = _cliques(mean.to_numpy(), reach)
-    axes.hlines(0, 1, count, color="black", linewidth=1)
-    for tick in range(1, count + 1):
-        axes.vlines(tick, 0, 0.2, color="black", linewidth=1)
-        axes.text(tick, 0.3, str(tick), ha="center", va="bottom")
-    for number, (first, last) in enumerate(groups):
-        axes.hlines(-0.35 - 0.3 * number, first, last, color="black", linewidth=2.5)
-    for place, (name, rank) in enumerate(mean.items()):
-        left = place < half
-        level = -1 - 0.3 * len(groups) - (place if left else count - 1 - place)
-        edge, side = (1 - 0.02 * wide, "right") if left else (count + 0.02 * wide, "left")
-        axes.plot([rank, rank, edge], [0, level, level], color=_palette(1)[0], linewidth=1)
-        axes.text(edge, level, f" {fill(str(name), 18, break_on_hyphens=False)} ", ha=side, va="center", fontsize=7)
-    end = min(1 + reach, count + wide)
-    axes.hlines(1.6, 1, end, color="dimgray", linewidth=1.5)
-    axes.text(1, 1.75, f"critical difference {reach:.2f}", va="bottom", fontsize=7)
-    axes.set(xlim=(1 - wide, count + wide), ylim=(-half - 0.7 - 0.3 * len(groups), 2.6))
-    _titled(canvas, title, "")
-    axes.set_axis_off()
-
-
-def _cliques(ranks: np.ndarray, reach: float) -> list[tuple[float, float]]:
-    """The widest groups of sorted ranks in which the first and the last differ by less than the critical difference."""
-    found: list[tuple[float, float]] = []
-    for first in ranks:
-        last = max(float(rank) for rank in ranks if first <= rank < first + reach)
-        if last > first and not any(last <= other for _, other in found):
-            found.append((float(first), last))
-    return found
-
-
-def _confusion(summary: Summary, title: str, canvas: "Canvas") -> None:
-    import seaborn
-
-    axes = canvas.subplots()
-    shares = 100 * np.asarray(sketch.shares(summary))
-    seaborn.heatmap(
-        shares, annot=True, fmt=".0f", cmap="Blues", vmin=0, vmax=100, square=True, ax=axes, annot_kws={"size": 7},
-        xticklabels=summary.labels, yticklabels=summary.labels, cbar_kws={"label": "% of the true class"},
-    )  # fmt: skip
-    axes.set_ylabel("true")
-    _titled(canvas, title, "answered")
-    axes.tick_params(axis="x", rotation=45)
-
-
-def _calibration(summary: Summary, title: str, canvas: "Canvas") -> None:
-    axes = canvas.subplots()
-    bins = summary.calibration
-    axes.plot([0, 100], [0, 100], color="gray", linestyle="--", linewidth=1)
-    sizes = [10 + 150 * one.answers / sum(other.answers for other in bins) for one in bins]
-    axes.plot([100 * one.confidence for one in bins], [100 * one.accuracy for one in bins], color=_palette(1)[0])
-    axes.scatter(
-        [100 * one.confidence for one in bins], [100 * one.accuracy for one in bins], s=sizes, color=_palette(1)[0]
-    )
-    axes.set(ylabel="right (%)", xlim=(0, 102), ylim=(0, 102), aspect="equal")
-    _titled(canvas, title, "sure (%)")
-
-
-def _curves(summary: Summary, title: str, canvas: "Canvas") -> None:
-    axes = canvas.subplots()
-    shown: Mapping[str, object] = dict(list(summary.curves.items())[: sketch.CURVES])
-    for colour, name in zip(_palette(len(shown)), shown, strict=True):
-        curve = summary.curves[name]
-        steps = [one.step for one in curve]
-        axes.plot(steps, [one.mean for one in curve], color=colour, label=name)
-        axes.fill_between(steps, [one.low for one in curve], [one.high for one in curve], color=colour, alpha=0.2, lw=0)
-    axes.legend(frameon=False, fontsize=7)
-    axes.set_ylabel("mean and range of folds")
-    _titled(canvas, title, "step")

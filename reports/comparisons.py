@@ -146,10 +146,10 @@ def _same(result: Result) -> object:
 def _inflation(leaking: Result, honest: Result) -> Inflation | None:
     if not leaking.answers or not honest.answers or not leaking.summary:
         return None
+    if leaking.seeds != honest.seeds:  # an average of seeds is better than one of them
+        return None
     try:
         with_people, apart = leaking.answers(), honest.answers()
-        if with_people["seed"].nunique() != apart["seed"].nunique():
-            return None  # an average of seeds is better than one of them
         both = pair(with_people, apart, leaking.summary.labels)
     except ValueError:
         return None

@@ -5,6 +5,7 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 
+from reports.markup import harmless, pipes, plain, row, tex
 from reports.ranking import Line, Table
 from reports.results import METRICS, Arena, Facts, Result
 from reports.statistics import Interval
@@ -64,8 +65,7 @@ def cost(result: Result, name: str) -> float | None:
     found = result.summary.costs.get(name) if result.summary else None
     if found is None or name not in OF_ALL_SEEDS or result.summary is None:
         return found
-    seeds = sum(one.answers for one in result.summary.calibration) / result.summary.clips  # a seed answers a clip once
-    return found / seeds if seeds else None
+    return found / len(result.summary.by_seed)
 
 
 def shown_cost(result: Result, name: str) -> str:
@@ -76,6 +76,12 @@ def shown_cost(result: Result, name: str) -> str:
     if name == "peak_memory_mb":
         return NONE if value is None else f"{value:.4g} MB"
     return scaled(value) + (" J" if name == "energy_joules" and value is not None else "")
+
+
+def folds(result: Result) -> str:
+    """How much of it was run; several seeds are several runs over the same folds."""
+    told = f"{result.done}/{result.planned or '?'}"
+    return f"{told}, {result.seeds} seeds" if result.seeds > 1 else told
 
 
 def where(arena: Arena, facts: Facts) -> str:
@@ -89,12 +95,8 @@ def comma_separated(tables: Sequence[Table], facts: Facts) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows({key: _harmless(value) for key, value in row.items()} for row in rows)
+    writer.writerows({key: harmless(value) for key, value in row.items()} for row in rows)
     return text.getvalue()
-
-
-def _harmless(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
 def _record(line: Line, facts: Facts) -> dict[str, object]:
@@ -130,6 +132,7 @@ def _record(line: Line, facts: Facts) -> dict[str, object]:
         "difference": "" if result.difference is None else result.difference,
         "folds_done": result.done,
         "folds_planned": result.planned,
+        "seeds": result.seeds,
         "clips": material.clips,
         "clips_of_the_whole_corpus": material.whole,
         "excluded": material.excluded,
@@ -150,7 +153,7 @@ def _cells(line: Line) -> list[str]:
         "; ".join(filter(None, (percent(published.value), published.averaged))) if published else NONE,
         signed(result.difference),
         published.matches if published else NONE,
-        f"{result.done}/{result.planned or '?'}",
+        folds(result),
         "; ".join(mark.text for mark in line.marks),
     ]
 
@@ -178,18 +181,9 @@ def markdown(tables: Sequence[Table], facts: Facts) -> str:
     """One table an arena; what is not ranked stands apart."""
     parts = ["# Leaderboard", "", "% with 95 % intervals over subjects, or as they say; ranked by UAR.", ""]
     for table, ranked, lines in _parts(tables):
-        parts += [f"## {_plain(where(table.arena, facts))}{'' if ranked else ': not ranked'}", ""]
-        parts += [_pipes(HEADER), _pipes(["---"] * len(HEADER)), *(_pipes(_cells(line)) for line in lines), ""]
+        parts += [f"## {plain(where(table.arena, facts))}{'' if ranked else ': not ranked'}", ""]
+        parts += [pipes(HEADER), pipes(["---"] * len(HEADER)), *(pipes(_cells(line)) for line in lines), ""]
     return "\n".join(parts)
-
-
-def _pipes(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cell if set(cell) == {'-'} else _plain(cell) for cell in cells)} |"
-
-
-def _plain(text: str) -> str:
-    """Markdown takes nothing in it for its own."""
-    return re.sub(r"([\\`*_{}\[\]<>#|~&!])", r"\\\1", " ".join(text.split()))
 
 
 def latex(tables: Sequence[Table], facts: Facts) -> str:
@@ -197,39 +191,13 @@ def latex(tables: Sequence[Table], facts: Facts) -> str:
     lines = ["% \\usepackage{booktabs} and \\usepackage[T1]{fontenc}; generated, do not edit"]
     for table, ranked, some in _parts(tables):
         caption = (
-            _tex(where(table.arena, facts) + ("" if ranked else " (not ranked)")) + ": \\% with 95\\,\\% intervals."
+            tex(where(table.arena, facts) + ("" if ranked else " (not ranked)")) + ": \\% with 95\\,\\% intervals."
         )
         lines += ["\\begin{table*}", "\\centering\\footnotesize", f"\\caption{{{caption}}}"]
-        lines += [f"\\begin{{tabular}}{{rl{'c' * len(METRICS)}rrlll}}", "\\toprule", _row(HEADER), "\\midrule"]
-        lines += [_row(_cells(line)) for line in some]
+        lines += [f"\\begin{{tabular}}{{rl{'c' * len(METRICS)}rrlll}}", "\\toprule", row(HEADER), "\\midrule"]
+        lines += [row(_cells(line)) for line in some]
         lines += ["\\bottomrule", "\\end{tabular}", "\\end{table*}", ""]
     return "\n".join(lines)
-
-
-def _row(cells: Sequence[str]) -> str:
-    return " & ".join(_tex(cell) for cell in cells) + " \\\\"
-
-
-TEX = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
-    "[": "{[}",  # after a line's end it would be taken for a length
-    "]": "{]}",
-    "\N{EN DASH}": "--",
-    "\N{MINUS SIGN}": "$-$",
-} | {letter: f"\\{letter}" for letter in "&%$#_"}
-
-
-def _tex(text: str) -> str:
-    """LaTeX prints it as it stands."""
-    return "".join(TEX.get(letter, letter) for letter in " ".join(text.split()))
 
 
 def bibtex(facts: Facts) -> str:
@@ -266,7 +234,7 @@ def _bib(value: str, name: str) -> str:
     """Braces keep capitals; a DOI stays as it is but for what would end the field."""
     if name == "doi":
         return re.sub(r"[{}\\%#]", "", value)
-    return f"{{{_tex(value)}}}" if name == "title" else _tex(value)
+    return f"{{{tex(value)}}}" if name == "title" else tex(value)
 
 
 def _authors(told: str) -> str:

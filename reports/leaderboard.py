@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from reports import files
+from reports import compared, files
 from reports.comparisons import Across, Inflation, Pair, across, inflations, pairs
 from reports.formats import bibtex, comma_separated, latex, markdown
 from reports.ranking import Line, Table, tables
@@ -42,17 +42,19 @@ def board(results: Sequence[Result], facts: Facts) -> Board:
 
 def write(results: Sequence[Result], facts: Facts, out: Path, advance: Advance) -> Path:
     """Everything into a folder; the page."""
-    from reports.charts import draw
+    from reports.charts import draw, drawn
     from reports.page import page
 
     steps = 4
     advance(0, steps, "comparing")
     made = board(results, facts)
     advance(1, steps, "tables")
+    beside = made.pairs, made.inflations, facts
     texts = {
         "leaderboard.csv": comma_separated(made.tables, facts),
-        "leaderboard.md": markdown(made.tables, facts),
-        "leaderboard.tex": latex(made.tables, facts),
+        "comparisons.csv": compared.comma_separated(*beside),
+        "leaderboard.md": markdown(made.tables, facts) + "\n" + compared.markdown(*beside),
+        "leaderboard.tex": latex(made.tables, facts) + "\n" + compared.latex(*beside),
         "references.bib": bibtex(facts),
     }
     for name, text in texts.items():
@@ -60,6 +62,6 @@ def write(results: Sequence[Result], facts: Facts, out: Path, advance: Advance) 
     advance(2, steps, "figures")
     figures = draw(made, out / "figures")
     advance(3, steps, "page")
-    files.text(out / PAGE, page(made, figures))
+    files.text(out / PAGE, page(made, figures, drawn(made)))
     advance(steps, steps, "")
     return out / PAGE

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from reports import formats, sketch
+from reports import compared, formats, sketch
 from reports.ranking import Line, Table
 from reports.results import METRICS, MethodFacts
 from reports.summary import COSTS
@@ -37,11 +37,23 @@ class Shown:
     others: int  # rows with answers that are in the tables alone
 
 
-def page(board: "Board", figures: Sequence["Figure"]) -> str:
-    """The whole page as text: the tables, and as many rows in detail as there is room for."""
+def page(board: "Board", figures: Sequence["Figure"], drawn: str = "") -> str:
+    """The whole page as text: the tables, and as many rows in detail as there is room for.
+
+    `drawn` says what of all there are figures of.
+    """
     environment = _environment()
-    room = LARGEST - len(_rendered(environment, board, figures, []).encode())
-    return _rendered(environment, board, figures, _details(environment, board, room))
+    shown = Pictures(figures, drawn)
+    room = LARGEST - len(_rendered(environment, board, shown, []).encode())
+    return _rendered(environment, board, shown, _details(environment, board, room))
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Figures, and what of all there are figures of; empty where it is all."""
+
+    figures: Sequence["Figure"]
+    drawn: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +78,7 @@ def _details(environment: Environment, board: "Board", room: int) -> list[Detail
     return found
 
 
-def _rendered(environment: Environment, board: "Board", figures: Sequence["Figure"], details: Sequence[Detail]) -> str:
+def _rendered(environment: Environment, board: "Board", pictures: Pictures, details: Sequence[Detail]) -> str:
     script, style = (Markup(_flush((TEMPLATES / name).read_text("utf-8"))) for name in ("page.js", "page.css"))  # noqa: S704
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     standins = [one for one in details if one.line.result.arena.standin]
@@ -75,13 +87,15 @@ def _rendered(environment: Environment, board: "Board", figures: Sequence["Figur
         facts=board.facts,
         real=[table for table in board.tables if not table.arena.standin],
         standins=[table for table in board.tables if table.arena.standin],
+        paired=compared.by_arena(board.pairs),
         inflations=[one for one in board.inflations if not one.leaking.arena.standin],
         standin_inflations=[one for one in board.inflations if one.leaking.arena.standin],
         methods=list(_methods(board, details)),
         detailed_standins=standins,
         more_standins=sum(_answered(line, standin=True) for line in board.lines) - len(standins),
         anchors={one.line.result.run_id: one.anchor for one in details},
-        figures=figures,
+        figures=pictures.figures,
+        drawn=pictures.drawn,
         metrics=METRICS,
         costs=COSTS,
         script=script,
@@ -151,9 +165,10 @@ def _environment() -> Environment:
     }
     environment.globals |= {
         "bounds": formats.bounds,
-        "narrow": formats.NARROW,
         "cost": formats.cost,
         "shown_cost": formats.shown_cost,
+        "limits": compared.limits,
+        "effect": compared.effect,
         "titles": formats.TITLES,
         "where": formats.where,
         "sketch": sketch,

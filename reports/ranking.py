@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import shorten
 
 from reports.results import FIRST, Arena, Result
 
@@ -16,8 +17,9 @@ class Reason:
 
     @property
     def short(self) -> str:
-        """A word or two, for a figure."""
-        return _SHORT.get(self.kind, self.kind)
+        """A word or two, for a figure; of a change what it was, for it tells rows apart."""
+        changed = f"changed: {shorten(self.text, 40, placeholder='...')}" if self.kind == "changed" else self.kind
+        return _SHORT.get(self.kind, changed)
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,6 +25,7 @@ class Published:
     protocol: str  # the paper's
     matches: str  # yes, no, in doubt and why, or that the paper does not say
     confusion: Mapping[tuple[str, str], float] = field(default_factory=dict)  # shares of true classes
+    per_class: Mapping[tuple[str, str], float] = field(default_factory=dict)  # by label and precision, recall or f1
     over: str = "clips"  # or folds: the paper averages its test runs
 
     @property
@@ -108,6 +109,7 @@ class Result:
     published: Published | None = None
     answers: Callable[[], pd.DataFrame] | None = None  # read only where two rows are compared clip by clip
     default: bool = False  # whether the variant is the method's defaults
+    seeds: int = 1  # that were planned: each is a run over all folds, and scores are their mean
     fault: str = ""  # why there is no summary, though something was answered
     tuning: Tuning | None = None  # what was found for its folds
 
@@ -128,13 +130,19 @@ class Result:
         """Each metric with its interval; none where nothing was answered."""
         if self.summary is None or not self.summary.counts.sum():
             return {}
-        return {metric: interval(self.summary.counts, metric, self.summary.unit) for metric in METRICS}
+        return {metric: interval(self.summary.by_seed, metric, self.summary.unit) for metric in METRICS}
+
+    @property
+    def comparable(self) -> bool:
+        """Whether a paper's number may be taken from ours: only from what the paper did, whole, on the real corpus."""
+        paper = self.asked.preset == "paper" and not self.asked.changed and not self.asked.tuned
+        whole = self.complete and not self.material.partial
+        return paper and whole and not self.arena.standin and bool(self.scores)
 
     @property
     def difference(self) -> float | None:
-        """Accuracy less the published one; only of what the paper did, whole and on the real corpus."""
-        paper = self.asked.preset == "paper" and not self.asked.changed and not self.asked.tuned
-        if self.published is None or not paper or self.arena.standin or not self.scores or not self.complete:
+        """Accuracy less the published one."""
+        if self.published is None or not self.comparable:
             return None
         return self.scores["accuracy"].estimate - self.published.value
 

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reports.statistics import measure
+from reports.results import Result
+from reports.statistics import Floats, measure
 from reports.summary import Step, Summary
 
 WIDTH, HEIGHT, CURVES = 300, 120, 6
 ROWS = 5  # of dots above one another
+OF_A_CLASS: Mapping[str, str] = {"precision": "Precision", "recall": "Recall", "f1": "F-score"}
 
 
 @dataclass(frozen=True)
@@ -37,34 +39,54 @@ class Plot:
 
 
 @dataclass(frozen=True)
+class Measure:
+    """Of an emotion, ours beside the paper's; a difference only where the two may be compared."""
+
+    value: float | None
+    published: float | None
+    difference: float | None
+
+
+@dataclass(frozen=True)
 class PerClass:
-    """Precision, recall and F-score of an emotion."""
+    """An emotion; `measures` are in the order of OF_A_CLASS."""
 
     label: str
-    precision: float | None
-    recall: float | None
-    f1: float | None
+    measures: tuple[Measure, ...]
     clips: float
 
 
-def per_class(summary: Summary) -> list[PerClass]:
-    """None where a class was never answered, or never true."""
-    counts = summary.counts.sum(0)
-    hits, true, said = counts.diagonal(), counts.sum(1), counts.sum(0)
-
-    def share(part: float, whole: float) -> float | None:
-        return float(part / whole) if whole else None
-
+def per_class(result: Result) -> list[PerClass]:
+    """The mean over seeds; None where a class was never answered, or never true."""
+    if result.summary is None:
+        return []
+    counts = result.summary.by_seed.sum(1)  # [seeds, true, answered]
+    hits, true, said = counts.diagonal(axis1=1, axis2=2), counts.sum(2), counts.sum(1)  # [seeds, labels]
+    ratios = {"precision": (hits, said), "recall": (hits, true), "f1": (2 * hits, true + said)}
     return [
         PerClass(
             label,
-            share(hits[i], said[i]),
-            share(hits[i], true[i]),
-            share(2 * hits[i], true[i] + said[i]),
-            float(true[i]),
+            tuple(_measure(result, label, name, *(side[:, i] for side in ratios[name])) for name in OF_A_CLASS),
+            float(true[:, i].mean()),
         )
-        for i, label in enumerate(summary.labels)
+        for i, label in enumerate(result.summary.labels)
     ]
+
+
+def _measure(result: Result, label: str, name: str, part: Floats, whole: Floats) -> Measure:
+    there = whole > 0
+    value = float((part[there] / whole[there]).mean()) if there.any() else None
+    published = result.published.per_class.get((label, name)) if result.published else None
+    if value is None or published is None or not result.comparable:
+        return Measure(value, published, None)
+    return Measure(value, published, value - published)
+
+
+def told_of_classes(result: Result) -> list[bool]:
+    """For each measure of OF_A_CLASS, whether the paper tells it of some emotion of ours."""
+    labels = result.summary.labels if result.summary else ()
+    there = result.published.per_class if result.published else {}
+    return [any((label, name) in there for label in labels) for name in OF_A_CLASS]
 
 
 def shares(summary: Summary) -> list[list[float]]:

@@ -6,6 +6,7 @@ Answers have the columns fold, seed, clip, subject, truth, predicted and p_<labe
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from io import StringIO
 from statistics import fmean
 from typing import Any
@@ -16,7 +17,7 @@ import pandas as pd
 
 from reports.tally import tally
 
-VERSION = 1
+VERSION = 2
 BINS = 10  # of confidence
 POINTS = 60  # of a curve that is kept
 COSTS: Mapping[str, Callable[[list[float]], float]] = {  # of all Cells: what one of them cost, or all together
@@ -29,7 +30,7 @@ COSTS: Mapping[str, Callable[[list[float]], float]] = {  # of all Cells: what on
 }
 MOST = 10**12  # of clips, steps and the like
 MOST_LABELS = 100
-MOST_COUNTS = 50_000_000  # of units x labels x labels: 400 MB
+MOST_COUNTS = 50_000_000  # of seeds x units x labels x labels: 400 MB
 BYTES = 50_000_000  # of a row's summary
 Curve = Sequence[tuple[str, float, int]]  # name, value, step
 
@@ -59,17 +60,23 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Summary:
-    """A row in short. `counts` [units, true, answered] are a clip's answers averaged; clips as units have no names."""
+    """A row in short. `by_seed` are counts [seeds, units, true, answered]; clips as units have no names."""
 
     labels: tuple[str, ...]
     unit: str
     names: tuple[str, ...]
-    counts: npt.NDArray[np.float64]
+    by_seed: npt.NDArray[np.float64]
     clips: int
     cells: int
     calibration: tuple[Bin, ...] = ()
     costs: Mapping[str, float] = field(default_factory=dict)
     curves: Mapping[str, tuple[Step, ...]] = field(default_factory=dict)
+
+    @cached_property
+    def counts(self) -> npt.NDArray[np.float64]:
+        """[units, true, answered], the mean over seeds."""
+        found: npt.NDArray[np.float64] = self.by_seed.mean(axis=0)
+        return found
 
     def told(self) -> dict[str, Any]:
         """As a document; equal units without names stand together."""
@@ -99,13 +106,23 @@ def summarise(
         tuple(labels),
         counted.unit,
         counted.names if counted.unit == "subject" else (),
-        counted.counts,
+        _by_seed(answers, labels, counted.names),
         int(answers["clip"].nunique()),
         len(cells),
         _calibration(answers, labels),
         _costs(cells),
         _curves(curves),
     )
+
+
+def _by_seed(answers: pd.DataFrame, labels: Sequence[str], names: Sequence[str]) -> npt.NDArray[np.float64]:
+    """The counts of each seed, on the same units; a seed that has not answered some of them counts nothing there."""
+    place = {name: number for number, name in enumerate(names)}
+    seeds = [tally(some, labels) for _, some in answers.groupby("seed", sort=True)]
+    found = np.zeros((len(seeds), len(names), len(labels), len(labels)))
+    for number, one in enumerate(seeds):
+        found[number, [place[name] for name in one.names]] = one.counts
+    return found
 
 
 def read(told: Mapping[str, Any]) -> Summary:
@@ -119,21 +136,23 @@ def read(told: Mapping[str, Any]) -> Summary:
 
 def _read(told: Mapping[str, Any]) -> Summary:
     labels, clips, packed = tuple(map(str, told["labels"])), _whole(told["clips"]), list(told["units"])
-    units = sum(_whole(times) for _, times, _ in packed)
+    units = sum(_whole(times) for _, times, *_ in packed)
+    seeds = len(packed[0]) - 2 if packed else 1
     if not 0 < len(labels) <= MOST_LABELS or len(set(labels)) < len(labels):
         raise SummaryError(f"it has {len(labels)} labels; 1 to {MOST_LABELS}, each once, can be")
-    if units * len(labels) ** 2 > MOST_COUNTS:
-        raise SummaryError(f"it has {units} units of {len(labels)} labels, which are too many")
-    counts = np.zeros((units, len(labels), len(labels)))
+    if seeds < 1 or seeds * units * len(labels) ** 2 > MOST_COUNTS:
+        raise SummaryError(f"it has {units} units of {len(labels)} labels by {seeds} seeds, which cannot be")
+    counts = np.zeros((seeds, units, len(labels), len(labels)))
     first, names = 0, list[str]()
-    for name, times, cells in packed:
-        for true, answered, count in cells:
-            places = _whole(true, len(labels) - 1), _whole(answered, len(labels) - 1)
-            counts[first : first + times, *places] = _finite(count, 0)
+    for name, times, *by_seed in packed:
+        for seed, cells in zip(range(seeds), by_seed, strict=True):
+            for true, answered, count in cells:
+                places = _whole(true, len(labels) - 1), _whole(answered, len(labels) - 1)
+                counts[seed, first : first + times, *places] = _finite(count, 0)
         first += times
         names.append(str(name))
-    if counts.sum() > clips * (1 + 1e-6) + 1e-6:
-        raise SummaryError(f"its counts come to {counts.sum():g}, more than its {clips} clips")
+    if (most := float(counts.sum((1, 2, 3)).max())) > clips * (1 + 1e-6) + 1e-6:
+        raise SummaryError(f"its counts come to {most:g}, more than its {clips} clips")
     if told["unit"] not in ("subject", "clip") or (told["unit"] == "subject" and len(names) != units):
         raise SummaryError("its units are neither subjects, each once, nor clips")
     return Summary(
@@ -165,15 +184,18 @@ def _finite(value: Any, least: float = -math.inf) -> float:
 
 
 def _packed(summary: Summary) -> Iterator[list[Any]]:
-    """Name, how often, and the counts that are not 0."""
-    if summary.unit == "subject":
-        kinds, times, names = summary.counts, [1] * len(summary.counts), summary.names
-    else:
-        kinds, found = np.unique(summary.counts, axis=0, return_counts=True)
+    """Name, how often, and of each seed the counts that are not 0."""
+    kinds = summary.by_seed.swapaxes(0, 1)  # [units, seeds, true, answered]
+    times, names = [1] * len(kinds), summary.names
+    if summary.unit != "subject":
+        kinds, found = np.unique(kinds, axis=0, return_counts=True)
         times, names = found.tolist(), ("",) * len(found)
-    for name, often, matrix in zip(names, times, kinds, strict=True):
-        where = zip(*np.nonzero(matrix), strict=True)
-        yield [name, often, [[int(t), int(a), round(float(matrix[t, a]), 9)] for t, a in where]]
+    for name, often, seeds in zip(names, times, kinds, strict=True):
+        yield [name, often, *(_cells(matrix) for matrix in seeds)]
+
+
+def _cells(matrix: npt.NDArray[np.float64]) -> list[list[float]]:
+    return [[int(t), int(a), round(float(matrix[t, a]), 9)] for t, a in zip(*np.nonzero(matrix), strict=True)]
 
 
 def _calibration(answers: pd.DataFrame, labels: Sequence[str]) -> tuple[Bin, ...]:

@@ -109,7 +109,19 @@ def wanted(rows: Sequence[Tuned], facts: Facts) -> Iterator["Wanted"]:
         alt = "; ".join(f"{name} {100 * share:.0f} %" for name, share in shares) or "no importances"
         size = (COLUMN, 2.2 + 0.3 * len(shares))
         told = [[vars(point) for point in one.history], shares, one.tuning.default]
-        yield Wanted(f"tuning-{number}", title, f"Tuning: {alt}", told, partial(_paint, one, title), size, number < 2)
+        paint = partial(_paint, one, title)
+        yield Wanted(f"tuning-{number}", title, _caption(one, facts), f"Tuning: {alt}", told, paint, size, number < 2)
+
+
+def _caption(one: Tuned, facts: Facts) -> str:
+    """What the figure shows, for a paper."""
+    tuning = one.tuning
+    return (
+        f"Tuning of {one.title} (preset {one.result.asked.preset}), {where(one.result.arena, facts)}: the best UAR on "
+        f"inner folds so far, the mean and the range over {len(tuning.studies)} studies, one for each fold and seed "
+        f"({tuning.count('COMPLETE')} trials ended, {tuning.count('PRUNED')} pruned, {tuning.count('FAIL')} failed); "
+        "dotted: the first trial, untuned. Below, where it could be told, the importance of each setting by fANOVA."
+    )
 
 
 def _paint(one: Tuned, title: str, canvas: "Canvas") -> None:

@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -62,7 +62,9 @@ def mlflow(
         _wait(server, lambda: _healthy(address), log)
         yield address
     finally:
-        _stop(server, 15)
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGKILL)  # with its workers; asked politely it waits for idle clients
+        server.wait(10)
 
 
 @contextmanager
@@ -74,8 +76,9 @@ def postgres(password: str, setup: str, database: str) -> Iterator[int]:
     log = folder / "server.log"
     try:
         (folder / "password").write_text(password)
-        for path in (folder, folder / "password") if owner else ():
-            shutil.chown(path, owner)
+        if owner:
+            shutil.chown(folder, owner)
+            shutil.chown(folder / "password", owner)
         with log.open("w") as said:
             words = ["--username=bench", f"--pwfile={folder}/password", "--auth=scram-sha-256", "--no-locale"]
             line: list[str | Path] = [initdb, *words, "--encoding=UTF8", "--no-sync", folder / "data"]
@@ -127,15 +130,3 @@ def _wait(server: subprocess.Popen[bytes], answers: Callable[[], bool], log: Pat
         if server.poll() is not None or time.monotonic() > end:
             raise RuntimeError(f"{server.args!r} does not answer: {log.read_text()[-2000:]}")
         time.sleep(0.1)
-
-
-def _stop(server: subprocess.Popen[bytes], sign: int) -> None:
-    """The server and the workers that it started, which share a group of processes of its own."""
-    try:
-        os.killpg(server.pid, sign)
-        server.wait(10)
-    except subprocess.TimeoutExpired:
-        os.killpg(server.pid, 9)
-        server.wait(10)
-    except ProcessLookupError:
-        server.wait(10)

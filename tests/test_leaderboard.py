@@ -52,7 +52,7 @@ def a_summary(right: float = 0.6, seed: int = 0, cells: int = 4) -> Summary:
     for matrix in counts:
         for true in range(3):
             matrix[true, (true + 1) % 3] = 10 - matrix[true, true]
-    return Summary(("a", "b", "c"), "subject", tuple(f"s{i}" for i in range(6)), counts, 180, cells)
+    return Summary(("a", "b", "c"), "subject", tuple(f"s{i}" for i in range(6)), counts[None], 180, cells)
 
 
 def a_result(number: int, right: float = 0.6, **changes: object) -> Result:
@@ -283,7 +283,7 @@ def seeded(result: Result, seeds: int) -> Result:
     """The same answers by some seeds."""
     table = result.answers() if result.answers else pd.DataFrame()
     whole = pd.concat([table.assign(seed=seed) for seed in range(seeds)])
-    return replace(result, answers=lambda: whole)
+    return replace(result, answers=lambda: whole, seeds=seeds)
 
 
 def test_a_leak_is_measured_against_the_like() -> None:
@@ -403,7 +403,7 @@ def large(number: int) -> Summary:
     counts = random.poisson(1.5, (91, 8, 8)).astype(float)
     curve = tuple(Step(10 * step, float(random.random()), 0.0, 1.0) for step in range(60))
     return Summary(
-        tuple(f"emotion {n}" for n in range(8)), "subject", tuple(f"person-{n:03}" for n in range(91)), counts,
+        tuple(f"emotion {n}" for n in range(8)), "subject", tuple(f"person-{n:03}" for n in range(91)), counts[None],
         int(counts.sum()), 4, tuple(Bin(9, n / 10, 0.5) for n in range(10)), {"parameters": 6e7},
         {f"curve {n}": curve for n in range(6)},
     )  # fmt: skip
@@ -418,7 +418,7 @@ def test_a_page_of_two_thousand_rows_stays_below_five_megabytes() -> None:
     rows = [replace(a_result(n), summary=some[n % 3], asked=changed, link="../" + "x" * 60) for n in range(2000)]
     for row in rows:
         row.__dict__["scores"] = first.scores
-    picture = charts.Figure("f", "t", "a", "x" * 900_000, 1, 1)
+    picture = charts.Figure("f", "t", "c", "a", "x" * 900_000, 1, 1)
     made = board(rows, facts())
     text = page(made, [picture])
     detailed = text.count('<details id="d')
@@ -541,7 +541,7 @@ def test_a_store_of_everything_becomes_files(run: Run, tmp_path: Path, monkeypat
     assert all(row["standin"] == "False" and row["independence"] == "verified" for row in ranked)
     assert all(bool(row["rank"]) != bool(row["not_ranked_because"]) for row in rows)
     figures = {file.suffix for file in (folder / "figures").iterdir()}
-    assert figures == {".png", ".svg", ".json"}
+    assert figures == {".png", ".svg", ".json", ".md"}
     assert {file.stem for file in (folder / "figures").glob("*.png")} == {
         f.stem for f in (folder / "figures").glob("*.svg")
     }
@@ -579,7 +579,7 @@ def test_rows_that_were_cut_off_or_lost_their_files_are_shown(bench: Bench, monk
     assert bench.call("report")[0] == 0
     (again,) = lines(bench.folder / "leaderboard")
     assert again == told
-    bench.client.set_tag(row.info.run_id, "bench.summary", "1")
+    bench.client.set_tag(row.info.run_id, "bench.summary", str(summaries.VERSION))
     for file in (bench.folder / "mlruns").rglob("summary.json"):
         file.unlink()
     code, _, err = bench.call("report")

@@ -123,7 +123,7 @@ def test_it_filters_and_tells_how_many_are_left(open_page: Visit) -> None:
     told(total)
     browser_page.get_by_role("combobox", name="Standing").select_option("standin")
     told(1)
-    assert "STAND-IN" in browser_page.locator(".board.results tbody tr:visible").inner_text()
+    assert "STAND-IN" in (browser_page.locator(".board.results tbody tr:visible").text_content() or "")
     assert browser_page.locator("#results .board:visible").count() == 0
 
 
@@ -161,6 +161,7 @@ def test_no_serious_finding_of_accessibility(browser: Any, built: Path, width: i
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     opened = visit(browser, built, width, scheme)
     opened.page.evaluate("document.querySelectorAll('details').forEach((one, i) => { one.open = i < 7; })")
+    assert opened.page.locator(".emotions th").get_by_text("paper").count() > 0
     found = axe.Axe().run(opened.page).response["violations"]
     serious = [(one["id"], one["nodes"][0]["html"][:200]) for one in found if one["impact"] in ("serious", "critical")]
     assert serious == []
@@ -221,4 +222,29 @@ def test_it_prints_all_rows(browser: Any, built: Path) -> None:
     opened.page.set_viewport_size({"width": 1031, "height": 700})  # A4, landscape, less its margins
     assert opened.page.evaluate(widest) <= 1031
     assert opened.page.pdf(prefer_css_page_size=True).startswith(b"%PDF")
+    opened.page.context.close()
+
+
+def test_printing_hides_no_row_and_says_what_is_filtered(browser: Any, tmp_path: Path) -> None:
+    """What `Show all` would show is printed; afterwards the page is as it was."""
+    results = [a_result(number, 0.2 + number % 60 / 100) for number in range(130)]
+    file = tmp_path / "index.html"
+    file.write_text(page(board(results, facts()), []), encoding="utf-8")
+    opened = visit(browser, file)
+    opened.page.evaluate("window.addEventListener('beforeprint', () => { window.printed = document.querySelectorAll("
+                         "'.board.results tbody tr').length; })")  # fmt: skip
+
+    def printed() -> int:
+        opened.page.pdf()
+        found: int = opened.page.evaluate("window.printed")
+        return found
+
+    assert opened.shown() == 100 and printed() == 130 and opened.shown() == 100
+    opened.page.get_by_role("button", name="Show all 130 rows").click()
+    assert printed() == 130 and opened.shown() == 130
+    opened.page.get_by_role("searchbox", name="Search").fill("method-7")
+    sync_api.expect(opened.page.locator("#told")).to_have_text("11 of 130 rows")
+    assert printed() == 11 and not opened.page.get_by_text("Filtered: 11 of 130 rows.").is_visible()
+    opened.page.emulate_media(media="print")
+    assert opened.page.get_by_text("Filtered: 11 of 130 rows.").is_visible()
     opened.page.context.close()

@@ -256,3 +256,17 @@ def test_a_broken_clip_stops_the_run(bench: Bench, monkeypatch: pytest.MonkeyPat
     assert (code, out) == (2, "")
     assert "01-03-01-01-01-0" in err and "--exclude" in err and "Traceback" not in err
     assert bench.kept() == [] and "RUNNING" not in bench.statuses("row")
+
+
+@pytest.mark.parametrize(
+    "file", ["datasets/base.py", "datasets/media.py", "datasets/stills.py", "benchmarks/prepare.py"]
+)
+def test_inputs_that_other_code_decoded_or_kept_are_prepared_again(
+    file: str, found: Found, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    some, told = found
+    prepared(Sums(), 1, some, told, silent)
+    read = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda own: read(own) + b"#" * own.as_posix().endswith(file))
+    prepared(Sums(), 1, some, told, silent)
+    assert len(ASKED) == 2 * len(some)

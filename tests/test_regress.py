@@ -401,3 +401,11 @@ def test_one_metric_decides_and_the_others_are_told() -> None:
         ("class", "little", -0.5)
     ]
     assert told.changes["uar"][1].p == pytest.approx(0.5**10) and 1 - LEVEL > 0.5**10
+
+
+def test_another_seed_is_judged_and_told(held: Bench) -> None:
+    code, _, err = regress(held, "--first-seed", 4, "--seeds", 2)
+    assert code == 0 and "stamps: [] in the baseline, ['seeds from 4'] here" in err
+    assert sorted({line.split()[1] for line in diary("fit")}) == ["0", "4", "5"]
+    code, out, err = regress(held, "--first-seed", -1)
+    assert (code, out) == (2, "") and "--first-seed must be 0 or more, but is -1" in err

@@ -55,6 +55,7 @@
   all(".board thead th[aria-sort] button").forEach((one) => one.addEventListener("click", () => sort(one.parentElement)));
 
   const form = document.getElementById("filter"), told = document.getElementById("told");
+  const paper = document.getElementById("filtered");  // what is printed says so, too
   const filter = () => {
     const wanted = ["corpus", "protocol", "task", "method", "modality", "state"]
       .map((name) => [name, form.elements[name].value]).filter((pair) => pair[1]);
@@ -71,6 +72,8 @@
     }
     all(".arena").forEach((arena) => { arena.hidden = !arena.querySelector(".part:not([hidden])"); });
     told.textContent = shown + " of " + total + " rows";
+    paper.hidden = shown === total;
+    paper.textContent = "Filtered: " + told.textContent + ".";
   };
   let waiting = 0;
   form.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(filter, 60); });
@@ -101,10 +104,10 @@
   window.addEventListener("beforeprint", () => {
     closed = all("details:not([open]):not(#filters)");
     closed.forEach((one) => { one.open = true; });
-    tables.forEach((one) => { one.limit = Infinity; show(one); });
+    tables.forEach((one) => { one.before = one.limit; one.limit = Infinity; show(one); });
   });
   window.addEventListener("afterprint", () => {
     closed.forEach((one) => { one.open = false; });
-    tables.forEach((one) => { one.limit = FEW; show(one); });
+    tables.forEach((one) => { one.limit = one.before; show(one); });
   });
 })();
