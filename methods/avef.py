@@ -206,9 +206,8 @@ class Avef(Method):
             watch = partial(watched.recognised_by, tower, name) if watched else None
             self._train_alone(name, tower, looks[name], targets, run, watch)
         if self.network.dbn is not None:
-            self._pretrain(self.network.dbn, segments, run)
             watch = partial(self._recognised, watched) if watched else None
-            self._train_together(self.network.dbn, looks, targets, run, watch)
+            self._train_together(self.network.dbn, segments, looks, targets, run, watch)
         self.machine.fit(self._pooled(segments), train.targets(), len(train.classes))
 
     def _build(self, classes: int, run: RunContext) -> None:
@@ -231,12 +230,6 @@ class Avef(Method):
         with networks.seeded(run.seed):
             fit(tower, lambda rows: tower.classify(look(rows)), targets, schedule, run.named(name), watch, keep="last")
 
-    def _pretrain(self, dbn: Dbn, segments: Segments, run: RunContext) -> None:
-        """The DBN without labels, layer by layer."""
-        features = self.network.fc7(segments)
-        fit_scale(self.network, joined(features))
-        dbn.pretrain(self.network.scaled(features), self.config.pretraining, run.named("dbn"))
-
     def _recognised(self, watched: Watched) -> float:
         """By all networks."""
         assert self.network.dbn is not None
@@ -244,10 +237,18 @@ class Avef(Method):
             return watched.told(self.network.dbn(self.network.scaled(self.network.fc7(watched.segments))))
 
     def _train_together(
-        self, dbn: Dbn, looks: Mapping[str, Look], targets: Tensor, run: RunContext, watch: Watch
+        self,
+        dbn: Dbn,
+        segments: Segments,
+        looks: Mapping[str, Look],
+        targets: Tensor,
+        run: RunContext,
+        watch: Watch,
     ) -> None:
-        """All networks with labels."""
-        network = self.network
+        """The DBN without labels, layer by layer; then all networks with them."""
+        network, features = self.network, self.network.fc7(segments)
+        fit_scale(network, joined(features))
+        dbn.pretrain(network.scaled(features), self.config.pretraining, run.named("dbn"))
 
         def forward(rows: Tensor) -> Tensor:
             logits: Tensor = dbn(network.scaled({name: look(rows) for name, look in looks.items()}))
