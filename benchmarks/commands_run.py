@@ -15,8 +15,10 @@ from benchmarks.options import (
     Deciding,
     Device,
     Exclude,
+    Executor,
     FirstSeed,
     Fresh,
+    Jobs,
     Json,
     MethodNames,
     Modality,
@@ -24,6 +26,7 @@ from benchmarks.options import (
     Preset,
     PretrainOn,
     Protocol,
+    RayAddress,
     Seeds,
     Settings,
     Storage,
@@ -67,10 +70,14 @@ def run(
     baseline: Annotated[Path | None, typer.Option(help="Also judge the run against this file; see: regress.")] = None,
     tolerance: Tolerance = 0.0,
     metric: Deciding = "uar",
+    executor: Executor = "local",
+    ray_address: RayAddress = "",
+    jobs: Jobs = 0,
     json: Json = False,
 ) -> None:
     """Compare methods on corpora; what is finished is not run again. Exit code 1 if a Cell failed."""
     from benchmarks.engine import Engine
+    from benchmarks.execute import Place
     from benchmarks.inner import Tuning, absolute
     from benchmarks.outcomes import as_json, show, show_arena
     from benchmarks.run import Request, plan
@@ -81,6 +88,7 @@ def run(
         data_root, excluded_names(exclude), pretrain_on, trials=tune, params=params,
     )  # fmt: skip
     gate = _gate(baseline, metric, tolerance)
+    place = Place(executor, ray_address, jobs)
     tracker = Tracker(tracking_uri)
     planned = plan(request, console.progress)
     if gate:
@@ -89,8 +97,9 @@ def run(
         console.note(note)
     for arena in planned.arenas:
         show_arena(arena)
+    execute = place.on(tracker.uri, planned.device)
     trials = Tuning(absolute(storage), trial_jobs)
-    engine = Engine(tracker, planned.device, console.progress, fresh, console.warn, tuning=trials)
+    engine = Engine(tracker, planned.device, console.progress, fresh, console.warn, execute, trials)
     outcomes = engine.run_all(planned.rows)
     judged = {
         outcome.run_id: gate.judged(outcome, tracker)
@@ -215,10 +224,14 @@ def reproduce(
     data_root: DataRoot = None,
     exclude: Exclude = None,
     tracking_uri: TrackingUri = "",
+    executor: Executor = "local",
+    ray_address: RayAddress = "",
+    jobs: Jobs = 0,
     json: Json = False,
 ) -> None:
     """A paper's tables, published beside reproduced, on the corpora that are there. Exit code 1 if a Cell failed."""
     from benchmarks.engine import Engine
+    from benchmarks.execute import Place
     from benchmarks.reproduce import keep, show, stage
     from benchmarks.run import Request
     from benchmarks.track import Tracker
@@ -227,10 +240,12 @@ def reproduce(
         method, "", preset=preset, weights=weights, seeds=seeds, device=device, data_root=data_root,
         exclude=excluded_names(exclude), pretrain_on=pretrain_on,
     )  # fmt: skip
+    place = Place(executor, ray_address, jobs)
     tracker = Tracker(tracking_uri)
     staged = stage(request, table, console.progress)
     staged.announce()
-    lines = staged.run(Engine(tracker, staged.device, console.progress, tell=console.warn))
+    execute = place.on(tracker.uri, staged.device)
+    lines = staged.run(Engine(tracker, staged.device, console.progress, tell=console.warn, execute=execute))
     if json:
         console.write_json([line.told() for line in lines])
     else:
@@ -265,11 +280,15 @@ def regress(
     exclude: Exclude = None,
     tracking_uri: TrackingUri = "",
     fresh: Fresh = False,
+    executor: Executor = "local",
+    ray_address: RayAddress = "",
+    jobs: Jobs = 0,
     json: Json = False,
 ) -> None:
     """Has a method become worse than its frozen baseline? Exit code 1 if so, 2 if they cannot be compared."""
     from benchmarks import regress as gates
     from benchmarks.engine import Engine
+    from benchmarks.execute import Place
     from benchmarks.outcomes import show_arena
     from benchmarks.run import Request, plan
     from benchmarks.track import Tracker
@@ -281,13 +300,15 @@ def regress(
     if freeze:
         gates.writable(baseline, force)
     gate = None if freeze else _gate(baseline, metric, tolerance)
+    place = Place(executor, ray_address, jobs)
     tracker = Tracker(tracking_uri)
     planned = plan(request, console.progress)
     row, arena = gates.only(planned)
     for note in planned.notes:
         console.note(note)
     show_arena(arena)
-    engine = Engine(tracker, planned.device, console.progress, fresh, console.warn)
+    execute = place.on(tracker.uri, planned.device)
+    engine = Engine(tracker, planned.device, console.progress, fresh, console.warn, execute)
     if gate is None:
         told = gates.freeze(engine.run(row, arena), baseline, tracker)
         console.write_json(told) if json else console.out.print(gates.frozen_line(told), markup=False)

@@ -1,7 +1,7 @@
 """Runs rows: prepare, then their Cells wherever they are executed, then the row's own results. Finished is skipped."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,13 +11,13 @@ from benchmarks.console import Progress
 from benchmarks.environment import code, describe
 from benchmarks.execute import Executor, here
 from benchmarks.inner import Tuning
-from benchmarks.plan import Arena, Cell, Entrant, Row
+from benchmarks.plan import Arena, Entrant, Row
 from benchmarks.prepare import PreparationError, Store, fill
 from benchmarks.record import audited, line, row_record
 from benchmarks.summaries import Part, kept
 from benchmarks.track import ENVIRONMENT, TUNING, Done, Kept, Tracker
 from benchmarks.transfer import known, taught
-from benchmarks.work import EMPTY, Job, Result
+from benchmarks.work import EMPTY, Job, Result, read
 from datasets.base import UserError
 from methods.base import MethodError
 from protocols.scores import METRICS, Scores
@@ -113,8 +113,8 @@ class Engine:
     def run_all(self, rows: Sequence[tuple[Row, Arena]]) -> list[Outcome]:
         """Several rows; each is closed as soon as the last of its Cells is back."""
         begun: dict[str, Begun] = {}
-        with self._killed(begun):
-            for job, result in self.execute(self._jobs(rows, begun), self.progress):
+        with self._killed(begun), closing(self.execute(self._jobs(rows, begun), self.progress)) as results:
+            for job, result in results:
                 row = begun[job.row.key]
                 row.results[result.cell.key] = result
                 if result.error:
@@ -160,14 +160,17 @@ class Engine:
                 self.tracker.note(run_id, "folds.json", [audited(fold) for fold in arena.folds])
             self._compare_sources(row, [before[cell.key] for cell in row.cells if cell not in todo])
             initial, fault = self._taught(row, {cell.seed for cell in todo}) if store else ({}, fault)
-        rest = (experiment, run_id, self.tracker, self.device, self.tuning)
+        again = frozenset(before[cell.key].run_id for cell in todo if cell.key in before)
+        rest = (experiment, run_id, self.tracker, self.device, again, self.tuning)
         job = Job(row, arena, todo, store, initial, fault, *rest)
         return Begun(job, before)
 
     def _closed(self, begun: Begun) -> Outcome:
         """The row's own results, from those of its Cells."""
         job, row = begun.job, begun.job.row
-        results = [begun.results.get(cell.key) or self._read(cell, begun.before[cell.key]) for cell in row.cells]
+        results = [
+            begun.results.get(cell.key) or read(cell, begun.before[cell.key], self.tracker) for cell in row.cells
+        ]
         old = [begun.before[cell.key] for cell in row.cells if cell.key not in begun.results]
         trained = sum(result.scores is not None for result in begun.results.values())
         outcome = Outcome(row, job.arena, results, trained, job.run_id, _stale(row, old) + self._stale_models(row))
@@ -233,11 +236,6 @@ class Engine:
             return fill(row, arena.clips, arena.contents, self.device, self.progress), ""
         except (PreparationError, MethodError) as error:
             return None, str(error).strip()
-
-    def _read(self, cell: Cell, done: Done) -> Result:
-        return Result(
-            cell, self.tracker.scores(done.run_id), "", done.run_id, int(done.metrics.get(EMPTY, 0)), done.metrics
-        )
 
 
 def _stale(row: Row, kept: Sequence[Done]) -> int:

@@ -18,7 +18,7 @@ from benchmarks.plugins import PluginError, load
 from benchmarks.settings import Wish, configured
 from datasets.base import TASKS, Clip, Dataset, DatasetError
 from methods.base import Frozen, Method, MethodError, Modality, Weights
-from methods.parts.weights import PUBLISHED, identity
+from methods.parts.weights import PUBLISHED, Asked, identity
 from protocols.audit import Independence
 from protocols.base import Judged
 
@@ -118,6 +118,7 @@ class Row:
     key: str = ""
     substituted: tuple[str, ...] = ()  # what took the place of tracks that the corpus lacks
     tuned_on_test: bool = False  # whether its settings were found on people, or clips, that it is tested on
+    files: Mapping[str, Path | None] = field(default_factory=dict)  # of published weights, by name; None: none wanted
 
     @property
     def stamps(self) -> tuple[str, ...]:
@@ -243,7 +244,9 @@ def bare(name: str, config: Any, modality: str, wish: Wish, weights: Weights) ->
         raise MethodError(
             f"{name}'s preparation must be a frozen dataclass, for its repr is its key; got {preparation}"
         )
-    return Row(name, kind, config, modality, wish, method.frozen(weights), method.pretrained(weights))
+    asked = Asked(weights)
+    made = Row(name, kind, config, modality, wish, method.frozen(asked), method.pretrained(asked))
+    return replace(made, files=asked.found)
 
 
 def row(

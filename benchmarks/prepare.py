@@ -123,7 +123,7 @@ def _blamed(what: str) -> Iterator[None]:
 
 
 def _folder(kind: str, key: str) -> Path:
-    folder = cache() / kind / hashlib.sha256(key.encode()).hexdigest()[:16]
+    folder = cache().resolve() / kind / hashlib.sha256(key.encode()).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "key.txt").write_text(key + "\n")
     return folder

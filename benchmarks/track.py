@@ -7,7 +7,7 @@ import logging
 import os
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -140,6 +140,12 @@ class Tracker:
             if "bench.superseded" not in run.data.tags
         }
 
+    def meanwhile(self, experiment: str, key: str, before: Collection[str]) -> Done | None:
+        """A Cell that was finished after those that were known: a worker that is lost may have done so."""
+        query = f"tags.`bench.key` = '{key}' and attributes.status = 'FINISHED'"
+        found = (run for run in self._search(experiment, query) if "bench.superseded" not in run.data.tags)
+        return next((_done(run) for run in found if run.info.run_id not in before), None)
+
     def supersede(self, run_id: str) -> None:
         """A finished Cell was run afresh: the older one stays, but counts no more."""
         self._tag(run_id, {"bench.superseded": True})
@@ -223,7 +229,7 @@ class Tracker:
     @contextmanager
     def cell(self, experiment: str, parent: str, title: str, tags: Mapping[str, Any]) -> Iterator[CellRun]:
         """A run, the child of another if there is one. What ends unfinished is marked failed, with the reason."""
-        self._bury(experiment, str(tags["bench.key"]))
+        self.bury(experiment, str(tags["bench.key"]))
         told = {"bench.kind": "cell", **({"mlflow.parentRunId": parent} if parent else {}), **tags}
         run_id = self._create(experiment, title, told)
         run = CellRun(self, run_id)
@@ -336,10 +342,17 @@ class Tracker:
 
         self.client.log_batch(run_id, tags=[RunTag(name, str(value)) for name, value in tags.items()])
 
-    def _bury(self, experiment: str, key: str) -> None:
+    def bury(self, experiment: str, key: str) -> None:
         """What was running when its process was killed runs no more."""
         for run in self._search(experiment, f"tags.`bench.key` = '{key}' and attributes.status = 'RUNNING'"):
             self.client.set_terminated(run.info.run_id, "KILLED")
+
+    def bury_cells(self, experiment: str, parent: str) -> None:
+        """The same, of all Cells of a row."""
+        for run in self._search(
+            experiment, f"tags.`mlflow.parentRunId` = '{parent}' and attributes.status = 'RUNNING'"
+        ):
+            self.kill(run.info.run_id)
 
     def _search(self, experiment: str | list[str], query: str) -> Iterator[Any]:
         token = None

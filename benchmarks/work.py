@@ -16,9 +16,11 @@ from benchmarks.inner import Tuning
 from benchmarks.plan import Arena, Cell, Entrant, Row
 from benchmarks.prepare import PreparationError, Store, Stored, reason
 from benchmarks.record import cell_tags, membership, model_facts
-from benchmarks.track import Tracker
+from benchmarks.track import Done, Tracker
 from benchmarks.training import training
+from datasets.base import Media
 from methods.base import Examples, Prepared, RunContext
+from protocols.base import Fold
 from protocols.scores import Scores
 
 EMPTY = "clips_where_nothing_was_found"
@@ -53,6 +55,7 @@ class Job:
     run_id: str
     tracker: Tracker
     device: str
+    before: frozenset[str] = frozenset()  # runs of these Cells that were finished earlier, and are to be run again
     tuning: Tuning | None = None  # how trials are run, where the row is tuned
 
     @property
@@ -70,6 +73,15 @@ class Job:
                     return self._fit_and_test(cell, self.store, initial, run, told)
         except Exception as error:  # one Cell's fault, whatever it is, must not cost the others
             return Result(cell, None, reason(error))
+
+    def reads(self, cell: Cell) -> Iterator[tuple[Store, Media]]:
+        """Inputs that a Cell reads."""
+        if self.store:
+            train = [clip.media for clip in cell.fold.train] if isinstance(cell.fold, Fold) else []
+            test = cell.fold.test_media
+            yield from ((self.store, media) for media in (*train, *test))
+            if self.store.source:
+                yield from ((self.store.source, test[n]) for n in _some(test))
 
     @contextmanager
     def _begun_with(self, seed: int) -> Iterator[Mapping[str, Path]]:
@@ -108,7 +120,7 @@ class Job:
             "test_clips": len(test),
             "dropped_clips": len(fold.dropped),
         }
-        some = range(0, len(test), -(-len(test) // 3))  # clips, of unlike lengths
+        some = _some(test)
         raw, ready = Stored(store.source or store, fold.test_media), Examples([test[n] for n in some], fold.labels)
         figures |= operations(method, self.row.frozen, [raw[n] for n in some], ready, self.device)
         if unseen is not None:
@@ -141,6 +153,16 @@ class Job:
         found = keep(self.tracker, self.experiment, run.run_id, tuned)
         figures = {"tune_seconds": time.perf_counter() - started}
         return replace(self.row, config=tuned.config), found, figures
+
+
+def read(cell: Cell, done: Done, tracker: Tracker) -> Result:
+    """What became of a Cell that was finished before."""
+    return Result(cell, tracker.scores(done.run_id), "", done.run_id, int(done.metrics.get(EMPTY, 0)), done.metrics)
+
+
+def _some(test: Sequence[object]) -> range:
+    """Three clips at most, of unlike lengths."""
+    return range(0, len(test), -(-len(test) // 3))
 
 
 def _found(test: Sequence[Prepared]) -> tuple[int, float | None]:

@@ -302,7 +302,13 @@ class Dataset(ABC):
     @property
     def standin(self) -> bool:
         """Whether this copy was rendered by us: then no result on it says anything about the real corpus."""
-        return (self.root / MANIFEST).is_file()
+        return bool(vars(self).get(MANIFEST, (self.root / MANIFEST).is_file()))
+
+    def __getstate__(self) -> dict[str, object]:
+        """Sent to another process it still tells whether it was rendered, though its files may not be there."""
+        return {name: value for name, value in vars(self).items() if name not in ("files", "named")} | {
+            MANIFEST: self.standin
+        }
 
     def scan(self, task: str = "emotion") -> Listing:
         """Everything found, from names and annotations alone."""
