@@ -64,7 +64,7 @@ def opened(url: str, pulse: Pulse = Pulse()) -> Iterator[RDBStorage]:
     except (SQLAlchemyError, StorageInternalError, ImportError) as error:
         raise TuningError(
             f"no studies can be kept at {shown(url, True)} ({type(error).__name__}); give an address like "
-            "sqlite:///optuna.db or postgresql://host/name with --storage"
+            "sqlite:///optuna.db or postgresql+psycopg2://host/name with --storage"
         ) from None
 
 
