@@ -59,7 +59,7 @@ def server() -> Iterator[int]:
 
 @pytest.fixture
 def address(server: int) -> str:
-    return f"postgresql://bench:secret@127.0.0.1:{server}/tuning"
+    return f"postgresql+psycopg2://bench:secret@127.0.0.1:{server}/tuning"
 
 
 def test_the_first_trial_is_what_was_asked_for(file: str) -> None:
