@@ -82,7 +82,7 @@ def _connected(url: str, pulse: Pulse) -> RDBStorage:
             if attempt == OPENINGS:
                 raise
             time.sleep(0.2 * attempt)
-    if file:
+    if storage.engine.dialect.name == "sqlite":  # also where a driver is named
         _one_at_a_time(storage.engine)
         with suppress(OperationalError), storage.engine.connect() as connection:  # who comes later finds it so
             connection.connection.execute("PRAGMA journal_mode = WAL")
