@@ -57,8 +57,8 @@ class Flights:
             else:
                 self.waiting[cell.key] = []
                 self._start(job, cell, None)
-        for cell in job.todo if job.tuning and job.row.wish.trials and job.store else ():
-            for _ in range(job.tuning.jobs - 1):
+        if job.tuning and job.row.wish.trials and job.store:
+            for cell in [cell for cell in job.todo for _ in range(job.tuning.jobs - 1)]:
                 self._help(job, cell, None)
 
     def landed(self, seconds: float | None) -> Iterator[tuple[Job, Result]]:
