@@ -69,8 +69,8 @@ def calibration(line: Line, facts: Facts) -> str:
     bins = line.result.summary.calibration if line.result.summary else ()
     return (
         f"How often answers are right by how sure they are: {sum(one.answers for one in bins)} answers in "
-        f"{_of(len(bins), len(bins), 'bin', 'bins')} of confidence. A dot is a bin, the larger the more answers; on the "
-        f"dashed line as many are right as are claimed. {_row(line, facts)}"
+        f"{_of(len(bins), len(bins), 'bin', 'bins')} of confidence. A dot is a bin, the larger the more answers; on "
+        f"the dashed line as many are right as are claimed. {_row(line, facts)}"
     )
 
 
