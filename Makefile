@@ -8,7 +8,7 @@ install: .venv/installed
 .venv/installed: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or 3.12 was found; install one, or name it: make PYTHON=/path/to/python3.11"; exit 2; }
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --editable ".[opensmile,test]"
+	.venv/bin/python -m pip install --quiet --editable ".[opensmile,postgres,ray,test]"
 	touch $@
 
 run: install

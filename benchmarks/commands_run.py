@@ -14,14 +14,17 @@ from benchmarks.options import (
     Deciding,
     Device,
     Exclude,
+    Executor,
     FirstSeed,
     Fresh,
+    Jobs,
     Json,
     MethodNames,
     Modality,
     Preset,
     PretrainOn,
     Protocol,
+    RayAddress,
     Seeds,
     Settings,
     Task,
@@ -58,10 +61,14 @@ def run(
     baseline: Annotated[Path | None, typer.Option(help="Also judge the run against this file; see: regress.")] = None,
     tolerance: Tolerance = 0.0,
     metric: Deciding = "uar",
+    executor: Executor = "local",
+    ray_address: RayAddress = "",
+    jobs: Jobs = 0,
     json: Json = False,
 ) -> None:
     """Compare methods on corpora; what is finished is not run again. Exit code 1 if a Cell failed."""
     from benchmarks.engine import Engine
+    from benchmarks.execute import Place
     from benchmarks.outcomes import as_json, show, show_arena
     from benchmarks.run import Request, plan
     from benchmarks.track import Tracker
@@ -71,6 +78,7 @@ def run(
         data_root, excluded_names(exclude), pretrain_on,
     )  # fmt: skip
     gate = _gate(baseline, metric, tolerance)
+    place = Place(executor, ray_address, jobs)
     tracker = Tracker(tracking_uri)
     planned = plan(request, console.progress)
     if gate:
@@ -79,7 +87,8 @@ def run(
         console.note(note)
     for arena in planned.arenas:
         show_arena(arena)
-    engine = Engine(tracker, planned.device, console.progress, fresh, console.warn)
+    execute = place.on(tracker.uri, planned.device)
+    engine = Engine(tracker, planned.device, console.progress, fresh, console.warn, execute)
     outcomes = engine.run_all(planned.rows)
     judged = {
         outcome.run_id: gate.judged(outcome, tracker)
@@ -204,10 +213,14 @@ def reproduce(
     data_root: DataRoot = None,
     exclude: Exclude = None,
     tracking_uri: TrackingUri = "",
+    executor: Executor = "local",
+    ray_address: RayAddress = "",
+    jobs: Jobs = 0,
     json: Json = False,
 ) -> None:
     """A paper's tables, published beside reproduced, on the corpora that are there. Exit code 1 if a Cell failed."""
     from benchmarks.engine import Engine
+    from benchmarks.execute import Place
     from benchmarks.reproduce import keep, show, stage
     from benchmarks.run import Request
     from benchmarks.track import Tracker
@@ -216,10 +229,12 @@ def reproduce(
         method, "", preset=preset, weights=weights, seeds=seeds, device=device, data_root=data_root,
         exclude=excluded_names(exclude), pretrain_on=pretrain_on,
     )  # fmt: skip
+    place = Place(executor, ray_address, jobs)
     tracker = Tracker(tracking_uri)
     staged = stage(request, table, console.progress)
     staged.announce()
-    lines = staged.run(Engine(tracker, staged.device, console.progress, tell=console.warn))
+    execute = place.on(tracker.uri, staged.device)
+    lines = staged.run(Engine(tracker, staged.device, console.progress, tell=console.warn, execute=execute))
     if json:
         console.write_json([line.told() for line in lines])
     else:
@@ -254,11 +269,15 @@ def regress(
     exclude: Exclude = None,
     tracking_uri: TrackingUri = "",
     fresh: Fresh = False,
+    executor: Executor = "local",
+    ray_address: RayAddress = "",
+    jobs: Jobs = 0,
     json: Json = False,
 ) -> None:
     """Has a method become worse than its frozen baseline? Exit code 1 if so, 2 if they cannot be compared."""
     from benchmarks import regress as gates
     from benchmarks.engine import Engine
+    from benchmarks.execute import Place
     from benchmarks.outcomes import show_arena
     from benchmarks.run import Request, plan
     from benchmarks.track import Tracker
@@ -273,13 +292,15 @@ def regress(
     elif force:
         raise UserError("--force is to freeze over a file; give --freeze too, or leave it out")
     gate = _gate(None if freeze else baseline, metric, tolerance)
+    place = Place(executor, ray_address, jobs)
     tracker = Tracker(tracking_uri)
     planned = plan(request, console.progress)
     row, arena = gates.only(planned)
     for note in planned.notes:
         console.note(note)
     show_arena(arena)
-    engine = Engine(tracker, planned.device, console.progress, fresh, console.warn)
+    execute = place.on(tracker.uri, planned.device)
+    engine = Engine(tracker, planned.device, console.progress, fresh, console.warn, execute)
     if gate is None:
         told = gates.freeze(engine.run(row, arena), baseline, tracker)
         console.write_json(told) if json else console.out.print(gates.frozen_line(told), markup=False)

@@ -18,7 +18,7 @@ from datasets.media import probe
 from datasets.stills import read_still
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Content:
     """Digests of one clip."""
 
@@ -32,17 +32,16 @@ def contents(clips: Sequence[Clip], advance: Advance) -> dict[str, Content]:
     store = sqlite3.connect(cache() / f"contents-{version('av')}.sqlite", timeout=60, isolation_level=None)
     with closing(store) as database:
         database.execute("create table if not exists contents (file text primary key, content text)")
-        known = dict(database.execute("select file, content from contents"))
-        told = {clip.media.clip_id: _identity(clip) for clip in clips}
-        unknown = [clip for clip in clips if told[clip.media.clip_id] not in known]
+        known, unknown, identities = _remembered(database, clips)
         faults = []
         unkept: list[tuple[str, str]] = []
         kept = monotonic()
         try:
-            for number, (clip, found) in enumerate(zip(unknown, each(_read, unknown), strict=True), start=1):
+            read = zip(unknown, identities, each(_read, unknown), strict=True)
+            for number, (clip, identity, found) in enumerate(read, start=1):
                 if isinstance(found, Content):
-                    known[told[clip.media.clip_id]] = text = json.dumps([found.media, found.sound])
-                    unkept.append((told[clip.media.clip_id], text))
+                    known[clip.media.clip_id] = found
+                    unkept.append((identity, json.dumps([found.media, found.sound])))
                 else:
                     faults.append(f"{clip.name}: {found}")
                 if monotonic() - kept > 1:
@@ -54,7 +53,23 @@ def contents(clips: Sequence[Clip], advance: Advance) -> dict[str, Content]:
     if faults:
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         raise DatasetError(f"unreadable: {faults[0]}{more}; or exclude it by name with --exclude FILE")
-    return {clip_id: Content(*json.loads(known[identity])) for clip_id, identity in told.items()}
+    return known
+
+
+def _remembered(
+    database: sqlite3.Connection, clips: Sequence[Clip]
+) -> tuple[dict[str, Content], list[Clip], list[str]]:
+    """What is known by the clip's id; and what is not, with how its files are told apart."""
+    known, unknown, identities = dict[str, Content](), list[Clip](), list[str]()
+    for clip in clips:
+        identity = _identity(clip)
+        found = database.execute("select content from contents where file = ?", (identity,)).fetchone()
+        if found:
+            known[clip.media.clip_id] = Content(*json.loads(found[0]))
+        else:
+            unknown.append(clip)
+            identities.append(identity)
+    return known, unknown, identities
 
 
 def _keep(database: sqlite3.Connection, unkept: list[tuple[str, str]]) -> None:

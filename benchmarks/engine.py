@@ -1,8 +1,9 @@
 """Runs rows: prepare, then their Cells wherever they are executed, then the row's own results. Finished is skipped."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -12,14 +13,14 @@ from benchmarks.execute import Executor, here
 from benchmarks.plan import Arena, Cell, Entrant, Row
 from benchmarks.prepare import PreparationError, Store, fill
 from benchmarks.record import audited, line, row_record
+from benchmarks.resume import KEPT, Shelf, Whole
 from benchmarks.summaries import Part, kept
 from benchmarks.track import ENVIRONMENT, Done, Kept, Tracker
 from benchmarks.transfer import known, taught
-from benchmarks.work import EMPTY, Job, Result
+from benchmarks.work import EMPTY, Job, Result, read
 from datasets.base import UserError
 from methods.base import MethodError
 from protocols.scores import METRICS, Scores
-from reports.summary import VERSION
 
 
 @dataclass(frozen=True)
@@ -32,15 +33,25 @@ class Outcome:
     trained: int  # Cells that were run, or imported, now; the others were finished before
     run_id: str
     stale: int = 0  # Cells, and models they begin with, that other code than today's made
+    told: Mapping[str, float] | None = None  # what was measured, of a row that was finished before
 
     @property
     def finished(self) -> Sequence[Result]:
         return [result for result in self.results if result.scores]
 
     @property
+    def done(self) -> int:
+        """Finished Cells."""
+        return len(self.finished) if self.told is None else len(self.results)
+
+    @property
     def failures(self) -> Mapping[str, str]:
         """By Cell, why."""
-        return {result.cell.title: result.error for result in self.results if not result.scores}
+        return (
+            {}
+            if self.told is not None
+            else {result.cell.title: result.error for result in self.results if not result.scores}
+        )
 
     @property
     def complete(self) -> bool:
@@ -56,6 +67,8 @@ class Outcome:
 
     def measured(self) -> dict[str, float]:
         """Pooled over all test clips (the mean over seeds), and the spread over folds."""
+        if self.told is not None:
+            return dict(self.told)
         pooled, folds = self.pooled(), [result.scores for result in self.finished if result.scores]
         if not pooled:
             return {}
@@ -84,7 +97,6 @@ class Begun:
     job: Job
     before: Mapping[str, Done]  # by key, what was finished earlier
     results: dict[str, Result] = field(default_factory=dict)  # by key, of those that are run
-    outcome: Outcome | None = None
 
     @property
     def whole(self) -> bool:
@@ -109,9 +121,10 @@ class Engine:
 
     def run_all(self, rows: Sequence[tuple[Row, Arena]]) -> list[Outcome]:
         """Several rows; each is closed as soon as the last of its Cells is back."""
-        begun: dict[str, Begun] = {}
-        with self._killed(begun):
-            for job, result in self.execute(self._jobs(rows, begun), self.progress):
+        begun, closed = dict[str, Begun](), dict[str, Outcome]()
+        work = self._jobs(rows, begun, closed)
+        with self._killed(begun, closed), closing(self.execute(work, self.progress)) as results:
+            for job, result in results:
                 row = begun[job.row.key]
                 row.results[result.cell.key] = result
                 if result.error:
@@ -119,34 +132,46 @@ class Engine:
                 elif earlier := row.before.get(result.cell.key):
                     self.tracker.supersede(earlier.run_id)
                 if row.whole:
-                    row.outcome = self._closed(row)
-        return [outcome for row, _ in rows if (outcome := begun[row.key].outcome)]
+                    closed[job.row.key] = self._closed(row)
+        return [closed[row.key] for row, _ in rows]
 
-    def _jobs(self, rows: Iterable[tuple[Row, Arena]], begun: dict[str, Begun]) -> Iterator[Job]:
+    def _jobs(
+        self, rows: Sequence[tuple[Row, Arena]], begun: dict[str, Begun], closed: dict[str, Outcome]
+    ) -> Iterator[Job]:
         """One after the other as they are asked for; what has nothing to run is closed at once."""
+        shelf = Shelf(self.tracker, frozenset(row.name for row, _ in rows))
         for row, arena in rows:
-            if row.key in begun:
+            if row.key in begun or row.key in closed:
+                continue
+            if not self.fresh and (whole := shelf.find(row, arena)):
+                closed[row.key] = self._whole(row, arena, whole)
                 continue
             begun[row.key] = now = self._begin(row, arena)
             if now.job.todo:
                 yield now.job
             else:
-                now.outcome = self._closed(now)
+                closed[row.key] = self._closed(now)
 
     @contextmanager
-    def _killed(self, begun: Mapping[str, Begun]) -> Iterator[None]:
+    def _killed(self, begun: Mapping[str, Begun], closed: Mapping[str, Outcome]) -> Iterator[None]:
         """What ends otherwise is not left as if it were running."""
         try:
             yield
         except BaseException:
-            for row in begun.values():
-                if not row.outcome:
+            for key, row in begun.items():
+                if key not in closed:
                     self.tracker.kill(row.job.run_id)
             raise
 
+    def _whole(self, row: Row, arena: Arena, whole: Whole) -> Outcome:
+        """A row that was finished before, as it was then; nothing is written."""
+        done = list(whole.done.values())
+        self._compare_sources(row, done)
+        return Outcome(row, arena, whole, 0, whole.run_id, _stale(row, done) + self._stale_models(row), whole.measured)
+
     def _begin(self, row: Row, arena: Arena) -> Begun:
         experiment = self.tracker.experiment(arena.experiment)
-        before = self.tracker.finished(experiment, row.name)
+        before = self.tracker.finished(experiment, "bench.setup", row.setup)
         todo = [cell for cell in row.cells if self.fresh or cell.key not in before]
         store, fault = self._inputs(row, arena) if todo else (None, "")
         title = f"{row.title}, {arena.protocol}"
@@ -157,19 +182,21 @@ class Engine:
                 self.tracker.note(run_id, "folds.json", [audited(fold) for fold in arena.folds])
             self._compare_sources(row, [before[cell.key] for cell in row.cells if cell not in todo])
             initial, fault = self._taught(row, {cell.seed for cell in todo}) if store else ({}, fault)
-        job = Job(row, arena, todo, store, initial, fault, experiment, run_id, self.tracker, self.device)
+        again = frozenset(before[cell.key].run_id for cell in todo if cell.key in before)
+        job = Job(row, arena, todo, store, initial, fault, experiment, run_id, self.tracker, self.device, again)
         return Begun(job, before)
 
     def _closed(self, begun: Begun) -> Outcome:
         """The row's own results, from those of its Cells."""
-        job, row = begun.job, begun.job.row
-        results = [begun.results.get(cell.key) or self._read(cell, begun.before[cell.key]) for cell in row.cells]
-        old = [begun.before[cell.key] for cell in row.cells if cell.key not in begun.results]
+        job, row, done = begun.job, begun.job.row, begun.before
+        if begun.results:  # perhaps another process was asked for the same
+            done = {**done, **self.tracker.settled(job.experiment, "bench.setup", row.setup)}
+        results = [self._counted(cell, begun, done.get(cell.key)) for cell in row.cells]
+        old = [done[cell.key] for cell in row.cells if cell.key not in begun.results]
         trained = sum(result.scores is not None for result in begun.results.values())
         outcome = Outcome(row, job.arena, results, trained, job.run_id, _stale(row, old) + self._stale_models(row))
-        lines = [line(r.cell, r.scores, r.error, r.run_id) for r in results]
-        kept = self._kept(outcome) if job.todo or not self.tracker.summarised(job.run_id, VERSION) else None
-        self.tracker.close_row(job.run_id, outcome.measured(), lines, outcome.complete, kept)
+        lines = [line(r.cell, r.scores, r.error, r.run_id, _kept_for_us(r, done.get(r.cell.key))) for r in results]
+        self.tracker.close_row(job.run_id, outcome.measured(), lines, outcome.complete, self._kept(outcome))
         return outcome
 
     def _kept(self, outcome: Outcome) -> Kept | None:
@@ -223,12 +250,21 @@ class Engine:
         except (PreparationError, MethodError) as error:
             return None, str(error).strip()
 
-    def _read(self, cell: Cell, done: Done) -> Result:
-        return Result(
-            cell, self.tracker.scores(done.run_id), "", done.run_id, int(done.metrics.get(EMPTY, 0)), done.metrics
-        )
+    def _counted(self, cell: Cell, begun: Begun, first: Done | None) -> Result:
+        """What was run now, or was finished before; of a Cell that another process has finished too, the first copy."""
+        own, before = begun.results.get(cell.key), begun.before.get(cell.key)
+        if own and (first is None or first.run_id in (own.run_id, before and before.run_id)):
+            return own
+        assert first, f"{cell.title} was neither run nor finished"
+        return read(cell, first, self.tracker)
+
+
+def _kept_for_us(result: Result, done: Done | None) -> dict[str, Any]:
+    """What the table of Cells tells beside what it tells for readers."""
+    return dict(zip(KEPT, (done.source, done.code, result.empty) if done else ("", "", ""), strict=True))
 
 
 def _stale(row: Row, kept: Sequence[Done]) -> int:
     """How many other code made than today's: of the method, or anywhere between media and scores."""
-    return sum((done.source, done.code) != (row.source, code()) for done in kept)
+    now = row.source, code()
+    return sum((done.source, done.code) != now for done in kept)

@@ -2,11 +2,12 @@
 
 import hashlib
 import inspect
+import json
 import os
 import platform
 import shutil
 import subprocess
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,7 @@ PACKAGES = ("benchmarks", "datasets", "methods", "protocols", "reports")
 OURS = ("benchmarks", "datasets", "methods", "protocols")
 LIBRARIES = ("av-emotion-benchmarks", "av", "dlib-bin", "librosa", "mlflow", "numpy", "opensmile", "scikit-learn",
              "scipy", "silero-vad", "torch", "torchaudio", "torchvision")  # fmt: skip
-
-
+COPY = "copy_of.json"  # beside packages that were copied to another machine: what they are a copy of
 DECODERS = ("av", "dlib-bin", "numpy", "opensmile", "pillow", "scipy", "silero-vad", "torch", "torchaudio")
 
 
@@ -30,9 +30,14 @@ def describe(device: str) -> dict[str, Any]:
         "system": platform.platform(),
         "cores": os.cpu_count(),
         "device": device_name(device),
-        "libraries": {name: found for name in LIBRARIES if (found := _version(name))},
+        "libraries": libraries(),
         "git": git(),
     }
+
+
+def libraries() -> dict[str, str]:
+    """Versions of those that results depend on and that are here."""
+    return {name: found for name in LIBRARIES if (found := _version(name))}
 
 
 def device_name(device: str) -> str:
@@ -47,7 +52,12 @@ def device_name(device: str) -> str:
 @cache
 def code() -> str:
     """Digest of all of our packages, asked once: what runs was loaded at the start."""
-    top, told = Path(__file__).parent.parent, hashlib.sha256()
+    return digest(Path(__file__).parent.parent)
+
+
+def digest(top: Path) -> str:
+    """Of our packages in a folder."""
+    told = hashlib.sha256()
     for file in sorted(file for name in PACKAGES for file in (top / name).rglob("*.py")):
         told.update(f"{file.relative_to(top).as_posix()}\0{file.stat().st_size}\0".encode() + file.read_bytes())
     return told.hexdigest()[:16]
@@ -58,6 +68,9 @@ def git() -> dict[str, Any]:
     """Digest of our code; commit of our own checkout, and whether it was changed since; asked once."""
     here = Path(__file__).parent
     command = shutil.which("git")
+    if (told := here.parent / COPY).exists():
+        copied: dict[str, Any] = json.loads(told.read_text())
+        return copied
     if not command or not (here.parent / ".git").exists():
         return {"code": code()}
 
@@ -75,8 +88,14 @@ def source(*files: str) -> str:
         *Path(parts.__path__[0]).glob("*.py"),
         *(Path(inspect.getfile(module)) for module in (base, media, stills)),
     ]
-    texts = [Path(name).read_bytes() for name in (*files, *sorted(map(str, shared)))]
+    stats = ((name, Path(name).stat()) for name in (*files, *sorted(map(str, shared))))
+    texts = [_read(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
     return hashlib.sha256(b"\0".join(texts)).hexdigest()[:16]
+
+
+@lru_cache(maxsize=256)
+def _read(file: str, size: int, changed: int) -> bytes:  # noqa: ARG001  they tell a file changed in place
+    return Path(file).read_bytes()
 
 
 def decoders() -> str:

@@ -1,15 +1,19 @@
 """Where Cells are run."""
 
-from collections.abc import Callable, Iterable, Iterator
+import os
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 
 from benchmarks.console import Progress
 from benchmarks.work import Job, Result
+from datasets.base import UserError
 
-Executor = Callable[[Iterable[Job], Progress], Iterator[tuple[Job, Result]]]
+Executor = Callable[[Iterable[Job], Progress], Generator[tuple[Job, Result]]]
 
 
-def here(jobs: Iterable[Job], progress: Progress) -> Iterator[tuple[Job, Result]]:
+def here(jobs: Iterable[Job], progress: Progress) -> Generator[tuple[Job, Result]]:
     """In this process, one after the other."""
     for job in jobs:
         with progress(job.title) as advance:
@@ -17,3 +21,36 @@ def here(jobs: Iterable[Job], progress: Progress) -> Iterator[tuple[Job, Result]
                 told = partial(advance, number, len(job.todo))
                 told(cell.title)
                 yield job, job.run(cell, told)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where Cells are to be run, as the command line says."""
+
+    executor: str = "local"
+    address: str = ""
+    jobs: int = 0
+
+    def __post_init__(self) -> None:
+        if self.executor not in ("local", "ray"):
+            raise UserError(f"no executor is called {self.executor!r}; choose from local, ray")
+        if self.jobs < 0:
+            raise UserError(f"--jobs must be at least 1, but is {self.jobs}")
+        if self.executor == "local" and (self.address or self.jobs):
+            raise UserError("--ray-address and --jobs are about a cluster; add --executor ray")
+        if self.executor == "ray" and find_spec("ray") is None:
+            raise UserError("Ray is not installed; pip install -e .[ray], or leave --executor ray out")
+
+    def on(self, uri: str, device: str) -> Executor:
+        """For a store of results and a device."""
+        if self.executor == "local":
+            return here
+        from benchmarks.cluster import OnRay
+
+        address = self.address or os.environ.get("RAY_ADDRESS", "")
+        if address and self.jobs and device != "cuda":
+            raise UserError(
+                f"--jobs {self.jobs} is about this machine or GPUs; on the CPUs of {address} a Cell takes one for "
+                "each of its threads, and OMP_NUM_THREADS says how many"
+            )
+        return OnRay(address, self.jobs, uri, device)

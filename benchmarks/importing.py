@@ -52,6 +52,7 @@ class Imported:
     wish: Wish
     cells: tuple[Cell, ...]
     key: str
+    setup: str
     scores: Mapping[str, Scores]  # by the key of a Cell
     initials: Mapping[str, Initial] = field(default_factory=dict)
     version: int = 1  # of this file: raised when the same predictions may get other scores
@@ -119,7 +120,7 @@ class Import:
         """As a run keeps its own; what is there already stays as it is."""
         row, where = self.row, self.arena
         experiment = tracker.experiment(where.experiment)
-        before = tracker.finished(experiment, row.name)
+        before = tracker.finished(experiment, "bench.setup", row.setup)
         todo = [cell for cell in row.cells if fresh or cell.key not in before]
         run_id = tracker.whole_row(experiment, row.key)
         if run_id and not todo:
@@ -259,4 +260,4 @@ def _row(asked: Asked, origin: Origin, where: Arena, answers: ByFold) -> Importe
     tested = len({media.clip_id for fold in where.folds for media in fold.test_media})
     part = f"tests {tested} of {len(where.clips)} clips" if origin.folds and tested < len(where.clips) else ""
     wish = Wish("imported", asked.modality)
-    return Imported(asked.name, origin, asked.modality, wish, cells, key, scores, untested=part)
+    return Imported(asked.name, origin, asked.modality, wish, cells, key, digest(facts), scores, untested=part)

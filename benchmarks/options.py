@@ -34,4 +34,13 @@ Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Fresh = Annotated[bool, typer.Option(help="Run finished Cells again.")]
 Deciding = Annotated[str, typer.Option(help="Which metric decides: uar, accuracy or macro_f1.")]
 Tolerance = Annotated[float, typer.Option(help="Points of the deciding metric that may be lost.")]
+Executor = Annotated[
+    str, typer.Option(help="local: one Cell after the other; ray: many at once; see docs/clusters.md.")
+]
+RayAddress = Annotated[
+    str, typer.Option(help="Of a Ray cluster; default $RAY_ADDRESS, else one is started on this machine.")
+]
+Jobs = Annotated[
+    int, typer.Option(help="With Ray: Cells at once on this machine, or on each GPU; default: as cores allow, or 1.")
+]
 Protocol = Annotated[str, typer.Option(help="Who is held out; default: the corpus' own. NAME or NAME:k=3.")]

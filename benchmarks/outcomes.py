@@ -73,7 +73,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "chance": 1 / len(arena.folds[0].labels),
         "classes": list(arena.folds[0].labels),
         "cells": len(row.cells),
-        "finished": len(outcome.finished),
+        "finished": outcome.done,
         "trained_now": outcome.trained,
         "complete": outcome.complete,
         "failures": dict(outcome.failures),
@@ -108,7 +108,6 @@ def show_initials(made: Sequence[Mapping[str, Any]], uri: str) -> None:
 
 def _line(outcome: Outcome) -> dict[str, object]:
     row, measured = outcome.row, outcome.measured()
-    done = len(outcome.finished)
     shown = {name: _percent(measured, name) for name in METRICS[:3]}
     own = row.independence(outcome.arena.independence)  # the title tells that of the folds
     people = f"subjects {own}" if own != outcome.arena.independence else ""
@@ -117,7 +116,7 @@ def _line(outcome: Outcome) -> dict[str, object]:
         "modality": row.modality,
         "preset": " ".join(filter(None, dict.fromkeys((row.wish.preset, row.wish.variant, *row.stamps, people)))),
         **shown,
-        "folds": f"{done}" if outcome.complete else f"{done} of {len(row.cells)}: INCOMPLETE",
+        "folds": f"{outcome.done}" if outcome.complete else f"{outcome.done} of {len(row.cells)}: INCOMPLETE",
         "run_now": outcome.trained,
     }
 

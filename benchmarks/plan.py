@@ -16,7 +16,7 @@ from benchmarks.plugins import PluginError, load
 from benchmarks.settings import Wish, configured
 from datasets.base import TASKS, Clip, Dataset, DatasetError
 from methods.base import Frozen, Method, MethodError, Modality, Weights
-from methods.parts.weights import PUBLISHED, identity
+from methods.parts.weights import PUBLISHED, Asked, identity
 from protocols.audit import Independence
 from protocols.base import Judged
 
@@ -32,6 +32,11 @@ class Arena:
     folds: Sequence[Judged]
     contents: Mapping[str, Content]
     digest: str  # of the corpus
+
+    @cached_property
+    def members(self) -> Mapping[Judged, str]:
+        """By fold, a digest of exactly who is trained on and tested; the labels are in the corpus'."""
+        return {fold: _membership(fold, self.contents) for fold in self.folds}
 
     @property
     def experiment(self) -> str:
@@ -86,6 +91,8 @@ class Entrant(Protocol):
     @property
     def key(self) -> str: ...
     @property
+    def setup(self) -> str: ...
+    @property
     def version(self) -> int: ...
     @property
     def source(self) -> str: ...
@@ -114,7 +121,9 @@ class Row:
     initials: Mapping[str, "Initial"] = field(default_factory=dict)
     cells: tuple[Cell, ...] = ()
     key: str = ""
+    setup: str = ""  # hashes what all Cells of the method on this corpus have alike, whatever their folds
     substituted: tuple[str, ...] = ()  # what took the place of tracks that the corpus lacks
+    files: Mapping[str, Path | None] = field(default_factory=dict)  # of published weights, by name; None: none wanted
 
     @property
     def stamps(self) -> tuple[str, ...]:
@@ -156,7 +165,7 @@ class Row:
     def version(self) -> int:
         return self.kind.version
 
-    @property
+    @cached_property
     def source(self) -> str:
         """Digest of the method's file and of all that it shares with others."""
         return source(inspect.getfile(self.kind))
@@ -236,7 +245,9 @@ def bare(name: str, config: Any, modality: str, wish: Wish, weights: Weights) ->
         raise MethodError(
             f"{name}'s preparation must be a frozen dataclass, for its repr is its key; got {preparation}"
         )
-    return Row(name, kind, config, modality, wish, method.frozen(weights), method.pretrained(weights))
+    asked = Asked(weights)
+    made = Row(name, kind, config, modality, wish, method.frozen(asked), method.pretrained(asked))
+    return replace(made, files=asked.found)
 
 
 def row(
@@ -252,18 +263,19 @@ def row(
     config, modality = configured(name, load("methods", name), wish)
     available(arena, modality)
     made = replace(bare(name, config, modality, wish, weights), initials=initials or {})
-    facts = made.facts() | {"task": arena.task, "corpus": arena.digest}
+    facts = made.facts() | {"task": arena.task, "corpus": arena.digest, "validates": made.kind.validates}
+    setup = digest(facts)
 
     def cell(fold: Judged, seed: int) -> Cell:
-        own = _membership(fold, arena.contents, made.kind.validates) | {"seed": seed}
         taught = {part: initial.key(seed) for part, initial in made.initials.items()}
-        return Cell(fold, seed, digest(facts | own | ({"initial": taught} if taught else {})))
+        own = {"members": arena.members[fold], "labels": fold.labels, "seed": seed, "initial": taught}
+        return Cell(fold, seed, digest({"setup": setup} | own))
 
     cells = tuple(cell(fold, seed) for seed in range(first_seed, first_seed + seeds) for fold in arena.folds)
     whole = {"protocol": arena.protocol, "variant": wish.variant, "cells": [cell.key for cell in cells]}
     lacking = [kind for kind in made.method().substitutes() if any(kind not in clip.media.has for clip in arena.clips)]
     substituted = tuple(made.method().substitutes()[kind] for kind in lacking)
-    return replace(made, cells=cells, key=digest(facts | whole), substituted=substituted)
+    return replace(made, cells=cells, key=digest(facts | whole), setup=setup, substituted=substituted)
 
 
 def _names(pretrained: Mapping[str, Path | None]) -> dict[str, str]:
@@ -290,14 +302,14 @@ def available(arena: Arena, modality: str) -> None:
         )
 
 
-def _membership(fold: Judged, contents: Mapping[str, Content], validates: bool) -> dict[str, Any]:
-    """Exactly who is trained on and tested; the labels are in the corpus' digest."""
-    return {
-        "train": sorted(contents[clip.media.clip_id].media for clip in fold.train),
-        "test": sorted(contents[media.clip_id].media for media in fold.test_media),
-        "labels": fold.labels,
-        "validates": validates,
-    }
+def _membership(fold: Judged, contents: Mapping[str, Content]) -> str:
+    """Clip by clip, for there may be a million."""
+    told = hashlib.sha256()
+    for side, media in (("train", (clip.media for clip in fold.train)), ("test", fold.test_media)):
+        told.update(f"{side}\n".encode())
+        for found in sorted(contents[one.clip_id].media for one in media):
+            told.update(f"{found}\n".encode())
+    return told.hexdigest()
 
 
 def digest(facts: Mapping[str, Any]) -> str:

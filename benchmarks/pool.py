@@ -12,9 +12,14 @@ Result = TypeVar("Result")
 FEW = 8  # items that are not worth starting processes for
 
 
+def cores() -> int:
+    """Of this machine, those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def each(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
     """What `work` makes of each item, in order."""
-    processes = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    processes = cores()
     if processes == 1 or len(items) <= FEW:
         yield from map(work, items)
         return

@@ -51,8 +51,8 @@ class Store:
 
     def missing(self, clips: Sequence[Clip]) -> list[Clip]:
         """Clips that have none yet; of clips with the same content, one."""
-        files = {self.file(clip.media): clip for clip in clips}
-        return [clip for file, clip in files.items() if not file.is_file()]
+        by_content = {self.contents[clip.media.clip_id].media: clip for clip in clips}
+        return [clip for clip in by_content.values() if not self.file(clip.media).is_file()]
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def _blamed(what: str) -> Iterator[None]:
 
 
 def _folder(kind: str, key: str) -> Path:
-    folder = cache() / kind / hashlib.sha256(key.encode()).hexdigest()[:16]
+    folder = cache().resolve() / kind / hashlib.sha256(key.encode()).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "key.txt").write_text(key + "\n")
     return folder

@@ -1,5 +1,6 @@
 """What stands beside a result: how it was asked for, made and split; never part of its key."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -38,6 +39,7 @@ def _shared(row: Entrant, arena: Arena) -> dict[str, Any]:
     """What a row and each of its Cells say of themselves."""
     low, high = arena.dataset.expected.clips
     return {
+        "bench.setup": row.setup,
         "bench.method": row.name,
         "bench.modality": row.modality,
         "bench.variant": row.wish.variant,
@@ -161,7 +163,17 @@ def audited(fold: Judged) -> dict[str, Any]:
     return {"fold": fold.name, "independence": fold.independence, "held_out": fold.held_out, "findings": findings}
 
 
-def line(cell: Cell, scores: Scores | None, error: str, run_id: str) -> dict[str, Any]:
-    """A Cell in the table of its row."""
+def line(
+    cell: Cell, scores: Scores | None, error: str, run_id: str, made: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """A Cell in the table of its row; `made` is what else is known of it."""
     values = {name: round(getattr(scores, name), 4) if scores else "" for name in METRICS}
-    return {"fold": cell.fold.name, "seed": cell.seed, "key": cell.key, "run_id": run_id, **values, "error": error}
+    return {
+        "fold": cell.fold.name,
+        "seed": cell.seed,
+        "key": cell.key,
+        "run_id": run_id,
+        **values,
+        **(made or {}),
+        "error": error,
+    }

@@ -155,7 +155,7 @@ def _crowned(tracker: Tracker, name: str, row: "Result") -> Champion:
         raise TrackingError(f"run {run_id} keeps no model that MLflow can serve; run it --fresh")
     there = client.search_registered_models(f"name='{name}'")
     if not there:
-        client.create_registered_model(name)
+        tracker.register(name)
     versions = {version.run_id: str(version.version) for version in client.search_model_versions(f"name='{name}'")}
     if run_id not in versions:
         told = f"{row.title}: uar {score:.4f} over all folds; this is the model of the first fold"

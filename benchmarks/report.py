@@ -62,7 +62,7 @@ def collect(tracker: Tracker, out: Path, progress: Progress) -> list[Result]:
     if tracker.absent:
         return []
     reader = Reader(tracker, out.resolve(), Papers())
-    rows = list(tracker.all("tags.`bench.kind` = 'row'"))
+    rows = _once(list(tracker.all("tags.`bench.kind` = 'row'")))
     results = []
     with progress("reading results") as advance, ThreadPoolExecutor(READERS) as pool:
         found = pool.map(reader.answered, [run for _, run in rows])  # plugins are imported in this thread alone
@@ -70,6 +70,17 @@ def collect(tracker: Tracker, out: Path, progress: Progress) -> list[Result]:
             results.append(reader.result(experiment, run, answered))
             advance(len(results), len(rows))
     return results
+
+
+def _once(rows: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """Of a row that two machines began in the same moment, the one that was begun first; both have all its Cells."""
+    first: dict[object, tuple[int, str]] = {}
+    for experiment, run in rows:
+        place = experiment, run.data.tags.get("bench.row", run.info.run_id)
+        mine = run.info.start_time or 0, run.info.run_id
+        first[place] = min(mine, first.get(place, mine))
+    counted = {run_id for _, run_id in first.values()}
+    return [(experiment, run) for experiment, run in rows if run.info.run_id in counted]
 
 
 @dataclass(frozen=True)

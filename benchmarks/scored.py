@@ -41,7 +41,18 @@ def write_scores(scores: Scores, folder: Path, marks: str = "") -> None:
 def read_scores(file: Path) -> Scores:
     """What `write_scores` wrote."""
     with file.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
+        return _scores(list(csv.DictReader(stream)))
+
+
+def read_answers(text: str) -> dict[tuple[str, str], Scores]:
+    """All answers of a row, by fold and seed."""
+    found: dict[tuple[str, str], list[dict[str, str]]] = {}
+    for line in csv.DictReader(io.StringIO(text)):
+        found.setdefault((line["fold"], line["seed"]), []).append(line)
+    return {cell: _scores(lines) for cell, lines in found.items()}
+
+
+def _scores(rows: Sequence[Mapping[str, str]]) -> Scores:
     if not rows:
         raise ScoresError("the answers of a run are an empty table; run it --fresh")
     columns = [name for name in rows[0] if name.startswith("p_")]

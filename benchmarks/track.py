@@ -1,13 +1,15 @@
 """The only importer of mlflow but for `served`: results go in, finished results come out; finished is the last act."""
 
 import csv
+import hashlib
 import io
 import json
 import logging
 import os
+import socket
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,6 +31,8 @@ REMEDY = "give an address like sqlite:///mlflow.db or http://host:5000 with --tr
 BATCH = 1000  # metrics that one request may carry
 ANSWERS, SUMMARY = "answers.csv", "summary.json"  # of a row; of a row, for the report
 SUMMARISED = "bench.summary"  # the tag of a row that has a summary: its version
+CELLS = "cells.csv"  # the table of a row's Cells
+HELD = "bench.held"  # the tag of a row whose documents tell all of its Cells: their digest
 
 
 class TrackingError(UserError):
@@ -117,42 +121,92 @@ class Tracker:
         return shown(self.uri, False)
 
     def experiment(self, name: str) -> str:
-        """The experiment's id; made on first use."""
+        """The experiment's id; made on first use, by whichever process is the first."""
         with self.reached():
-            found = self.client.get_experiment_by_name(name)
+            found = self.client.get_experiment_by_name(name) or self._new_experiment(name)
         if found and found.lifecycle_stage == "deleted":
             raise TrackingError(
                 f"experiment {name!r} was deleted in MLflow; mlflow experiments restore -x {found.experiment_id} "
                 "brings it back, another --tracking-uri starts anew"
             )
-        return str(found.experiment_id if found else self.client.create_experiment(name))
+        return str(found.experiment_id)
 
-    def finished(self, experiment: str, method: str, kind: str = "cell") -> dict[str, Done]:
-        """A method's finished Cells, by key. Of several with one key the first that was begun counts."""
-        query = f"tags.`bench.method` = '{method}' and tags.`bench.kind` = '{kind}' and attributes.status = 'FINISHED'"
-        return {
-            run.data.tags["bench.key"]: _done(run)
-            for run in self._search(experiment, query)  # the newest first
-            if "bench.superseded" not in run.data.tags
-        }
+    def _new_experiment(self, name: str) -> Any:
+        with _there():
+            self.client.create_experiment(name)
+        return self.client.get_experiment_by_name(name)
+
+    def register(self, name: str) -> None:
+        """A name in the model registry."""
+        with _there():
+            self.client.create_registered_model(name)
+
+    def finished(self, experiment: str, tag: str, value: str, kind: str = "cell") -> dict[str, Done]:
+        """Finished Cells with a tag, by key. Of several with one key the first that was finished counts."""
+        return {key: copies[0] for key, copies in self._finished(experiment, tag, value, kind).items()}
+
+    def settled(self, experiment: str, tag: str, value: str) -> dict[str, Done]:
+        """The same, and what other processes have finished besides counts no more."""
+        found = self._finished(experiment, tag, value, "cell")
+        for later in (copy for copies in found.values() for copy in copies[1:]):
+            self.supersede(later.run_id)
+        return {key: copies[0] for key, copies in found.items()}
+
+    def _finished(self, experiment: str, tag: str, value: str, kind: str) -> dict[str, list[Done]]:
+        query = f"tags.`{tag}` = '{value}' and tags.`bench.kind` = '{kind}' and attributes.status = 'FINISHED'"
+        found: dict[str, list[Done]] = {}
+        for run in sorted(self._search(experiment, query), key=lambda run: (run.info.end_time, run.info.run_id)):
+            if "bench.superseded" not in run.data.tags:
+                found.setdefault(run.data.tags["bench.key"], []).append(_done(run))
+        return found
+
+    def meanwhile(self, experiment: str, key: str, before: Collection[str]) -> Done | None:
+        """A Cell that was finished after those that were known: a worker that is lost may have done so."""
+        query = f"tags.`bench.key` = '{key}' and attributes.status = 'FINISHED'"
+        found = (run for run in self._search(experiment, query) if "bench.superseded" not in run.data.tags)
+        return next((_done(run) for run in found if run.info.run_id not in before), None)
 
     def supersede(self, run_id: str) -> None:
-        """A finished Cell was run afresh: the older one stays, but counts no more."""
+        """A finished Cell was run twice: this copy stays, but counts no more, and no table that tells of it."""
         self._tag(run_id, {"bench.superseded": True})
+        run = self.client.get_run(run_id)
+        setup = f"tags.`bench.setup` = '{run.data.tags.get('bench.setup', '')}' and tags.`bench.kind` = 'row'"
+        for row in self._search(run.info.experiment_id, setup):
+            if row.data.tags.get(HELD):
+                self._tag(row.info.run_id, {HELD: ""})
+
+    def whole_rows(self, experiment: str, corpus: str, method: str) -> tuple[list[Any], frozenset[str]]:
+        """Finished rows on a corpus, of one method or of all; and what was deleted, for tables may still tell of it."""
+        from mlflow.entities import ViewType
+
+        about = f"tags.`bench.corpus` = '{corpus}'" + (f" and tags.`bench.method` = '{method}'" if method else "")
+        rows = f"{about} and tags.`bench.kind` = 'row' and attributes.status = 'FINISHED'"
+        gone = self._search(experiment, "", ViewType.DELETED_ONLY)
+        return list(self._search(experiment, rows)), frozenset(run.info.run_id for run in gone)
 
     def open_row(
         self, experiment: str, key: str, title: str, params: Mapping[str, Any], tags: Mapping[str, Any], news: bool
     ) -> str:
-        """The parent run of a row's Cells; one that was begun before goes on. Without news its tags stay."""
-        for run in self._search(experiment, f"tags.`bench.row` = '{key}' and tags.`bench.kind` = 'row'"):
-            if news:
-                self._tag(run.info.run_id, tags)
-            self.client.update_run(run.info.run_id, status="RUNNING")
-            return str(run.info.run_id)
-        told = {"bench.kind": "row", "bench.row": key, **tags}
-        run_id = self._create(experiment, title, told)
-        self.client.log_batch(run_id, params=[_param(name, value) for name, value in params.items()])
-        return run_id
+        """The parent run of a row's Cells; one that was begun before goes on. Without news its tags stay.
+
+        Of several processes that begin it at once, all but the first take theirs back.
+        """
+        if not (found := self._begun(experiment, key)):
+            made = self._create(experiment, title, {"bench.kind": "row", "bench.row": key, **tags})
+            if (found := self._begun(experiment, key)) == made:
+                self.client.log_batch(made, params=[_param(name, value) for name, value in params.items()])
+                return made
+            self.client.delete_run(made)
+        if news:
+            self._tag(found, tags)
+        self.client.update_run(found, status="RUNNING")
+        return found
+
+    def _begun(self, experiment: str, key: str) -> str:
+        """The run of a row; of several the one that counts, which is the first. Empty if there is none."""
+        query = f"tags.`bench.row` = '{key}' and tags.`bench.kind` = 'row'"
+        found = ((run.info.start_time, str(run.info.run_id)) for run in self._search(experiment, query))
+        return min(found, default=(0, ""))[1]
 
     def whole_row(self, experiment: str, key: str) -> str:
         """The run of a row that is finished; empty if there is none."""
@@ -169,11 +223,13 @@ class Tracker:
     ) -> None:
         """Scores of all its Cells, the table of them, and their answers in whole and in short."""
         self.metrics(run_id, [(name, value, 0) for name, value in metrics.items()])
-        self.client.log_text(run_id, table(cells), "cells.csv")
+        lines = table(cells)
+        self.client.log_text(run_id, lines, CELLS)
         if kept:
-            self.client.log_text(run_id, table(kept.answers), ANSWERS)
+            answers = table(kept.answers)
+            self.client.log_text(run_id, answers, ANSWERS)
             self.client.log_text(run_id, json.dumps(kept.summary, separators=(",", ":")), SUMMARY)
-            self._tag(run_id, {SUMMARISED: kept.summary["version"]})
+            self._tag(run_id, {SUMMARISED: kept.summary["version"], HELD: held(lines, answers)})
         self.client.set_terminated(run_id, "FINISHED" if whole else "FAILED")
 
     @contextmanager
@@ -186,8 +242,9 @@ class Tracker:
             raise
 
     def kill(self, run_id: str) -> None:
-        """A row that ended before its Cells did."""
-        self.client.set_terminated(run_id, "KILLED")
+        """A row that ended before its Cells did; unless another process has finished it since."""
+        if self.client.get_run(run_id).info.status == "RUNNING":
+            self.client.set_terminated(run_id, "KILLED")
 
     def keep_table(
         self, experiment: str, title: str, tags: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
@@ -215,8 +272,9 @@ class Tracker:
     @contextmanager
     def cell(self, experiment: str, parent: str, title: str, tags: Mapping[str, Any]) -> Iterator[CellRun]:
         """A run, the child of another if there is one. What ends unfinished is marked failed, with the reason."""
-        self._bury(experiment, str(tags["bench.key"]))
-        told = {"bench.kind": "cell", **({"mlflow.parentRunId": parent} if parent else {}), **tags}
+        self.bury(experiment, str(tags["bench.key"]))
+        own = {"bench.kind": "cell", "bench.process": f"{socket.gethostname()}:{os.getpid()}"}
+        told = {**own, **({"mlflow.parentRunId": parent} if parent else {}), **tags}
         run_id = self._create(experiment, title, told)
         run = CellRun(self, run_id)
         try:
@@ -253,19 +311,15 @@ class Tracker:
         from mlflow.artifacts import download_artifacts
         from mlflow.exceptions import MlflowException
 
-        with TemporaryDirectory() as folder:
-            try:
-                if here := on_disk(at):
-                    yield here / name
-                else:
-                    there = {"run_id": run_id, "artifact_path": name, "tracking_uri": self.uri}
-                    yield Path(download_artifacts(dst_path=folder, **there))
-            except (MlflowException, OSError) as error:
-                raise LostError(run_id, self.shown, name, error) from None
-
-    def summarised(self, run_id: str, version: int) -> bool:
-        """Whether a row has its summary, as it is written today."""
-        return bool(self.client.get_run(run_id).data.tags.get(SUMMARISED) == str(version))
+        try:
+            if here := on_disk(at):
+                yield here / name
+                return
+            with TemporaryDirectory() as folder:
+                there = {"run_id": run_id, "artifact_path": name, "tracking_uri": self.uri}
+                yield Path(download_artifacts(dst_path=folder, **there))
+        except (MlflowException, OSError) as error:
+            raise LostError(run_id, self.shown, name, error) from None
 
     def all(self, query: str) -> Iterator[Any]:
         """Runs of all experiments that fit, with the experiment's name: few requests, whatever their number."""
@@ -290,7 +344,7 @@ class Tracker:
 
     def cells(self, run_id: str) -> list[dict[str, str]]:
         """The table of a row's Cells, as the row was last closed."""
-        return list(csv.DictReader(io.StringIO(self.text(run_id, "cells.csv"))))
+        return list(csv.DictReader(io.StringIO(self.text(run_id, CELLS))))
 
     def has(self, run_id: str, name: str) -> bool:
         """Whether a document is there."""
@@ -315,16 +369,24 @@ class Tracker:
 
         self.client.log_batch(run_id, tags=[RunTag(name, str(value)) for name, value in tags.items()])
 
-    def _bury(self, experiment: str, key: str) -> None:
+    def bury(self, experiment: str, key: str) -> None:
         """What was running when its process was killed runs no more."""
-        for run in self._search(experiment, f"tags.`bench.key` = '{key}' and attributes.status = 'RUNNING'"):
-            self.client.set_terminated(run.info.run_id, "KILLED")
+        for run in self._search(experiment, "attributes.status = 'RUNNING'"):  # few; by key it takes ten times longer
+            if run.data.tags.get("bench.key") == key and _ended(run.data.tags.get("bench.process", "")):
+                self.client.set_terminated(run.info.run_id, "KILLED")
 
-    def _search(self, experiment: str | list[str], query: str) -> Iterator[Any]:
+    def bury_cells(self, experiment: str, parent: str) -> None:
+        """The same, of all Cells of a row."""
+        for run in self._search(
+            experiment, f"tags.`mlflow.parentRunId` = '{parent}' and attributes.status = 'RUNNING'"
+        ):
+            self.kill(run.info.run_id)
+
+    def _search(self, experiment: str | list[str], query: str, view: int = 1) -> Iterator[Any]:
         token = None
         experiments = [experiment] if isinstance(experiment, str) else experiment
         while True:
-            page = self.client.search_runs(experiments, query, page_token=token)
+            page = self.client.search_runs(experiments, query, view, page_token=token)
             yield from page
             token = page.token
             if not token:
@@ -334,6 +396,39 @@ class Tracker:
 def _done(run: Any) -> Done:
     tags = run.data.tags
     return Done(run.info.run_id, run.data.metrics, tags.get("bench.source", ""), tags.get("bench.git_code", ""))
+
+
+@contextmanager
+def _there() -> Iterator[None]:
+    """What another process was faster to make is as good."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def held(cells: str, answers: str) -> str:
+    """A digest of two documents of a row: one that does not fit was written by somebody else, or by half."""
+    return hashlib.sha256(f"{cells}\0{answers}".encode()).hexdigest()[:32]
+
+
+def _ended(process: str) -> bool:
+    """Whether a process of this machine is no more; of other machines' nobody here can tell, so they are not."""
+    if not process:  # of what was kept before it was told
+        return True
+    host, _, number = process.rpartition(":")
+    if host != socket.gethostname():
+        return False
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return int(number) == os.getpid()
 
 
 def _param(name: str, value: Any) -> Any:

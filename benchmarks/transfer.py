@@ -30,8 +30,9 @@ Material = Callable[[str], Arena]  # a corpus by name, its clips without folds
 
 def initials(name: str, wish: Wish, target: Arena | None, weights: Weights, material: Material) -> dict[str, Initial]:
     """By the method's own names. Without a target: for whatever it is run on later."""
-    config, modality = configured(name, load("methods", name), wish)
-    method: Method = load("methods", name)(config, modality)
+    kind = load("methods", name)
+    config, modality = configured(name, kind, wish)
+    method: Method = kind(config, modality)
     there = replace(wish, modality="", variant="", pretrain_on=None)
     sources, found = method.sources(), {}
     if wish.pretrain_on and len(sources) > 1:
@@ -97,7 +98,7 @@ def _by(arena: Arena, kind: str) -> Mapping[str, str]:
 def known(initial: Initial, seed: int, tracker: Tracker) -> Done | None:
     """The model, if it was made before."""
     experiment = tracker.experiment(initial.experiment)
-    return tracker.finished(experiment, initial.row.name, "initial").get(initial.key(seed))
+    return tracker.finished(experiment, "bench.key", key := initial.key(seed), "initial").get(key)
 
 
 def taught(initial: Initial, seed: int, tracker: Tracker, device: str, progress: Progress, fresh: bool = False) -> Done:

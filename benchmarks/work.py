@@ -15,7 +15,7 @@ from benchmarks.plan import Arena, Cell, Entrant, Row
 from benchmarks.plugins import build
 from benchmarks.prepare import PreparationError, Store, Stored, reason
 from benchmarks.record import cell_tags, membership, model_facts
-from benchmarks.track import Tracker
+from benchmarks.track import Done, Tracker
 from datasets.base import Media
 from methods.base import Examples, Method, Prepared, RunContext
 from protocols.base import Fold, Judged, ProtocolError
@@ -53,6 +53,7 @@ class Job:
     run_id: str
     tracker: Tracker
     device: str
+    before: frozenset[str] = frozenset()  # runs of these Cells that were finished earlier, and are to be run again
 
     @property
     def title(self) -> str:
@@ -69,6 +70,15 @@ class Job:
                     return self._fit_and_test(cell, self.store, initial, run, told)
         except Exception as error:  # one Cell's fault, whatever it is, must not cost the others
             return Result(cell, None, reason(error))
+
+    def reads(self, cell: Cell) -> Iterator[tuple[Store, Media]]:
+        """Inputs that a Cell reads."""
+        if self.store:
+            train = [clip.media for clip in cell.fold.train] if isinstance(cell.fold, Fold) else []
+            test = cell.fold.test_media
+            yield from ((self.store, media) for media in (*train, *test))
+            if self.store.source:
+                yield from ((self.store.source, test[n]) for n in _some(test))
 
     @contextmanager
     def _begun_with(self, seed: int) -> Iterator[Mapping[str, Path]]:
@@ -105,7 +115,7 @@ class Job:
             "test_clips": len(test),
             "dropped_clips": len(fold.dropped),
         }
-        some = range(0, len(test), -(-len(test) // 3))  # clips, of unlike lengths
+        some = _some(test)
         raw, ready = Stored(store.source or store, fold.test_media), Examples([test[n] for n in some], fold.labels)
         figures |= operations(method, self.row.frozen, [raw[n] for n in some], ready, self.device)
         if unseen is not None:
@@ -118,6 +128,16 @@ class Job:
             facts = membership(self.row, self.arena, cell) | model_facts(self.row)
             run.finish(scores, figures, model, facts, marks(self.row, self.arena))
         return Result(cell, scores, "", run.run_id, empty, figures, run.told)
+
+
+def read(cell: Cell, done: Done, tracker: Tracker) -> Result:
+    """What became of a Cell that was finished before."""
+    return Result(cell, tracker.scores(done.run_id), "", done.run_id, int(done.metrics.get(EMPTY, 0)), done.metrics)
+
+
+def _some(test: Sequence[object]) -> range:
+    """Three clips at most, of unlike lengths."""
+    return range(0, len(test), -(-len(test) // 3))
 
 
 def _found(test: Sequence[Prepared]) -> tuple[int, float | None]:

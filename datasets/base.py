@@ -58,7 +58,7 @@ class MediaError(DatasetError):
         self.what = what
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there may be a million
 class Track:
     """The sound or the picture of a clip: a file, or a part of one."""
 
@@ -76,7 +76,7 @@ class Track:
         return self.offset is not None or self.file.suffix.lower() in PICTURES
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Media:
     """All that a method may see of a clip. File names name emotions: the id is a digest and the files are private."""
 
@@ -124,7 +124,7 @@ class Media:
         return self._tracks[kind]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Clip:
     """One labelled clip. Clips of one `recording` share their sound or picture and never stand on two sides."""
 
@@ -138,7 +138,7 @@ class Clip:
     recording: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """What one file, or one row of an annotation, says of the clip that it belongs to.
 
@@ -282,8 +282,8 @@ class Dataset(ABC):
                 yield Problem("unexpected", str(path), f"does not fit the layout {self.layout}")
 
     def tracked(self, entry: Entry, path: PurePosixPath) -> Entry:
-        kinds = entry.kinds or offered(path)
-        return replace(entry, kinds=kinds, tracks={kind: Track(self.root / path) for kind in kinds})
+        kinds, track = entry.kinds or offered(path), Track(self.root / path)
+        return replace(entry, kinds=kinds, tracks=dict.fromkeys(kinds, track))
 
     @cached_property
     def files(self) -> tuple[PurePosixPath, ...]:
@@ -302,7 +302,13 @@ class Dataset(ABC):
     @property
     def standin(self) -> bool:
         """Whether this copy was rendered by us: then no result on it says anything about the real corpus."""
-        return (self.root / MANIFEST).is_file()
+        return bool(vars(self).get(MANIFEST, (self.root / MANIFEST).is_file()))
+
+    def __getstate__(self) -> dict[str, object]:
+        """Sent to another process it still tells whether it was rendered, though its files may not be there."""
+        return {name: value for name, value in vars(self).items() if name not in ("files", "named")} | {
+            MANIFEST: self.standin
+        }
 
     def scan(self, task: str = "emotion") -> Listing:
         """Everything found, from names and annotations alone."""

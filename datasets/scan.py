@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from itertools import chain
 from pathlib import Path, PurePosixPath
 
@@ -125,7 +126,7 @@ def _join(dataset: Dataset, group: Sequence[Entry], problems: list[Problem]) -> 
             problems.append(Problem("contradictory", first.name, f"its files disagree on {fact}: {', '.join(values)}"))
     problems.extend(Problem("contradictory", e.name, e.contradiction) for e in group if e.contradiction)
     return Clip(
-        media=Media(clip_id(dataset.name, first.name, *_sizes(tracks)), frozenset(tracks), tracks),
+        media=Media(clip_id(dataset.name, first.name, *_sizes(tracks)), _kinds(*tracks), tracks),
         name=first.name,
         subject=first.subject,
         label=first.label or "",
@@ -134,6 +135,12 @@ def _join(dataset: Dataset, group: Sequence[Entry], problems: list[Problem]) -> 
         split=first.split,
         recording=first.recording or first.name,
     )
+
+
+@cache
+def _kinds(*names: str) -> frozenset[str]:
+    """The same object for all clips that have the same."""
+    return frozenset(names)
 
 
 def clip_id(*facts: object) -> str:

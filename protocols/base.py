@@ -82,7 +82,8 @@ class Fold(Judged):
             if not found:
                 raise ProtocolError(f"fold {name} leaves no clip for {side}; hold out less, or other values")
         tested = {clip.name for clip in test}
-        dropped = tuple(clip for clip in clips if clip.name in near - tested)
+        neither = near - tested
+        dropped = tuple(clip for clip in clips if clip.name in neither)
         findings = judge(Split(name, train, (), test, (*dropped, *others)))
         shown = {clip.name: clip.media.clip_id for clip in clips}
         vars(self).update(

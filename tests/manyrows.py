@@ -88,7 +88,7 @@ class Made:
         random = self.protocol.startswith("random")
         tags = {
             "bench.kind": "row",
-            "bench.row": f"row-{self.seed}",
+            "bench.row": f"row-{self.seed} {self.protocol}",
             "bench.method": self.method,
             "bench.modality": self.modality,
             "bench.variant": self.variant,

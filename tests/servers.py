@@ -1,16 +1,28 @@
-"""A tracking server of MLflow's own, on this machine."""
+"""A tracking server of MLflow's own, and PostgreSQL, on this machine."""
 
 import os
+import pwd
+import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import mkdtemp
+
+import pytest
 
 PATIENCE = 60  # seconds; starting takes some ten of one core
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 @contextmanager
@@ -19,49 +31,102 @@ def mlflow_server(backend_uri: str, artifacts_folder: Path) -> Iterator[str]:
 
     What it says is in server.log beside the folder.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
+    port = free_port()
     command = [
-        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+        "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
         "--backend-store-uri", backend_uri, "--serve-artifacts", "--artifacts-destination", str(artifacts_folder),
     ]  # fmt: skip
+    with mlflow(command, port, artifacts_folder) as address:
+        yield address
+
+
+@contextmanager
+def mlflow(
+    command: Sequence[str], port: int, artifacts_folder: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[str]:
+    """The address at which a command of MLflow's serves, once it answers."""
+    address = f"http://127.0.0.1:{port}"
     artifacts_folder.mkdir(parents=True, exist_ok=True)
-    environment = {name: told for name, told in os.environ.items() if not name.startswith("MLFLOW_")}
+    own = {name: told for name, told in os.environ.items() if not name.startswith("MLFLOW_")}
     log = artifacts_folder.with_name("server.log")
     with log.open("w") as said:
         server = subprocess.Popen(
-            command, stdout=said, stderr=said, cwd=artifacts_folder, env=environment, start_new_session=True
+            [sys.executable, "-m", "mlflow", *command],
+            stdout=said,
+            stderr=said,
+            cwd=artifacts_folder,
+            env=own | dict(environment or {}),
+            start_new_session=True,
         )
     try:
-        _wait(server, f"{address}/health", log)
+        _wait(server, lambda: _healthy(address), log)
         yield address
     finally:
-        _stop(server)
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGKILL)  # with its workers; asked politely it waits for idle clients
+        server.wait(10)
 
 
-def _wait(server: subprocess.Popen[bytes], address: str, log: Path) -> None:
-    end = time.monotonic() + PATIENCE
-    while True:
-        try:
-            with urllib.request.urlopen(address, timeout=5) as answer:
-                if answer.status == 200:
-                    return
-        except OSError:
-            pass
-        if server.poll() is not None or time.monotonic() > end:
-            raise RuntimeError(f"mlflow server does not answer at {address}: {log.read_text()[-2000:]}")
-        time.sleep(0.1)
-
-
-def _stop(server: subprocess.Popen[bytes]) -> None:
-    """The server and the workers that it started, which share a group of processes of its own."""
+@contextmanager
+def postgres(password: str, setup: str, database: str) -> Iterator[int]:
+    """The port of a PostgreSQL whose user is bench: one database, and whatever `setup`, in SQL, makes beside it."""
+    initdb, server_, ready, psql = map(_program, ("initdb", "postgres", "pg_isready", "psql"))
+    owner, folder, port = _owner(), Path(mkdtemp(prefix="postgres-")), free_port()
+    there = ["--host=127.0.0.1", f"--port={port}"]
+    log = folder / "server.log"
     try:
-        os.killpg(server.pid, 15)
-        server.wait(10)
-    except subprocess.TimeoutExpired:
-        os.killpg(server.pid, 9)
-        server.wait(10)
-    except ProcessLookupError:
-        server.wait(10)
+        (folder / "password").write_text(password)
+        if owner:
+            shutil.chown(folder, owner)
+            shutil.chown(folder / "password", owner)
+        with log.open("w") as said:
+            words = ["--username=bench", f"--pwfile={folder}/password", "--auth=scram-sha-256", "--no-locale"]
+            line: list[str | Path] = [initdb, *words, "--encoding=UTF8", "--no-sync", folder / "data"]
+            subprocess.run(line, check=True, user=owner, cwd=folder, stdout=said)
+            line = [server_, "-D", folder / "data", "-h", "127.0.0.1", "-p", str(port), "-k", folder, "-F"]
+            server = subprocess.Popen(line, user=owner, cwd=folder, stdout=said, stderr=said)
+        try:
+            _wait(server, lambda: subprocess.run([ready, "--quiet", *there]).returncode == 0, log)
+            for name, told in (("postgres", f"CREATE DATABASE {database};"), (database, setup)):
+                line = [psql, "--quiet", "--set=ON_ERROR_STOP=1", *there, "--username=bench", f"--command={told}", name]
+                subprocess.run(line, check=True, env=os.environ | {"PGPASSWORD": password})
+            yield port
+        finally:
+            server.send_signal(signal.SIGINT)  # at once, but in order
+            server.wait(20)
+    finally:
+        shutil.rmtree(folder)
+
+
+def _program(name: str) -> str:
+    """One of PostgreSQL's; Debian keeps those of the server out of the path."""
+    places = [os.environ.get("PATH", ""), *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True))]
+    return shutil.which(name, path=os.pathsep.join(places)) or pytest.skip(f"PostgreSQL is not installed: no {name}")
+
+
+def _owner() -> str | None:
+    """Who runs it: PostgreSQL refuses root."""
+    if os.geteuid():
+        return None
+    for name in ("postgres", "nobody"):
+        try:
+            return pwd.getpwnam(name).pw_name
+        except KeyError:
+            continue
+    return pytest.skip("PostgreSQL refuses root, and there is no user postgres or nobody to run it")
+
+
+def _healthy(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{address}/health", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def _wait(server: subprocess.Popen[bytes], answers: Callable[[], bool], log: Path) -> None:
+    end = time.monotonic() + PATIENCE
+    while not answers():
+        if server.poll() is not None or time.monotonic() > end:
+            raise RuntimeError(f"{server.args!r} does not answer: {log.read_text()[-2000:]}")
+        time.sleep(0.1)

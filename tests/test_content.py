@@ -4,6 +4,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -183,5 +184,5 @@ def test_the_corpus_digest_is_of_people_labels_and_content_in_any_order(decoded:
     assert corpus_digest(found[::-1], told) == first
     assert corpus_digest(found[1:], told) != first
     for changed in ({"label": "calm"}, {"subject": "24"}):
-        other = [Clip(**(vars(clip) | changed)) if clip is found[5] else clip for clip in found]
+        other = [replace(clip, **changed) if clip is found[5] else clip for clip in found]  # type: ignore[arg-type]
         assert corpus_digest(other, told) != first

@@ -1,7 +1,7 @@
 """Wherever Cells run and in whatever order they come back, the results are the same."""
 
 import pickle
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from pathlib import Path
 
 from benchmarks.arenas import arena
@@ -16,7 +16,7 @@ from methods.parts.weights import WeightStore
 from tests.tinybench import Bench, corpus, make_bench  # noqa: F401  a fixture
 
 
-def elsewhere(jobs: Iterable[Job], progress: Progress) -> Iterator[tuple[Job, Result]]:
+def elsewhere(jobs: Iterable[Job], progress: Progress) -> Generator[tuple[Job, Result]]:
     """All at once, the last first, each from what another process would get."""
     sent = [(job, cell.key, pickle.dumps(job)) for job in jobs for cell in job.todo]
     for job, key, text in reversed(sent):

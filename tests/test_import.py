@@ -110,7 +110,7 @@ def test_answers_that_are_read_back_are_those_of_the_file(labels_only: bool, ben
         for clip, _, truth, values in lines
     }
     experiment = bench.client.get_experiment_by_name("ravdess").experiment_id
-    read = [tracker.scores(done.run_id) for done in tracker.finished(experiment, "Mine").values()]
+    read = [tracker.scores(done.run_id) for done in tracker.finished(experiment, "bench.method", "Mine").values()]
     assert {
         name: (truth, tuple(values))
         for part in read

@@ -2,6 +2,12 @@
 
 import csv
 import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +20,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_s
 
 from benchmarks import scored
 from benchmarks.scored import read_scores, write_scores
-from benchmarks.track import Tracker, TrackingError
+from benchmarks.track import HELD, Tracker, TrackingError, held
 from protocols.scores import Scores
 from tests.tinybench import Bench, diary, make_bench, store  # noqa: F401  a fixture
 
@@ -172,7 +178,7 @@ def test_what_ends_before_its_last_act_is_not_finished(
     with pytest.raises(type(error)), own.cell(experiment, parent, "cell", TAGS) as cell:
         cell.log("loss", 1.0, 0)
         raise error
-    assert own.finished(experiment, "m") == {}
+    assert own.finished(experiment, "bench.method", "m") == {}
     run = own.client.get_run(cell.run_id)
     assert run.info.status == status
     assert run.data.tags["bench.error"].startswith(type(error).__name__)
@@ -187,13 +193,13 @@ def test_what_fails_while_it_is_being_kept_is_not_finished(
         patch.setattr(own.client, "log_artifacts", lambda *facts: (_ for _ in ()).throw(OSError("disk full")))
         with pytest.raises(OSError, match="disk full"), own.cell(experiment, parent, "cell", TAGS) as cell:
             cell.finish(ANSWERS, {}, tmp_path, {})
-    assert own.finished(experiment, "m") == {}
+    assert own.finished(experiment, "bench.method", "m") == {}
     with own.cell(experiment, parent, "cell", TAGS) as cell:
         (tmp_path / "model").mkdir()
         (tmp_path / "model" / "weights").write_text("w")
         cell.finish(ANSWERS, {"seconds": 1.0}, tmp_path / "model", {"key": "k"})
-    assert own.finished(experiment, "m")["k"].run_id == cell.run_id
-    assert own.finished(experiment, "other") == {}
+    assert own.finished(experiment, "bench.method", "m")["k"].run_id == cell.run_id
+    assert own.finished(experiment, "bench.method", "other") == {}
     assert np.array_equal(own.scores(cell.run_id).probabilities, ANSWERS.probabilities)
 
 
@@ -217,9 +223,136 @@ def test_a_row_goes_on_and_its_dead_cells_are_buried(tracker: Opened) -> None:
     assert own.client.get_run(other).info.status == "RUNNING"  # perhaps another machine's
 
 
+def test_of_two_that_begin_a_row_at_once_one_takes_its_back(
+    tracker: Opened, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process is faster between the look and the making."""
+    own, experiment, _ = tracker
+    rival, create = Tracker(bench.uri), own._create
+    first: list[str] = []
+
+    def slow(*facts: Any) -> str:
+        first.append(rival.open_row(experiment, "raced", "a row", {"p": 1}, {}, True))
+        time.sleep(0.002)  # runs are told apart by the millisecond in which they began
+        return create(*facts)
+
+    monkeypatch.setattr(own, "_create", slow)
+    assert own.open_row(experiment, "raced", "a row", {"p": 1}, {}, True) == first[0]
+    (row,) = own._search(experiment, "tags.`bench.row` = 'raced'")
+    assert row.info.run_id == first[0] and row.data.params == {"p": "1"}
+
+
+@pytest.mark.parametrize("kind", ["experiment", "registered_model"])
+def test_what_another_process_makes_first_is_as_good(kind: str, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    own, rival = Tracker(bench.uri), Tracker(bench.uri)
+    create = getattr(own.client, f"create_{kind}")
+
+    def slow(name: str) -> Any:
+        getattr(rival.client, f"create_{kind}")(name)
+        return create(name)
+
+    monkeypatch.setattr(own.client, f"create_{kind}", slow)
+    if kind == "experiment":
+        assert own.experiment("raced") == rival.experiment("raced")
+    else:
+        own.register("raced")
+        assert [model.name for model in rival.client.search_registered_models()] == ["raced"]
+
+
+def test_a_cell_of_a_live_process_is_not_buried(tracker: Opened) -> None:
+    """Of this machine's processes it is known who lives; of others' it is not."""
+    own, experiment, parent = tracker
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    here = socket.gethostname()
+    made = {
+        process: own._create(experiment, "cell", {"bench.kind": "cell", **TAGS, "bench.process": process})
+        for process in (f"{here}:{os.getppid()}", f"{here}:{gone.pid}", "elsewhere:1")
+    }
+    with pytest.raises(ValueError, match="x"), own.cell(experiment, parent, "cell", TAGS):
+        raise ValueError("x")
+    assert [own.client.get_run(run_id).info.status for run_id in made.values()] == ["RUNNING", "KILLED", "RUNNING"]
+
+
+def test_of_two_copies_of_a_cell_the_first_that_was_finished_counts(bench: Bench) -> None:
+    """A process that was asked for the same is faster; this one's row tells of the other's copy."""
+    assert bench.run()[0] == 0
+    (row,), first = bench.kept("row"), {cell.info.run_id for cell in bench.kept()}
+    bench.client.set_tag(row.info.run_id, HELD, "")
+    for run_id in first:  # until the row is closed
+        bench.client.set_tag(run_id, "bench.setup", "hidden")
+    settled = Tracker.settled
+
+    def seen(self: Tracker, experiment: str, tag: str, value: str) -> Any:
+        for run_id in first:
+            self.client.set_tag(run_id, "bench.setup", value)
+        return settled(self, experiment, tag, value)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Tracker, "settled", seen)
+        code, (told,) = bench.json()
+    assert (code, told["trained_now"], told["complete"], told["run_id"]) == (0, 2, True, row.info.run_id)
+    assert {line["run_id"] for line in Tracker(bench.uri).cells(row.info.run_id)} == first
+    later = {run.info.run_id for run in bench.kept() if "bench.superseded" in run.data.tags}
+    assert len(later) == 2 and not later & first
+
+
+def test_a_finished_row_is_read_and_not_touched(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, (before,) = bench.json("--seeds", "2")
+    (row,) = bench.kept("row")
+    with monkeypatch.context() as patch:
+        for name in ("_create", "_tag", "scores", "finished"):
+            patch.setattr(Tracker, name, lambda *facts: pytest.fail("not asked for"))
+        code, (again,) = bench.json("--seeds", "2")
+    assert (code, again) == (0, before | {"trained_now": 0})
+    (now,) = bench.kept("row")
+    assert now.info.end_time == row.info.end_time
+
+
+def spoil_nothing(bench: Bench) -> int:
+    return 0
+
+
+def delete_a_cell(bench: Bench) -> int:
+    bench.client.delete_run(bench.kept()[0].info.run_id)
+    return 1
+
+
+def run_afresh_in_another_row(bench: Bench) -> int:
+    """Whose Cells are among those of the first; its table tells of copies that count no more."""
+    (row,) = bench.kept("row")
+    assert bench.run("--fresh", "--seeds", "2")[0] == 0
+    assert bench.client.get_run(row.info.run_id).data.tags[HELD] == ""
+    return 0
+
+
+def change_an_answer(bench: Bench) -> int:
+    (row,) = bench.kept("row")
+    (file,) = (bench.folder / "mlruns").rglob(f"{row.info.run_id}/artifacts/answers.csv")
+    file.write_text(file.read_text().replace("anger", "sadness"))
+    return 0
+
+
+@pytest.mark.parametrize("spoil", [spoil_nothing, delete_a_cell, run_afresh_in_another_row, change_an_answer])
+def test_a_table_of_cells_that_does_not_fit_is_not_believed(spoil: Callable[[Bench], int], bench: Bench) -> None:
+    _, (first,) = bench.json()
+    trained = spoil(bench)
+    code, (told,) = bench.json()
+    assert (code, told["complete"], told["trained_now"], told["run_id"]) == (0, True, trained, first["run_id"])
+    assert told["metrics"] == first["metrics"]
+    tracker = Tracker(bench.uri)
+    counts = {run.info.run_id for run in bench.kept() if "bench.superseded" not in run.data.tags}
+    assert {line["run_id"] for line in tracker.cells(told["run_id"])} <= counts
+    mended = held(*(tracker.text(told["run_id"], name) for name in ("cells.csv", "answers.csv")))
+    assert tracker.client.get_run(told["run_id"]).data.tags[HELD] == mended
+
+
 def test_answers_that_are_gone_are_one_line(bench: Bench) -> None:
     assert bench.run()[0] == 0
     for file in (bench.folder / "mlruns").rglob("predictions.csv"):
+        file.unlink()
+    assert bench.run()[0] == 0  # the row has them all in one document
+    for file in (bench.folder / "mlruns").rglob("answers.csv"):
         file.unlink()
     code, out, err = bench.run()
     assert (code, out) == (2, "")

@@ -49,7 +49,7 @@ class Level:
     rate: int
 
     def __call__(self, media):
-        note(f"prepare {media!r} {sorted(name for name in vars(media) if not name.startswith('_'))}")
+        note(f"prepare {media!r} {sorted(name for name in media.__slots__ if not name.startswith('_'))}")
         fault = os.environ.get("TOY_PREPARE")
         if fault == "method":
             raise RuntimeError("the toy's own fault")

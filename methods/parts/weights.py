@@ -1,13 +1,13 @@
 """Published weights: which there are, and where: found on disk, else downloaded, else one line that says what to do."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from urllib.error import URLError
 
 from datasets.base import file_digest
-from methods.base import MethodError, WeightsFile
+from methods.base import MethodError, Weights, WeightsFile
 
 FOLDER = "BENCH_WEIGHTS"
 
@@ -96,7 +96,7 @@ class WeightStore:
         found = found or _download(file.url, self.folder / file.name)
         if not genuine(file, found):
             raise MethodError(
-                f"{found} is not the published file (SHA-256 {_sha256(found)[:16]}, not {file.digest}…); "
+                f"{found} is not the published file (SHA-256 {sha256(found)[:16]}, not {file.digest}…); "
                 f"get {file.url} again"
             )
         return found
@@ -110,15 +110,27 @@ class WeightStore:
         return next((place for place in self.places(file) if place.is_file()), None)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """Published weights, and which of them were asked for."""
+
+    weights: Weights
+    found: dict[str, Path | None] = field(default_factory=dict)
+
+    def find(self, file: WeightsFile) -> Path | None:
+        self.found[file.name] = self.weights.find(file)
+        return self.found[file.name]
+
+
 def genuine(file: WeightsFile, found: Path) -> bool:
     """Whether a file is the published one."""
-    return _sha256(found).startswith(file.digest)
+    return sha256(found).startswith(file.digest)
 
 
 def identity(found: Path) -> str:
     """What a result depends on: the name of a file whose digest was checked; of another one also its digest."""
     checked = any(file.name == found.name and file.digest for file in PUBLISHED)
-    return found.name if checked else f"{found.name} {_sha256(found)[:16]}"
+    return found.name if checked else f"{found.name} {sha256(found)[:16]}"
 
 
 def torch_cache() -> Path:
@@ -146,7 +158,8 @@ def _download(url: str, file: Path) -> Path:
     return file
 
 
-def _sha256(file: Path) -> str:
+def sha256(file: Path) -> str:
+    """Of a file, which is read again only if it has changed."""
     told = file.stat()
     return _digest(file, told.st_size, told.st_mtime_ns)
 

@@ -1,0 +1,106 @@
+"""A Cell on a worker of a cluster, which may be on another machine, and may have been lost and sent again."""
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.environment import digest, libraries
+from benchmarks.parcels import Consignment
+from benchmarks.plan import Cell
+from benchmarks.prepare import reason
+from benchmarks.work import Result, read
+from datasets.base import UserError
+from protocols.scores import Scores
+
+if TYPE_CHECKING:
+    from ray import ObjectRef
+
+Told = tuple[Scores | None, str, str, int, Mapping[str, float], Sequence[tuple[str, float, int]] | None]
+BOOT = Path("/proc/sys/kernel/random/boot_id")  # Linux
+
+
+class ClusterError(UserError):
+    """Cells cannot be run on this cluster."""
+
+
+@dataclass(frozen=True)
+class Errand:
+    """What every worker must know before it opens anything."""
+
+    code: str  # digest of the packages that were sent
+    libraries: Mapping[str, str]  # versions, without which results would not be the same
+    machine: str  # on which the store of results is a file; empty: a server keeps it
+    variables: Mapping[str, str] = field(repr=False)  # some are secret
+
+    def begin(self) -> None:
+        """An error where a Cell would not be what it is on the driver's machine."""
+        os.environ.update(self.variables)
+        node, here, there = platform.node(), libraries(), self.libraries
+        if unlike := sorted(name for name in here.keys() | there.keys() if here.get(name) != there.get(name)):
+            told = ", ".join(f"{name} {here.get(name, '-')} for {there.get(name, '-')}" for name in unlike)
+            raise ClusterError(
+                f"node {node} has other libraries than the driver: {told}; install the same on all nodes"
+            )
+        if (found := digest(Path(__file__).parent.parent)) != self.code:
+            raise ClusterError(
+                f"node {node} runs other code of ours ({found}) than was sent there ({self.code}); "
+                "pip uninstall av-emotion-benchmarks there"
+            )
+        if self.machine and self.machine != machine():
+            raise ClusterError(
+                f"node {node} cannot reach the store of results, a file on {self.machine.split()[0]}; "
+                "name a server that all nodes reach with --tracking-uri"
+            )
+
+
+def machine() -> str:
+    """Tells this machine, or container, from others."""
+    return f"{platform.node()} {BOOT.read_text().strip() if BOOT.exists() else ''}"
+
+
+def begin(errand: Errand) -> None:
+    """Whether a node will do."""
+    errand.begin()
+
+
+def carry_out(
+    errand: Errand, sent: "Sequence[ObjectRef[Consignment]]", key: str, files: "Mapping[str, ObjectRef[bytes]] | None"
+) -> Told | None:
+    """A Cell's Result without the Cell; if a lost worker had finished it, that one's. None: files must be sent here."""
+    errand.begin()
+    try:
+        consignment = _consignment(sent[0])
+        (cell,) = (cell for cell in consignment.job.todo if cell.key == key)
+        return _told(consignment, cell, files)
+    except Exception as error:  # as in a Job: one Cell's fault must not cost the others
+        return None, reason(error), "", 0, {}, None
+
+
+@lru_cache(maxsize=1)
+def _consignment(ref: "ObjectRef[Consignment]") -> Consignment:
+    """Opened once by each worker, for the Cells of a row follow each other."""
+    import ray
+
+    return ray.get(ref)
+
+
+def _told(consignment: Consignment, cell: Cell, files: "Mapping[str, ObjectRef[bytes]] | None") -> Told | None:
+    import ray
+
+    job = consignment.job
+    if done := job.tracker.meanwhile(job.experiment, cell.key, job.before):
+        return _without_cell(read(cell, done, job.tracker))
+    at_hand = consignment.opened(cell, None if files is None else lambda place: ray.get(files[place]))
+    return None if at_hand is None else _without_cell(at_hand.run(cell, _nobody))
+
+
+def _nobody(now: str) -> None:
+    """Watches a worker."""
+
+
+def _without_cell(result: Result) -> Told:
+    return result.scores, result.error, result.run_id, result.empty, result.metrics, result.curves
