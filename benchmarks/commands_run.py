@@ -8,6 +8,7 @@ import typer
 from benchmarks import console
 from benchmarks.common import excluded_names, refresh_leaderboard
 from benchmarks.options import (
+    STUDIES,
     DataRoot,
     DatasetName,
     DatasetNames,
@@ -21,15 +22,19 @@ from benchmarks.options import (
     Json,
     MethodNames,
     Modality,
+    Params,
     Preset,
     PretrainOn,
     Protocol,
     RayAddress,
     Seeds,
     Settings,
+    Storage,
     Task,
     Tolerance,
     TrackingUri,
+    TrialJobs,
+    Tune,
     Variant,
     WeightsFrom,
 )
@@ -58,6 +63,10 @@ def run(
     exclude: Exclude = None,
     tracking_uri: TrackingUri = "",
     fresh: Fresh = False,
+    tune: Tune = 0,
+    storage: Storage = STUDIES,
+    trial_jobs: TrialJobs = 1,
+    params: Params = None,
     baseline: Annotated[Path | None, typer.Option(help="Also judge the run against this file; see: regress.")] = None,
     tolerance: Tolerance = 0.0,
     metric: Deciding = "uar",
@@ -69,13 +78,14 @@ def run(
     """Compare methods on corpora; what is finished is not run again. Exit code 1 if a Cell failed."""
     from benchmarks.engine import Engine
     from benchmarks.execute import Place
+    from benchmarks.inner import Tuning, absolute
     from benchmarks.outcomes import as_json, show, show_arena
     from benchmarks.run import Request, plan
     from benchmarks.track import Tracker
 
     request = Request(
         method, dataset, protocol, task, modality, variant, preset, weights, seeds, tuple(settings or ()), device,
-        data_root, excluded_names(exclude), pretrain_on,
+        data_root, excluded_names(exclude), pretrain_on, trials=tune, params=params,
     )  # fmt: skip
     gate = _gate(baseline, metric, tolerance)
     place = Place(executor, ray_address, jobs)
@@ -88,7 +98,8 @@ def run(
     for arena in planned.arenas:
         show_arena(arena)
     execute = place.on(tracker.uri, planned.device)
-    engine = Engine(tracker, planned.device, console.progress, fresh, console.warn, execute)
+    trials = Tuning(absolute(storage), trial_jobs)
+    engine = Engine(tracker, planned.device, console.progress, fresh, console.warn, execute, trials)
     outcomes = engine.run_all(planned.rows)
     judged = {
         outcome.run_id: gate.judged(outcome, tracker)

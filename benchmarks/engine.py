@@ -10,12 +10,13 @@ import numpy as np
 from benchmarks.console import Progress
 from benchmarks.environment import code, describe
 from benchmarks.execute import Executor, here
+from benchmarks.inner import Tuning
 from benchmarks.plan import Arena, Cell, Entrant, Row
 from benchmarks.prepare import PreparationError, Store, fill
 from benchmarks.record import audited, line, row_record
 from benchmarks.resume import KEPT, Shelf, Whole
 from benchmarks.summaries import Part, kept
-from benchmarks.track import ENVIRONMENT, Done, Kept, Tracker
+from benchmarks.track import ENVIRONMENT, TUNING, Done, Kept, Tracker
 from benchmarks.transfer import known, taught
 from benchmarks.work import EMPTY, Job, Result, read
 from datasets.base import UserError
@@ -113,6 +114,7 @@ class Engine:
     fresh: bool = False
     tell: Callable[[str], None] = field(default=lambda line: None)  # noqa: ARG005
     execute: Executor = here
+    tuning: Tuning | None = None  # how trials are run, where rows are tuned
 
     def run(self, row: Row, arena: Arena) -> Outcome:
         """All Cells of a row: those that are finished are read, the others are run."""
@@ -183,7 +185,8 @@ class Engine:
             self._compare_sources(row, [before[cell.key] for cell in row.cells if cell not in todo])
             initial, fault = self._taught(row, {cell.seed for cell in todo}) if store else ({}, fault)
         again = frozenset(before[cell.key].run_id for cell in todo if cell.key in before)
-        job = Job(row, arena, todo, store, initial, fault, experiment, run_id, self.tracker, self.device, again)
+        rest = (experiment, run_id, self.tracker, self.device, again, self.tuning)
+        job = Job(row, arena, todo, store, initial, fault, *rest)
         return Begun(job, before)
 
     def _closed(self, begun: Begun) -> Outcome:
@@ -196,8 +199,15 @@ class Engine:
         trained = sum(result.scores is not None for result in begun.results.values())
         outcome = Outcome(row, job.arena, results, trained, job.run_id, _stale(row, old) + self._stale_models(row))
         lines = [line(r.cell, r.scores, r.error, r.run_id, _kept_for_us(r, done.get(r.cell.key))) for r in results]
+        if row.wish.trials:
+            self.tracker.note(job.run_id, TUNING, [self._found(result) for result in outcome.finished])
         self.tracker.close_row(job.run_id, outcome.measured(), lines, outcome.complete, self._kept(outcome))
         return outcome
+
+    def _found(self, result: Result) -> Mapping[str, Any]:
+        """What tuning found for a Cell; for one that was finished before, as it was kept."""
+        found = result.tuned or self.tracker.document(result.run_id, TUNING)
+        return {"fold": result.cell.fold.name, **found}
 
     def _kept(self, outcome: Outcome) -> Kept | None:
         """All that was answered, in whole and in short; None where nothing was."""

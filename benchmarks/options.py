@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+STUDIES = "sqlite:///optuna.db"
 Json = Annotated[bool, typer.Option("--json", help="Print a JSON document instead.")]
 DataRoot = Annotated[
     Path | None, typer.Option(help="Folder of the corpora, one folder each; default $BENCH_DATA, else ./data.")
@@ -32,6 +33,14 @@ Task = Annotated[str, typer.Option(help="emotion, arousal or valence.")]
 TrackingUri = Annotated[str, typer.Option(help="Default $MLFLOW_TRACKING_URI, else sqlite:///mlflow.db.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Fresh = Annotated[bool, typer.Option(help="Run finished Cells again.")]
+Tune = Annotated[
+    int, typer.Option(help="Trials of the method's settings inside each fold; the best is used for that fold alone.")
+]
+Storage = Annotated[str, typer.Option(help="Where trials are kept and shared: any address that Optuna understands.")]
+TrialJobs = Annotated[
+    int, typer.Option("--trial-jobs", min=1, help="Trials at once on this machine, as far as memory allows.")
+]
+Params = Annotated[Path | None, typer.Option(help="Settings that tune --out wrote, for all folds.")]
 Deciding = Annotated[str, typer.Option(help="Which metric decides: uar, accuracy or macro_f1.")]
 Tolerance = Annotated[float, typer.Option(help="Points of the deciding metric that may be lost.")]
 Executor = Annotated[

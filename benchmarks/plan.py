@@ -10,8 +10,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, get_args
 
+from benchmarks.borrowed import overlaps
 from benchmarks.content import Content
 from benchmarks.environment import source
+from benchmarks.inner import TUNED_ON_TEST, asked
 from benchmarks.plugins import PluginError, load
 from benchmarks.settings import Wish, configured
 from datasets.base import TASKS, Clip, Dataset, DatasetError
@@ -123,12 +125,17 @@ class Row:
     key: str = ""
     setup: str = ""  # hashes what all Cells of the method on this corpus have alike, whatever their folds
     substituted: tuple[str, ...] = ()  # what took the place of tracks that the corpus lacks
+    tuned_on_test: bool = False  # whether its settings were found on people, or clips, that it is tested on
     files: Mapping[str, Path | None] = field(default_factory=dict)  # of published weights, by name; None: none wanted
 
     @property
     def stamps(self) -> tuple[str, ...]:
         """What must stand beside every result."""
         told = [f"{name}={value}" for name, value in self.wish.settings.items()]
+        if self.wish.trials:
+            told.append(f"tuned {self.wish.trials}")
+        if self.tuned_on_test:
+            told.append(TUNED_ON_TEST)
         if self.wish.weightless and any((self.weights, *(initial.row.weights for initial in self.initials.values()))):
             told.append("weights none")
         if self._unconfirmed or any(initial.row._unconfirmed for initial in self.initials.values()):
@@ -264,6 +271,8 @@ def row(
     available(arena, modality)
     made = replace(bare(name, config, modality, wish, weights), initials=initials or {})
     facts = made.facts() | {"task": arena.task, "corpus": arena.digest, "validates": made.kind.validates}
+    if wish.trials:
+        facts["tuning"] = asked(made.method(), name, wish.trials, wish.settings)
     setup = digest(facts)
 
     def cell(fold: Judged, seed: int) -> Cell:
@@ -275,7 +284,10 @@ def row(
     whole = {"protocol": arena.protocol, "variant": wish.variant, "cells": [cell.key for cell in cells]}
     lacking = [kind for kind in made.method().substitutes() if any(kind not in clip.media.has for clip in arena.clips)]
     substituted = tuple(made.method().substitutes()[kind] for kind in lacking)
-    return replace(made, cells=cells, key=digest(facts | whole), setup=setup, substituted=substituted)
+    seen = overlaps(wish.borrowed, arena)
+    told = {TUNED_ON_TEST: True} if seen else {}
+    key = digest(facts | whole | told)
+    return replace(made, cells=cells, key=key, setup=setup, substituted=substituted, tuned_on_test=seen)
 
 
 def _names(pretrained: Mapping[str, Path | None]) -> dict[str, str]:

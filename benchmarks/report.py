@@ -19,10 +19,12 @@ from benchmarks.environment import git
 from benchmarks.papers import Papers
 from benchmarks.plugins import load, names
 from benchmarks.summaries import Part, kept
-from benchmarks.track import ANSWERS, SUMMARISED, SUMMARY, LostError, Tracker
+from benchmarks.track import ANSWERS, SUMMARISED, SUMMARY, TUNING, LostError, Tracker
 from datasets.base import UserError
+from reports import studies
 from reports.leaderboard import write
 from reports.results import Arena, Asked, CorpusFacts, Facts, Material, MethodFacts, Result
+from reports.studies import Tuning
 from reports.summary import BYTES, VERSION, Summary, SummaryError, answers, read
 
 FOLDER = "leaderboard"
@@ -90,6 +92,7 @@ class Answered:
     summary: Summary | None = None
     table: Callable[[], pd.DataFrame] | None = None
     fault: str = ""
+    tuning: Tuning | None = None
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,7 @@ class Reader:
             answers=answered.table,
             default=self.papers.default(asked),
             fault=answered.fault,
+            tuning=answered.tuning,
             seeds=int(_number(tags.get("bench.seeds")) or (len(answered.summary.by_seed) if answered.summary else 1)),
         )
 
@@ -141,7 +145,7 @@ class Reader:
         run_id, at = run.info.run_id, run.info.artifact_uri
         if run.data.tags.get(SUMMARISED) == str(VERSION):
             told = json.loads(self.tracker.text(run_id, SUMMARY, at, BYTES))
-            return Answered(read(told), lambda: self._answers(run_id, at))
+            return Answered(read(told), lambda: self._answers(run_id, at), tuning=self._tuning(run))
         cells = [cell for _, cell in self.tracker.all(f"tags.`mlflow.parentRunId` = '{run_id}'")]
         parts = [self._part(cell) for cell in cells if _counts(cell)]
         if not parts:
@@ -149,6 +153,12 @@ class Reader:
         found = kept(parts)
         table = pd.DataFrame(found.answers).rename(columns={"answer": "predicted"})
         return Answered(read(found.summary), lambda: table)
+
+    def _tuning(self, run: Any) -> Tuning | None:
+        """What was found for the folds of a row that is tuned."""
+        if not re.search(r"\btuned \d+", run.data.tags.get("bench.stamps", "")):
+            return None
+        return studies.read(json.loads(self.tracker.text(run.info.run_id, TUNING, run.info.artifact_uri, BYTES)))
 
     def _answers(self, run_id: str, at: str) -> pd.DataFrame:
         try:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from benchmarks.arenas import arena, material
+from benchmarks.borrowed import read
 from benchmarks.console import Progress
 from benchmarks.corpora import opened
 from benchmarks.plan import Arena, Initial, Row, row
@@ -38,6 +39,8 @@ class Request:
     exclude: frozenset[str] = field(default_factory=frozenset)
     pretrain_on: str = ""
     first_seed: int = 0
+    trials: int = 0
+    params: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,10 @@ def _sensible(request: Request) -> None:
         raise PluginError(f"no task is called {request.task!r}; choose from {', '.join(TASKS)}")
     if request.seeds < 1:
         raise PluginError(f"--seeds must be at least 1, but is {request.seeds}")
+    if request.trials < 0 or request.trials == 1:
+        raise PluginError(f"tuning takes two trials at least, the first of which is untuned, but got {request.trials}")
+    if request.trials and request.params:
+        raise PluginError("--params are settings that were found before, --tune finds others; leave one of them out")
     if request.first_seed < 0:
         raise PluginError(f"--first-seed must be 0 or more, but is {request.first_seed}")
     if request.modality and request.modality not in get_args(Modality):
@@ -154,7 +161,9 @@ def _wishes(request: Request, device: str) -> tuple[list[Wish], list[str]]:
     sources = tuple(dict.fromkeys(resolve("datasets", name) for name in named)) if request.pretrain_on else None
     variants = dict.fromkeys(name.strip() for name in request.variant.split(","))
     settings, none = _settings(request.settings), request.weights == "none"
-    return [Wish(preset, request.modality, variant, settings, none, sources) for variant in variants], notes
+    params, borrowed = read(request.params, request.method) if request.params else ({}, None)
+    rest = ({**params, **settings}, none, sources, request.trials, borrowed)
+    return [Wish(preset, request.modality, variant, *rest) for variant in variants], notes
 
 
 @dataclass(frozen=True)

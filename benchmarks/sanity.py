@@ -19,7 +19,7 @@ from benchmarks.engine import joined
 from benchmarks.plan import Arena, Row, row
 from benchmarks.prepare import Store, Stored, fill
 from benchmarks.settings import Wish
-from benchmarks.work import training
+from benchmarks.training import training
 from methods.base import Examples, RunContext
 from methods.parts.weights import WeightStore, folder
 

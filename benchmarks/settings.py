@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from optuna.distributions import IntDistribution
+
 from benchmarks.plugins import PluginError
-from methods.base import Method
+from methods.base import TUNED, Distribution, Method
 
 PRESETS = ("paper", "quick")
 
@@ -21,6 +23,18 @@ class Wish:
     settings: Mapping[str, Any] = field(default_factory=dict)  # dotted names in the method's Config
     weightless: bool = False  # --weights none
     pretrain_on: tuple[str, ...] | None = None  # None: as the paper did; none of them: not at all
+    trials: int = 0  # of tuning, within each fold
+    borrowed: "Borrowed | None" = None  # where settings come from that were found by tuning
+
+
+@dataclass(frozen=True)
+class Borrowed:
+    """Settings that were found by tuning elsewhere: on whom."""
+
+    dataset: str
+    standin: bool
+    subjects: frozenset[str]  # none: nobody knows who they are
+    media: frozenset[str]  # digests of the clips' content
 
 
 def configured(name: str, kind: type[Method], wish: Wish) -> tuple[Any, str]:
@@ -52,6 +66,32 @@ def flat(config: Any, before: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in vars(config).items():
         found |= flat(value, f"{before}{name}.") if dataclasses.is_dataclass(value) else {f"{before}{name}": value}
+    return found
+
+
+def space(method: Method) -> dict[str, Distribution]:
+    """Where tuning may look, by dotted names: what is declared beside the defaults, as far as it matters."""
+    now = flat(method.config)
+    return {
+        name: _affordable(where, now[name]) for name, where in _declared(method.config).items() if method.matters(name)
+    }
+
+
+def _affordable(where: Distribution, now: Any) -> Distribution:
+    """Whole numbers are sizes and epochs, which cost time: up to twice what is asked for, so that quick stays quick."""
+    if not isinstance(where, IntDistribution):
+        return where
+    return IntDistribution(where.low, max(where.low, min(where.high, 2 * now)), where.log)
+
+
+def _declared(config: Any, before: str = "") -> dict[str, Distribution]:
+    found: dict[str, Distribution] = {}
+    for part in dataclasses.fields(config):
+        value, name = getattr(config, part.name), f"{before}{part.name}"
+        if dataclasses.is_dataclass(value):
+            found |= _declared(value, f"{name}.")
+        told = part.metadata.get(TUNED, {})
+        found |= {f"{name}.{inner}".removesuffix("."): where for inner, where in told.items()}
     return found
 
 

@@ -30,9 +30,13 @@ ENVIRONMENT = "environment.json"
 REMEDY = "give an address like sqlite:///mlflow.db or http://host:5000 with --tracking-uri"
 BATCH = 1000  # metrics that one request may carry
 ANSWERS, SUMMARY = "answers.csv", "summary.json"  # of a row; of a row, for the report
+TUNING = "tuning.json"  # of a row that is tuned, and of each of its Cells
 SUMMARISED = "bench.summary"  # the tag of a row that has a summary: its version
 CELLS = "cells.csv"  # the table of a row's Cells
 HELD = "bench.held"  # the tag of a row whose documents tell all of its Cells: their digest
+
+
+Span = tuple[int | None, int | None]  # begin and end in milliseconds
 
 
 class TrackingError(UserError):
@@ -194,7 +198,7 @@ class Tracker:
         if not (found := self._begun(experiment, key)):
             made = self._create(experiment, title, {"bench.kind": "row", "bench.row": key, **tags})
             if (found := self._begun(experiment, key)) == made:
-                self.client.log_batch(made, params=[_param(name, value) for name, value in params.items()])
+                self.params(made, params)
                 return made
             self.client.delete_run(made)
         if news:
@@ -231,6 +235,10 @@ class Tracker:
             self.client.log_text(run_id, json.dumps(kept.summary, separators=(",", ":")), SUMMARY)
             self._tag(run_id, {SUMMARISED: kept.summary["version"], HELD: held(lines, answers)})
         self.client.set_terminated(run_id, "FINISHED" if whole else "FAILED")
+
+    def params(self, run_id: str, told: Mapping[str, Any]) -> None:
+        """How a run was set."""
+        self.client.log_batch(run_id, params=[_param(name, value) for name, value in told.items()])
 
     @contextmanager
     def row(self, run_id: str) -> Iterator[None]:
@@ -359,6 +367,19 @@ class Tracker:
         for first in range(0, len(points), BATCH):
             part = points[first : first + BATCH]
             self.client.log_batch(run_id, metrics=[Metric(name, float(value), now, step) for name, value, step in part])
+
+    def trial(
+        self, experiment: str, parent: str, title: str, told: Mapping[str, Any], curve: Sequence[float], span: Span
+    ) -> None:
+        """A trial that ended, as a child of its Cell's run; `told` has params, metrics, tags and status."""
+        tags = {"bench.kind": "trial", "mlflow.parentRunId": parent, **told["tags"]}
+        text = {name: str(value) for name, value in tags.items()}
+        run = self.client.create_run(experiment, start_time=span[0], run_name=title, tags=text)
+        run_id = str(run.info.run_id)
+        self.params(run_id, told["params"])
+        points = [("inner_uar_so_far", value, step) for step, value in enumerate(curve, start=1)]
+        self.metrics(run_id, [*points, *((name, value, 0) for name, value in told["metrics"].items())])
+        self.client.set_terminated(run_id, told["status"], end_time=span[1])
 
     def _create(self, experiment: str, title: str, tags: Mapping[str, Any]) -> str:
         text = {name: str(value) for name, value in tags.items()}

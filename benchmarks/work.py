@@ -3,27 +3,28 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
 from benchmarks.cellrun import CellRun
 from benchmarks.cost import metered, operations, parameters
+from benchmarks.inner import Tuning
 from benchmarks.plan import Arena, Cell, Entrant, Row
-from benchmarks.plugins import build
 from benchmarks.prepare import PreparationError, Store, Stored, reason
 from benchmarks.record import cell_tags, membership, model_facts
 from benchmarks.track import Done, Tracker
+from benchmarks.training import training
 from datasets.base import Media
-from methods.base import Examples, Method, Prepared, RunContext
-from protocols.base import Fold, Judged, ProtocolError
+from methods.base import Examples, Prepared, RunContext
+from protocols.base import Fold
 from protocols.scores import Scores
 
 EMPTY = "clips_where_nothing_was_found"
 FOUND = "found"  # an input, one for each frame: whether a face was found there
-VALIDATION = 0.2  # of the training clips, whole subjects
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Result:
     empty: int = 0  # test clips in which preparation found nothing for an input
     metrics: Mapping[str, float] = field(default_factory=dict)
     curves: Sequence[tuple[str, float, int]] | None = None  # None: they are in the store
+    tuned: Mapping[str, Any] | None = None  # what tuning found; None where it is in the store, or nothing was tuned
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +56,7 @@ class Job:
     tracker: Tracker
     device: str
     before: frozenset[str] = frozenset()  # runs of these Cells that were finished earlier, and are to be run again
+    tuning: Tuning | None = None  # how trials are run, where the row is tuned
 
     @property
     def title(self) -> str:
@@ -96,8 +99,9 @@ class Job:
             run.log(name, value, step)
             told(f"{cell.title}, epoch {step}: {name} {value:.3f}")
 
+        row, tuned, figures_of_tuning = self._tuned(cell, store, initial, run, told)
         started = time.perf_counter()
-        method, fold = self.row.method(), cell.fold
+        method, fold = row.method(), cell.fold
         with metered(self.device) as figures:
             train, validation = training(method, fold, store, cell.seed)
             method.fit(train, validation, RunContext(cell.seed, self.device, log, self.row.pretrained, initial))
@@ -106,6 +110,7 @@ class Job:
             scores = fold.score(method.predict_proba(Examples(test, fold.labels)))
             ended = time.perf_counter()
         empty, unseen = _found(test)
+        figures |= figures_of_tuning
         figures |= {
             "fit_seconds": fitted - started,
             "predict_seconds": ended - fitted,
@@ -125,9 +130,29 @@ class Job:
             model.mkdir()
             method.save(model)
             figures |= parameters(method)
-            facts = membership(self.row, self.arena, cell) | model_facts(self.row)
+            facts = membership(row, self.arena, cell) | model_facts(row) | ({"tuned": tuned} if tuned else {})
             run.finish(scores, figures, model, facts, marks(self.row, self.arena))
-        return Result(cell, scores, "", run.run_id, empty, figures, run.told)
+        return Result(cell, scores, "", run.run_id, empty, figures, run.told, tuned)
+
+    def _tuned(
+        self, cell: Cell, store: Store, initial: Mapping[str, Path], run: CellRun, told: Callable[[str], None]
+    ) -> tuple[Row, Mapping[str, Any] | None, dict[str, float]]:
+        """The row as tuning has it for this fold alone; as it is, where nothing is tuned."""
+        if not self.row.wish.trials:
+            return self.row, None, {}
+        assert self.tuning is not None, "a row that is tuned is run by an engine that knows where studies are kept"
+        from benchmarks.trials import keep
+        from benchmarks.tune import task, tune
+
+        started = time.perf_counter()
+        tuned = tune(
+            task(self.row, cell, store, self.device, initial),
+            self.tuning,
+            lambda now: told(f"{cell.title}, {now}"),
+        )
+        found = keep(self.tracker, self.experiment, run.run_id, tuned)
+        figures = {"tune_seconds": time.perf_counter() - started}
+        return replace(self.row, config=tuned.config), found, figures
 
 
 def read(cell: Cell, done: Done, tracker: Tracker) -> Result:
@@ -154,21 +179,3 @@ def marks(row: Entrant, arena: Arena) -> str:
     """What a picture of a result must say."""
     standin = "STAND-IN of " if arena.dataset.standin else ""
     return f"{standin}{arena.dataset.name}, subjects: {row.independence(arena.independence)}"
-
-
-def training(method: Method, fold: Judged, store: Store, seed: int) -> tuple[Examples, Examples | None]:
-    """Training examples; of a method that chooses an epoch, one fifth of their subjects apart, by seed."""
-    if not isinstance(fold, Fold):
-        raise ProtocolError(f"{fold.name} is no fold of the guard, and only on those is anything trained")
-    inner = None
-    if method.validates:
-        kind = "subject-holdout" if all(clip.subject for clip in fold.train) else "random-holdout"
-        inner = next(fold.inner(build("protocols", f"{kind}:share={VALIDATION},seed={seed}")))
-    told = {clip.media.clip_id: clip.label for clip in fold.train}
-
-    def examples(media: Sequence[Media]) -> Examples:
-        return Examples(Stored(store, media), fold.labels, tuple(told[m.clip_id] for m in media))
-
-    if inner is None:
-        return examples([clip.media for clip in fold.train]), None
-    return examples([clip.media for clip in inner.train]), examples(inner.test_media)

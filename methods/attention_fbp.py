@@ -13,9 +13,10 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 import torch
+from optuna.distributions import FloatDistribution, IntDistribution
 from torch import nn
 
-from methods.base import Examples, Method, MethodError, Paper, Preparation, RunContext, Source, Variant, Weights
+from methods.base import Examples, Method, MethodError, Paper, Preparation, RunContext, Source, Variant, Weights, tuned
 from methods.parts import alexnet, enhancements, networks
 from methods.parts.attention_network import Attentions, ClipNetwork, Fusing, Hearing
 from methods.parts.face_networks import IR50, RESNET18, VGGFACE, published_file
@@ -39,12 +40,15 @@ class Config:
 
     stage: Literal["clips", "faces"] = "clips"  # faces: the face network alone, of Table 1
     pictures: Pictures = Pictures()
-    faces: Faces = Faces()
+    faces: Faces = tuned(Faces(), {"schedule.learning_rate": FloatDistribution(1e-3, 1e-1, log=True)})
     sound: Sound = Sound()
     hearing: Hearing = Hearing()
-    attentions: Attentions = Attentions()
-    fusing: Fusing = Fusing()
-    schedule: Schedule = Schedule(epochs=50, batch=32, learning_rate=1e-4)
+    attentions: Attentions = tuned(Attentions(), {"reduced": IntDistribution(16, 256, log=True)})
+    fusing: Fusing = tuned(Fusing(), {"rank": IntDistribution(2, 8), "dropout": FloatDistribution(0.0, 0.5)})
+    schedule: Schedule = tuned(
+        Schedule(epochs=50, batch=32, learning_rate=1e-4),
+        {"epochs": IntDistribution(10, 100), "learning_rate": FloatDistribution(1e-5, 1e-2, log=True)},
+    )
     members: tuple[str, ...] = ("basic",)  # the features of each; of several, scores are averaged
     reweigh: Reweighing = "none"
 
@@ -213,21 +217,32 @@ class AttentionFbp(Method):
             return tuple(dict.fromkeys(name for one in self.config.members for name in self._taught(one)))
         return AR if member == "ar-mean" else self.config.faces.taught_by
 
-    def fit(self, train: Examples, validation: Examples | None, run: RunContext) -> None:  # noqa: ARG002
+    def matters(self, setting: str) -> bool:
+        """The face network's training where it is taught here; of the rest, what there is."""
+        part = setting.partition(".")[0]
+        if part == "faces":
+            return self.modality != "audio" and (self.alone or not self.config.faces.elsewhere)
+        return not self.alone and (part != "fusing" or (self.modality == "av" and self.config.fusing.by == "fbp"))
+
+    def fit(self, train: Examples, validation: Examples | None, run: RunContext) -> None:
         if self.alone and self.modality != "video":
             raise MethodError(f"stage=faces looks at pictures alone, but the modality is {self.modality}; take video")
         weights = torch.from_numpy(class_weights(self.config.reweigh, train))  # refuses before anything is trained
         if self.modality != "audio":
             run.log("frames_without_face", share_without_face(train), 0)
         models = {name: self._from_elsewhere(name, run) for name in self._names() if name in run.initial}
-        models |= taught([name for name in self._names() if name not in models], self.config.faces, train, run)
+        absent = [name for name in self._names() if name not in models]
+        models |= taught(absent, self.config.faces, train, validation, run)
         self._build(train.classes, models, run)
         self.network.weights.copy_(weights)
         targets = torch.from_numpy(train.targets()).to(run.device)
         sequences = {} if self.alone else self._sequences(train, run.device)
+        watched = self._sequences(validation, run.device) if validation and not self.alone else {}
         for number, (kind, member) in enumerate(self._members()):
             told = run.named(f"member_{number}") if len(self.config.members) > 1 else run
-            member.learn(sequences[kind], targets, self.config.schedule, replace(told, seed=member_seed(run, number)))
+            watch = member.watch(watched[kind], validation.targets()) if validation else None
+            told = replace(told, seed=member_seed(run, number))
+            member.learn(sequences[kind], targets, self.config.schedule, told, watch)
 
     def _names(self) -> tuple[str, ...]:
         """Of the face networks."""

@@ -6,23 +6,25 @@ Approach", Information Fusion 46, 2019, doi:10.1016/j.inffus.2018.06.003.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from optuna.distributions import FloatDistribution, IntDistribution
 from torch import Tensor, nn
 
-from methods.base import Examples, Method, Modality, Paper, Preparation, RunContext, Source, Variant
+from methods.base import Examples, Method, Modality, Paper, Preparation, RunContext, Source, Variant, tuned
 from methods.parts import alexnet, c3d, networks
 from methods.parts.audio import Framing, LogMel, Mel
 from methods.parts.dbn import Dbn
 from methods.parts.fusion import fit_scale
-from methods.parts.pooled import OneVersusOne, Segments
+from methods.parts.pooled import OneVersusOne, Segments, Watched, segmented
 from methods.parts.segment_pairs import Cutting, SegmentPairs, Squares
 from methods.parts.segments import AVEF_SHIFT
-from methods.parts.towers import Tower, Towers, joined
+from methods.parts.towers import TUNED_TOWER, Tower, Towers, joined
 from methods.parts.training import Schedule, fit
 
 LOG_MEL = LogMel(framing=Framing(emphasis=0.97, points=400), mel=Mel(low=0.0), offset=0.01)
@@ -34,6 +36,9 @@ KEPT = (  # the shallow layers
 )
 
 
+RATE = {"learning_rate": FloatDistribution(1e-4, 1e-1, log=True)}
+
+
 @dataclass(frozen=True)
 class Config:
     """The paper's values."""
@@ -41,13 +46,13 @@ class Config:
     silence_cut: bool = True  # case 2; otherwise case 1
     cutting: Cutting = Cutting(shift=AVEF_SHIFT, mel=LOG_MEL)
     pictures: Squares = Squares()
-    audio: Tower = Tower(227, alexnet.CHANNELS, ALONE, dropout=0.3)
-    video: Tower = Tower(112, c3d.CHANNELS, ALONE, dropout=0.3)
+    audio: Tower = tuned(Tower(227, alexnet.CHANNELS, ALONE, dropout=0.3), TUNED_TOWER)
+    video: Tower = tuned(Tower(112, c3d.CHANNELS, ALONE, dropout=0.3), TUNED_TOWER)
     hidden: tuple[int, ...] = (4096, 2048)  # of the deep belief network
-    pretraining: Schedule = Schedule(epochs=100, batch=30, learning_rate=0.001, momentum=0.9)  # of each RBM
-    together: Schedule = Schedule(epochs=500, batch=10, learning_rate=0.001, momentum=0.9)
-    complexity: float = 1.0  # C of the support vector machines
-    degree: int = 3  # of their kernel
+    pretraining: Schedule = tuned(Schedule(epochs=100, batch=30, learning_rate=0.001, momentum=0.9), RATE)  # of an RBM
+    together: Schedule = tuned(Schedule(epochs=500, batch=10, learning_rate=0.001, momentum=0.9), RATE)
+    complexity: float = tuned(1.0, FloatDistribution(1e-2, 1e3, log=True))  # C of the support vector machines
+    degree: int = tuned(3, IntDistribution(1, 5))  # of their kernel
     pretrain_on: tuple[str, ...] = ("rml", "enterface05", "baum1s")  # but for the one that is run on
 
 
@@ -82,6 +87,7 @@ class Network(Towers):
 
 
 Look = Callable[[Tensor], Tensor]  # from numbers of segments to a tower's fc7
+Watch = Callable[[], float] | None
 
 
 class Avef(Method):
@@ -180,8 +186,14 @@ class Avef(Method):
         there = replace(self.config, pretrain_on=(), complexity=Config.complexity, degree=Config.degree)
         return {OTHERS: Source(self.config.pretrain_on, there, cast(Modality, self.modality))}
 
-    def fit(self, train: Examples, validation: Examples | None, run: RunContext) -> None:  # noqa: ARG002
-        segments = Segments(train, run.device)
+    def matters(self, setting: str) -> bool:
+        """What there is of one modality alone."""
+        part = setting.partition(".")[0]
+        return part in ("complexity", "degree", self.modality) or self.modality == "av"
+
+    def fit(self, train: Examples, validation: Examples | None, run: RunContext) -> None:
+        segments = segmented(train, run.device)
+        watched = Watched(segmented(validation, run.device), validation.targets()) if validation else None
         targets = torch.from_numpy(train.targets()).to(run.device)[segments.owners]
         self._build(len(train.classes), run)
         shallow = run.initial.get(OTHERS)
@@ -191,9 +203,11 @@ class Avef(Method):
             fit_scale(self.network.parts()["audio"], segments.sound().flatten(0, 2))
         looks = {name: _look(name, tower, segments, bool(shallow)) for name, tower in self.network.parts().items()}
         for name, tower in self.network.parts().items():
-            self._train_alone(name, tower, looks[name], targets, run)
+            watch = partial(watched.recognised_by, tower, name) if watched else None
+            self._train_alone(name, tower, looks[name], targets, run, watch)
         if self.network.dbn is not None:
-            self._train_together(self.network.dbn, segments, looks, targets, run)
+            watch = partial(self._recognised, watched) if watched else None
+            self._train_together(self.network.dbn, segments, looks, targets, run, watch)
         self.machine.fit(self._pooled(segments), train.targets(), len(train.classes))
 
     def _build(self, classes: int, run: RunContext) -> None:
@@ -204,14 +218,32 @@ class Avef(Method):
         self.machine = OneVersusOne(self.config.complexity, self.config.degree)
 
     def _train_alone(
-        self, name: str, tower: alexnet.AlexNet | c3d.C3d, look: Look, targets: Tensor, run: RunContext
+        self,
+        name: str,
+        tower: alexnet.AlexNet | c3d.C3d,
+        look: Look,
+        targets: Tensor,
+        run: RunContext,
+        watch: Watch,
     ) -> None:
         schedule = getattr(self.config, name).schedule
         with networks.seeded(run.seed):
-            fit(tower, lambda rows: tower.classify(look(rows)), targets, schedule, run.named(name))
+            fit(tower, lambda rows: tower.classify(look(rows)), targets, schedule, run.named(name), watch, keep="last")
+
+    def _recognised(self, watched: Watched) -> float:
+        """By all networks."""
+        assert self.network.dbn is not None
+        with torch.no_grad():
+            return watched.told(self.network.dbn(self.network.scaled(self.network.fc7(watched.segments))))
 
     def _train_together(
-        self, dbn: Dbn, segments: Segments, looks: Mapping[str, Look], targets: Tensor, run: RunContext
+        self,
+        dbn: Dbn,
+        segments: Segments,
+        looks: Mapping[str, Look],
+        targets: Tensor,
+        run: RunContext,
+        watch: Watch,
     ) -> None:
         """The DBN without labels, layer by layer; then all networks with them."""
         network, features = self.network, self.network.fc7(segments)
@@ -223,7 +255,7 @@ class Avef(Method):
             return logits
 
         with networks.seeded(run.seed):
-            fit(network, forward, targets, self.config.together, run.named("together"))
+            fit(network, forward, targets, self.config.together, run.named("together"), watch, keep="last")
 
     def _pooled(self, segments: Segments) -> npt.NDArray[np.float64]:
         """What the machines see of each clip: the DBN's second hidden layer, or the only network's fc7."""
@@ -234,7 +266,7 @@ class Avef(Method):
             return segments.average(self.network.dbn.embed(self.network.scaled(features)))
 
     def predict_proba(self, examples: Examples) -> npt.NDArray[np.float64]:
-        segments = Segments(examples, str(next(self.network.parameters()).device))
+        segments = segmented(examples, str(next(self.network.parameters()).device))
         return self.machine.probabilities(self._pooled(segments))
 
     def save(self, folder: Path) -> None:

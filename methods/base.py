@@ -4,10 +4,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from datasets.base import Media, UserError
 
@@ -18,8 +19,23 @@ Preparation = Callable[
 ]  # stateless and picklable: a frozen dataclass with __call__; its repr is its key
 
 
+Distribution = FloatDistribution | IntDistribution | CategoricalDistribution
+Value = TypeVar("Value")
+TUNED = "tuned"  # the key of a field's metadata
+
+
 class MethodError(UserError):
     """A method cannot do what is asked."""
+
+
+def tuned(default: Value, space: Distribution | Mapping[str, Distribution]) -> Value:
+    """A field of a Config: the paper's value, and beside it where tuning looks for better ones.
+
+    Of a part that is a dataclass itself: by dotted names in it. What is tuned must not change what is prepared.
+    """
+    named = space if isinstance(space, Mapping) else {"": space}
+    made: Value = field(default=default, metadata={TUNED: named})
+    return made
 
 
 @dataclass(frozen=True)
@@ -79,10 +95,15 @@ class RunContext:
     log: Callable[[str, float, int], None] = lambda name, value, step: None  # noqa: ARG005  a curve's name, value, epoch
     pretrained: Mapping[str, Path | None] = field(default_factory=dict)  # what `Method.pretrained` found
     initial: Mapping[str, Path] = field(default_factory=dict)  # by name in `Method.sources`, the folder `save` filled
+    prune: Callable[[str, float, int], None] = lambda name, value, step: None  # noqa: ARG005  may end a trial: let it
 
     def named(self, stage: str) -> "RunContext":
         """The same for one of several trainings in a fit: its curves bear the stage's name."""
-        return replace(self, log=lambda name, value, step: self.log(f"{stage}_{name}", value, step))
+        return replace(
+            self,
+            log=lambda name, value, step: self.log(f"{stage}_{name}", value, step),
+            prune=lambda name, value, step: self.prune(f"{stage}_{name}", value, step),
+        )
 
 
 @dataclass(frozen=True)
@@ -126,7 +147,8 @@ class Method(ABC):
     variants: ClassVar[Mapping[str, Variant]] = {}
     quick: ClassVar[Mapping[str, Any]] = {}  # what the quick preset changes: a value, or what becomes of the old one
     modalities: ClassVar[frozenset[str]]  # of audio, video, av
-    validates: ClassVar[bool] = False  # whether it chooses an epoch: then fit gets unseen subjects of the training set
+    validates: ClassVar[bool] = False  # whether it chooses an epoch: then fit gets unseen subjects of the training set;
+    # else fit gets examples beside those it learns from only in a trial of tuning, to tell of each epoch, not to choose
 
     def __init__(self, config: Any = None, modality: str = "") -> None:
         self.config = config or self.Config()
@@ -154,6 +176,10 @@ class Method(ABC):
     def substitutes(self) -> Mapping[str, str]:
         """What takes the place of tracks that a corpus may lack, by kind of track: it stands beside the results."""
         return {}
+
+    def matters(self, setting: str) -> bool:  # noqa: ARG002
+        """Whether a setting that is declared as tuned changes anything, as the method is set."""
+        return True
 
     @abstractmethod
     def fit(self, train: Examples, validation: Examples | None, run: RunContext) -> None:

@@ -13,16 +13,17 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 import torch
+from optuna.distributions import FloatDistribution, IntDistribution
 from torch import Tensor, nn
 
 from datasets.base import Media
-from methods.base import Examples, Method, Paper, Preparation, Prepared, RunContext, Variant
+from methods.base import Examples, Method, Paper, Preparation, Prepared, RunContext, Variant, tuned
 from methods.parts import networks
 from methods.parts.motion import MARKERS, Motion
 from methods.parts.recurrent import BiLstm
 from methods.parts.scaling import Standardise
 from methods.parts.short_term import NAMES, ShortTerm
-from methods.parts.training import Schedule, fit, probabilities
+from methods.parts.training import Schedule, fit, probabilities, recognised
 
 FEATURES = len(NAMES)  # 34
 FACES = {"mocap": MARKERS, "landmarks": MARKERS}  # a clip has one of them; landmarks fill 136 columns
@@ -60,17 +61,23 @@ class Dropout:
     recurrent: float = 0.2
 
 
+UNITS, SHARE = IntDistribution(16, 512, log=True), FloatDistribution(0.0, 0.6)
+
+
 @dataclass(frozen=True)
 class Config:
     """The paper's values, MER_2."""
 
     sound: ShortTerm = field(default_factory=ShortTerm)
     motion: Motion = field(default_factory=Motion)
-    speech: Speech = Speech()
-    face: Face = Face()
-    fusion: int = 256
-    dropout: Dropout = Dropout()
-    schedule: Schedule = Schedule(epochs=30, batch=64, learning_rate=1e-3)
+    speech: Speech = tuned(Speech(), {"units": UNITS, "dense": UNITS})
+    face: Face = tuned(Face(), {"dense": UNITS})
+    fusion: int = tuned(256, UNITS)
+    dropout: Dropout = tuned(Dropout(), {"layers": SHARE, "recurrent": SHARE})
+    schedule: Schedule = tuned(
+        Schedule(epochs=30, batch=64, learning_rate=1e-3),
+        {"learning_rate": FloatDistribution(1e-4, 1e-2, log=True)},
+    )
 
 
 @dataclass(frozen=True)
@@ -242,6 +249,12 @@ class CnnLstmDnn(Method):
     def substitutes(self) -> Mapping[str, str]:
         return {"mocap": "tracked landmarks for mocap"} if self.modality != "audio" else {}
 
+    def matters(self, setting: str) -> bool:
+        """What is in the network of that modality."""
+        unheard, unseen = ("speech.", "dropout.recurrent"), ("face.",)
+        absent = {"audio": (*unseen, "fusion"), "video": (*unheard, "fusion"), "av": ()}[self.modality]
+        return not setting.startswith(absent)
+
     def fit(self, train: Examples, validation: Examples | None, run: RunContext) -> None:
         clips = list(train.inputs)
         self._build(len(train.classes), run)
@@ -288,7 +301,7 @@ class CnnLstmDnn(Method):
         if not validation:
             return None
         parts, targets = list(self._parts(validation.inputs)), validation.targets()
-        return lambda: float((probabilities(self.network, parts).argmax(axis=1) == targets).mean())
+        return lambda: recognised(probabilities(self.network, parts), targets)
 
     def predict_proba(self, examples: Examples) -> npt.NDArray[np.float64]:
         return probabilities(self.network, self._parts(examples.inputs))

@@ -11,13 +11,14 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 from scipy.special import softmax
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from datasets.base import Media
-from methods.base import Examples, Method, MethodError, Paper, Preparation, Prepared, RunContext
+from methods.base import Examples, Method, MethodError, Paper, Preparation, Prepared, RunContext, tuned
 
 SHORTEST = 0.5  # seconds; what is shorter is filled up with silence, for functionals need some frames
 
@@ -27,9 +28,9 @@ class Config:
     """Standardised functionals into one support vector machine."""
 
     rate: int = 16_000
-    kernel: Literal["linear", "rbf"] = "rbf"
-    complexity: float = 10.0
-    balanced: bool = True  # classes weigh alike, however many clips they have
+    kernel: Literal["linear", "rbf"] = tuned("rbf", CategoricalDistribution(("linear", "rbf")))
+    complexity: float = tuned(10.0, FloatDistribution(1e-3, 1e3, log=True))
+    balanced: bool = tuned(True, CategoricalDistribution((True, False)))  # classes weigh alike, however many clips
 
     def __post_init__(self) -> None:
         if self.rate < 8000 or self.complexity <= 0:

@@ -7,21 +7,23 @@ doi:10.1109/TCSVT.2017.2719043.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from optuna.distributions import FloatDistribution
 from scipy.special import softmax
 from torch import Tensor, nn
 
-from methods.base import Examples, Method, Paper, Preparation, RunContext, Variant, Weights
+from methods.base import Examples, Method, Paper, Preparation, RunContext, Variant, Weights, tuned
 from methods.parts import alexnet, c3d, networks
 from methods.parts.fusion import Fusing, FusionNetwork, fit_scale
-from methods.parts.pooled import OneVersusOne, Segments, ensemble
+from methods.parts.pooled import OneVersusOne, Segments, Watched, ensemble, segmented
 from methods.parts.segment_pairs import Cutting, Pictures, SegmentPairs
-from methods.parts.towers import Tower, Towers, joined
+from methods.parts.towers import TUNED_TOWER, Tower, Towers, joined
 from methods.parts.training import Schedule, fit
 from methods.parts.weights import ALEXNET, C3D
 
@@ -32,11 +34,22 @@ class Config:
 
     cutting: Cutting = Cutting()
     pictures: Pictures = Pictures()
-    audio: Tower = Tower(227, alexnet.CHANNELS, Schedule(epochs=300, batch=30, learning_rate=0.001, momentum=0.9))
-    video: Tower = Tower(112, c3d.CHANNELS, Schedule(epochs=400, batch=30, learning_rate=0.001, momentum=0.9))
+    audio: Tower = tuned(
+        Tower(227, alexnet.CHANNELS, Schedule(epochs=300, batch=30, learning_rate=0.001, momentum=0.9)), TUNED_TOWER
+    )
+    video: Tower = tuned(
+        Tower(112, c3d.CHANNELS, Schedule(epochs=400, batch=30, learning_rate=0.001, momentum=0.9)), TUNED_TOWER
+    )
     fine_tuned: bool = True
-    fusing: Fusing = Fusing()
-    complexity: float = 1.0  # C of the support vector machines
+    fusing: Fusing = tuned(
+        Fusing(),
+        {
+            "dropout": FloatDistribution(0.0, 0.7),
+            "pretraining.learning_rate": FloatDistribution(1e-4, 1e-1, log=True),
+            "schedule.learning_rate": FloatDistribution(1e-4, 1e-1, log=True),
+        },
+    )
+    complexity: float = tuned(1.0, FloatDistribution(1e-4, 1e2, log=True))  # C of the support vector machines
 
 
 def _fused(**changes: Any) -> Config:
@@ -165,8 +178,17 @@ class HybridDbn(Method):
             if getattr(self.config, name).channels == channels
         }
 
-    def fit(self, train: Examples, validation: Examples | None, run: RunContext) -> None:  # noqa: ARG002
-        segments = Segments(train, run.device)
+    def matters(self, setting: str) -> bool:
+        """Towers that are trained, and the parts of the fusion that is chosen."""
+        part, _, rest = setting.partition(".")
+        if part == "fusing":
+            unused = {"dbn": "dropout", "fc": "pretraining"}.get(self.config.fusing.by, "")
+            return self.modality == "av" and self.config.fusing.network and not rest.startswith(unused)
+        return part == "complexity" or (bool(self.config.fine_tuned) and self.modality in (part, "av"))
+
+    def fit(self, train: Examples, validation: Examples | None, run: RunContext) -> None:
+        segments = segmented(train, run.device)
+        watched = Watched(segmented(validation, run.device), validation.targets()) if validation else None
         clips = torch.from_numpy(train.targets()).to(run.device)
         targets = clips[segments.owners]
         self._build(len(train.classes), run)
@@ -174,10 +196,13 @@ class HybridDbn(Method):
             if name == "audio":
                 fit_scale(tower, segments.sound().flatten(0, 2))
             if self.config.fine_tuned:
-                self._fine_tune(name, tower, segments, targets, run)
+                self._fine_tune(name, tower, segments, targets, run, watched)
         if self.network.fusion is not None:  # the towers stay as they are, so what they say is computed once
-            features = self.network.fc7(segments)
-            self.network.fusion.train_on(joined(features), targets, self.config.fusing, run.named("fusion"))
+            features = joined(self.network.fc7(segments))
+            watch = None
+            if watched:
+                watch = partial(watched.judged, self.network.fusion, joined(self.network.fc7(watched.segments)))
+            self.network.fusion.train_on(features, targets, self.config.fusing, run.named("fusion"), watch)
         self.machines = {
             name: OneVersusOne(self.config.complexity).fit(features, train.targets(), len(train.classes))
             for name, features in self._pooled(segments).items()
@@ -192,10 +217,27 @@ class HybridDbn(Method):
                 tower.load_published(file)
         self.network.to(run.device).eval()
 
-    def _fine_tune(self, name: str, tower: nn.Module, segments: Segments, targets: Tensor, run: RunContext) -> None:
+    def _fine_tune(
+        self,
+        name: str,
+        tower: nn.Module,
+        segments: Segments,
+        targets: Tensor,
+        run: RunContext,
+        watched: Watched | None,
+    ) -> None:
         schedule = getattr(self.config, name).schedule
+        watch = partial(watched.recognised_by, tower, name) if watched else None
         with networks.seeded(run.seed):
-            fit(tower, lambda rows: tower(segments.of(name, rows)), targets, schedule, run.named(name))
+            fit(
+                tower,
+                lambda rows: tower(segments.of(name, rows)),
+                targets,
+                schedule,
+                run.named(name),
+                watch,
+                keep="last",
+            )
 
     def _pooled(self, segments: Segments) -> dict[str, npt.NDArray[np.float64]]:
         """What the machines see of each clip."""
@@ -208,7 +250,7 @@ class HybridDbn(Method):
         return {name: segments.average(found) for name, found in features.items()}
 
     def predict_proba(self, examples: Examples) -> npt.NDArray[np.float64]:
-        pooled = self._pooled(Segments(examples, str(next(self.network.parameters()).device)))
+        pooled = self._pooled(segmented(examples, str(next(self.network.parameters()).device)))
         if self.config.fusing.by == "score" and len(self.machines) == 2:
             scores = [machine.scores(pooled[name]) for name, machine in self.machines.items()]
             return np.asarray(softmax(0.5 * scores[0] + 0.5 * scores[1], axis=1))

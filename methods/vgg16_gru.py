@@ -4,7 +4,7 @@ Y. Song, Y. Cai, L. Tan, "Video-Audio Emotion Recognition Based on Feature Fusio
 International Midwest Symposium on Circuits and Systems (MWSCAS), 2021, doi:10.1109/MWSCAS47672.2021.9531812.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,16 +13,30 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from optuna.distributions import FloatDistribution, IntDistribution
 from torch import Tensor, nn
 from torchvision.models import vgg16
 
 from datasets.base import Media
-from methods.base import Examples, Frozen, Method, Modality, Paper, Preparation, Prepared, RunContext, Variant, Weights
+from methods.base import (
+    Examples,
+    Frozen,
+    Method,
+    Modality,
+    Paper,
+    Preparation,
+    Prepared,
+    RunContext,
+    Variant,
+    Weights,
+    tuned,
+)
 from methods.parts import networks, states
 from methods.parts.audio import Mfcc
 from methods.parts.faces import FaceTracker, crop_box
 from methods.parts.ragged import Ragged
-from methods.parts.training import Schedule, fit
+from methods.parts.resident import once
+from methods.parts.training import Schedule, fit, recognised
 from methods.parts.weights import VGG16
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pictures
@@ -54,16 +68,22 @@ class Pictures:
             raise ValueError(f"per_second and size must be positive, but are {self.per_second, self.size}")
 
 
+SIZES = {"units": IntDistribution(32, 1024, log=True), "dense": IntDistribution(32, 512, log=True)}
+
+
 @dataclass(frozen=True)
 class Config:
     """The paper's values."""
 
-    video: Branch = Branch(layers=1, units=512)
-    audio: Branch = Branch(layers=3, units=256)
+    video: Branch = tuned(Branch(layers=1, units=512), SIZES)
+    audio: Branch = tuned(Branch(layers=3, units=256), SIZES)
     pictures: Pictures = Pictures()
     mfcc: Mfcc = Mfcc()
     channels: tuple[int, ...] = ()  # of a small VGG that is trained along; none: VGG16 with ImageNet's frozen weights
-    schedule: Schedule = Schedule(epochs=50, batch=32, learning_rate=1e-3)
+    schedule: Schedule = tuned(
+        Schedule(epochs=50, batch=32, learning_rate=1e-3),
+        {"epochs": IntDistribution(10, 100), "learning_rate": FloatDistribution(1e-4, 1e-2, log=True)},
+    )
 
 
 def _rows(
@@ -258,7 +278,12 @@ class Vgg16Gru(Method):
             return None
         return ImagenetVgg16(weights.find(VGG16))
 
-    def fit(self, train: Examples, validation: Examples | None, run: RunContext) -> None:  # noqa: ARG002
+    def matters(self, setting: str) -> bool:
+        """A branch that is there."""
+        part = setting.partition(".")[0]
+        return part not in ("audio", "video") or self.modality in (part, "av")
+
+    def fit(self, train: Examples, validation: Examples | None, run: RunContext) -> None:
         sequences = _sequences(train, run.device)
         self._build({name: ragged.flat.shape[-1] for name, ragged in sequences.items()}, len(train.classes), run)
         if "mfcc" in sequences:
@@ -266,19 +291,35 @@ class Vgg16Gru(Method):
             self.network.mean.copy_(frames.mean(dim=0))
             self.network.deviation.copy_(frames.std(dim=0, correction=0).clamp_min(1e-6))
         targets = torch.from_numpy(train.targets()).to(run.device)
-        fit(self.network, lambda rows: self.network(_batch(sequences, rows)), targets, self.config.schedule, run)
+        fit(
+            self.network,
+            lambda rows: self.network(_batch(sequences, rows)),
+            targets,
+            self.config.schedule,
+            run,
+            self._watch(validation, run.device),
+            keep="last",
+        )
+
+    def _watch(self, validation: Examples | None, device: str) -> Callable[[], float] | None:
+        """The share of those clips that are recognised."""
+        if not validation:
+            return None
+        sequences, targets = _sequences(validation, device), validation.targets()
+        return lambda: recognised(self._answers(sequences), targets)
 
     def _build(self, widths: Mapping[str, int], classes: int, run: RunContext) -> None:
         self.shape = {"widths": dict(widths), "classes": classes}
         with networks.seeded(run.seed):
             self.network = Fusion(self.config, widths, classes).to(run.device)
 
-    @torch.inference_mode()
     def predict_proba(self, examples: Examples) -> npt.NDArray[np.float64]:
-        device = next(self.network.parameters()).device
-        sequences = _sequences(examples, str(device))
-        parts = []
-        for rows in torch.arange(len(examples)).split(64):  # type: ignore[no-untyped-call]
+        return self._answers(_sequences(examples, str(next(self.network.parameters()).device)))
+
+    @torch.inference_mode()
+    def _answers(self, sequences: Mapping[str, Ragged]) -> npt.NDArray[np.float64]:
+        clips, parts = len(next(iter(sequences.values()))), []
+        for rows in torch.arange(clips).split(64):  # type: ignore[no-untyped-call]
             logits = self.network(_batch(sequences, rows))  # in full precision: no clip's answer hangs on its company
             parts.append(logits.double().softmax(dim=1).cpu())
         return torch.cat(parts).numpy()
@@ -293,8 +334,11 @@ class Vgg16Gru(Method):
 
 
 def _sequences(examples: Examples, device: str) -> dict[str, Ragged]:
-    clips = list(examples.inputs)
-    return {name: Ragged([clip[name] for clip in clips], device) for name in sorted(clips[0])}
+    def made() -> dict[str, Ragged]:
+        clips = list(examples.inputs)
+        return {name: Ragged([clip[name] for clip in clips], device) for name in sorted(clips[0])}
+
+    return once(examples, "sequences", device, made)
 
 
 def _batch(sequences: Mapping[str, Ragged], rows: Tensor) -> dict[str, tuple[Tensor, Tensor]]:

@@ -17,6 +17,7 @@ from reports.page import featured
 from reports.painting import CURVES, Bar
 from reports.ranking import Line, Table, marked
 from reports.results import FIRST, Facts, Result
+from reports.tuning import wanted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
@@ -150,6 +151,7 @@ def _wanted(board: "Board") -> Iterator[Wanted]:
         yield from _of_arena(table, number, board.facts)
     yield from _across(board)
     yield from _leakages(board)
+    yield from wanted(board.tunings, board.facts)
     for number, line in enumerate(featured(board.lines)[:DETAILS]):
         yield from _details(line, number, board.facts)
 

@@ -77,12 +77,12 @@ def pairs(tables: Sequence[Table]) -> list[Pair]:
 
 def _pairs(table: Table) -> list[Pair]:
     best = [line.result for line in table.ranked[:BEST]]
-    found = [(a, b, compared) for a, b in combinations(best, 2) if (compared := _compared(a, b))]
-    corrected = holm([compared.p for _, _, compared in found])
-    return [Pair(table.arena, a, b, compared, p) for (a, b, compared), p in zip(found, corrected, strict=True)]
+    found = [(a, b, made) for a, b in combinations(best, 2) if (made := compared(a, b))]
+    corrected = holm([made.p for _, _, made in found])
+    return [Pair(table.arena, a, b, made, p) for (a, b, made), p in zip(found, corrected, strict=True)]
 
 
-def _compared(a: Result, b: Result) -> Comparison | None:
+def compared(a: Result, b: Result) -> Comparison | None:
     """None where they have not answered the same clips of the same people."""
     one, other = a.summary, b.summary
     if one is None or other is None or a.material.digest != b.material.digest:

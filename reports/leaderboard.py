@@ -9,6 +9,7 @@ from reports.comparisons import Across, Inflation, Pair, across, inflations, pai
 from reports.formats import bibtex, comma_separated, latex, markdown
 from reports.ranking import Line, Table, tables
 from reports.results import Facts, Result
+from reports.tuning import Tuned, tunings
 
 PAGE = "index.html"
 Advance = Callable[[int, int, str], None]
@@ -24,6 +25,7 @@ class Board:
     across: Sequence[Across]
     inflations: Sequence[Inflation]
     left_out: Sequence[Result]  # leaking rows with an honest twin that were not compared
+    tunings: Sequence[Tuned] = ()
 
     @property
     def lines(self) -> list[Line]:
@@ -39,7 +41,7 @@ def board(results: Sequence[Result], facts: Facts) -> Board:
     made = tables(results)
     compared = pairs(made)
     inflated, left_out = inflations(results, facts)
-    return Board(facts, made, compared, across(made, compared, facts), inflated, left_out)
+    return Board(facts, made, compared, across(made, compared, facts), inflated, left_out, tunings(made))
 
 
 def write(results: Sequence[Result], facts: Facts, out: Path, advance: Advance) -> Path:

@@ -67,12 +67,16 @@ def reasons(result: Result) -> list[Reason]:
         found.append(Reason("excluded", f"{material.excluded} clips excluded by name"))
     if asked.preset != "paper":
         found.append(Reason(asked.preset, _PRESETS.get(asked.preset, f"preset {asked.preset or 'unknown'}")))
-    for stamp in _stamps(asked.changed):
-        scratch = stamp == "weights none"
-        found.append(Reason("scratch" if scratch else "changed", "from scratch: weights none" if scratch else stamp))
+    found += [_STAMPS.get(stamp, Reason("changed", stamp)) for stamp in _stamps(asked.changed)]
     return found
 
 
+_STAMPS = {
+    "weights none": Reason("scratch", "from scratch: weights none"),
+    "tuned_on_test_subjects": Reason(
+        "tuned_on_test_subjects", "tuned_on_test_subjects: its settings were found on people who are tested"
+    ),
+}
 _SHORT = {
     "standin": "STAND-IN",
     "violated": "people on both sides",
@@ -81,6 +85,7 @@ _SHORT = {
     "scratch": "from scratch",
     "excluded": "clips excluded",
     "copy": "another copy",
+    "tuned_on_test_subjects": "tuned on test",
 }
 _PRESETS = {
     "quick": "quick: small networks, trained from scratch",
@@ -96,10 +101,10 @@ def marked(result: Result, found: Sequence[Reason]) -> str:
 
 
 def _stamps(told: str) -> list[str]:
-    """ "weights none" apart from the rest."""
-    scratch = ["weights none"] if "weights none" in told.split(", ") else []
-    rest = ", ".join(part for part in told.split(", ") if part != "weights none")
-    return [*scratch, *([rest] if rest else [])]
+    """Those that have a meaning of their own apart from the rest."""
+    parts = told.split(", ")
+    rest = ", ".join(part for part in parts if part not in _STAMPS)
+    return [*(part for part in parts if part in _STAMPS), *([rest] if rest else [])]
 
 
 def tables(results: Sequence[Result]) -> list[Table]:
@@ -156,8 +161,9 @@ def _beside(result: Result, copy: str, standing: Mapping[tuple[str, str, str], R
 
 
 def system(result: Result) -> tuple[str, str, str]:
-    """What is compared: a method in a variant, on some tracks; its defaults are one, whatever they are called."""
-    return result.asked.method, "" if result.default else result.asked.variant, result.asked.modality
+    """What is compared: a method in a variant, tuned or not, on some tracks; its defaults are one, however called."""
+    variant = "" if result.default else result.asked.variant
+    return result.asked.method, " ".join(filter(None, (variant, result.asked.tuned))), result.asked.modality
 
 
 def _score(result: Result) -> float:

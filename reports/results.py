@@ -1,5 +1,6 @@
 """The tables that a leaderboard is made of; whoever reads the store of results fills them."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -8,6 +9,7 @@ from typing import get_args
 import pandas as pd
 
 from reports.statistics import Interval, Metric, interval
+from reports.studies import Tuning
 from reports.summary import Summary
 
 METRICS: tuple[Metric, ...] = get_args(Metric)
@@ -52,10 +54,20 @@ class Asked:
         return ", ".join(part for part in self.stamps.split(", ") if part and part not in (*self.noted, self.preset))
 
     @property
+    def tuned(self) -> str:
+        """As it is stamped; empty where nothing was tuned inside the folds."""
+        return next((part for part in self.stamps.split(", ") if re.fullmatch(r"tuned \d+", part)), "")
+
+    @property
+    def untuned(self) -> str:
+        """The stamps of the same row without tuning."""
+        return ", ".join(part for part in self.stamps.split(", ") if part != self.tuned)
+
+    @property
     def noted(self) -> list[str]:
-        """What must be seen, though nobody could do otherwise: substitutes, files that nobody vouches for."""
+        """What must be seen, though it is no fault: substitutes, tuning within folds, files that nobody vouches for."""
         unconfirmed = [UNCONFIRMED] if UNCONFIRMED in self.stamps.split(", ") else []
-        return [*filter(None, self.substituted.split(", ")), *unconfirmed]
+        return [*filter(None, [*self.substituted.split(", "), self.tuned]), *unconfirmed]
 
 
 @dataclass(frozen=True)
@@ -99,6 +111,7 @@ class Result:
     default: bool = False  # whether the variant is the method's defaults
     seeds: int = 1  # that were planned: each is a run over all folds, and scores are their mean
     fault: str = ""  # why there is no summary, though something was answered
+    tuning: Tuning | None = None  # what was found for its folds
 
     @property
     def done(self) -> int:
@@ -110,7 +123,7 @@ class Result:
 
     @property
     def title(self) -> str:
-        return " ".join(filter(None, (self.asked.method, self.asked.variant, self.asked.modality)))
+        return " ".join(filter(None, (self.asked.method, self.asked.variant, self.asked.modality, self.asked.tuned)))
 
     @cached_property
     def scores(self) -> Mapping[str, Interval]:
@@ -122,7 +135,7 @@ class Result:
     @property
     def comparable(self) -> bool:
         """Whether a paper's number may be taken from ours: only from what the paper did, whole, on the real corpus."""
-        paper = self.asked.preset == "paper" and not self.asked.changed
+        paper = self.asked.preset == "paper" and not self.asked.changed and not self.asked.tuned
         whole = self.complete and not self.material.partial and not self.material.excluded
         return paper and whole and not self.arena.standin and bool(self.scores)
 

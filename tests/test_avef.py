@@ -197,7 +197,10 @@ def test_every_training_is_that_of_table_3(monkeypatch: pytest.MonkeyPatch) -> N
     told: list[tuple[str, Schedule]] = []
     dropouts: set[float] = set()
 
-    def watched(network: torch.nn.Module, forward: Any, targets: Tensor, schedule: Schedule, run: RunContext) -> None:
+    def watched(
+        network: torch.nn.Module, forward: Any, targets: Tensor, schedule: Schedule, run: Any, watch: None, keep: str
+    ) -> None:
+        assert (watch, keep) == (None, "last")
         told.append((type(network).__name__, schedule))
         dropouts.update(layer.p for layer in network.modules() if isinstance(layer, torch.nn.Dropout))
 

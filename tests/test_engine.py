@@ -16,7 +16,7 @@ from benchmarks.plugins import build
 from benchmarks.prepare import Store
 from benchmarks.settings import Wish
 from benchmarks.track import Tracker
-from benchmarks.work import training
+from benchmarks.training import training
 from methods.parts.weights import WeightStore
 from protocols.base import ProtocolError
 from tests.tinybench import Bench, corpus, diary, make_bench, noise, ravdess, silent, spoken, toy, wav  # noqa: F401  a fixture

@@ -94,7 +94,10 @@ def test_every_training_is_as_the_setup_says(monkeypatch: pytest.MonkeyPatch) ->
     sizes = {key: value for key, value in TINY.items() if not key.endswith("schedule.epochs")}
     config, told = assigned("hybrid-dbn", Config(), sizes | {"audio.size": 64}), []
 
-    def watched(network: torch.nn.Module, forward: Any, targets: Tensor, schedule: Schedule, run: RunContext) -> None:
+    def watched(
+        network: torch.nn.Module, forward: Any, targets: Tensor, schedule: Schedule, run: Any, watch: None, keep: str
+    ) -> None:
+        assert (watch, keep) == (None, "last")
         told.append((type(network).__name__, schedule.epochs))
         assert (schedule.batch, schedule.momentum, schedule.learning_rate) == (30, 0.9, 0.001)
 

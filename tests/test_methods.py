@@ -19,11 +19,12 @@ from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
+import optuna
 import pytest
 import torch
 
 from benchmarks import plugins
-from benchmarks.settings import PRESETS, Wish, configured, flat
+from benchmarks.settings import PRESETS, Wish, assigned, configured, flat, space
 from datasets.base import Media, UserError
 from methods.base import Examples, Method, MethodError, Modality, Prepared, RunContext
 from methods.parts.weights import WeightStore
@@ -112,6 +113,78 @@ def test_every_variant_can_be_built(bench: Bench) -> None:
             config, modality = configured(bench.name, bench.kind, Wish(preset, variant=name))
             assert modality == variant.modality
             hash(bench.kind(config, modality).preparation())
+
+
+def test_tuned_settings_hold_their_defaults(bench: Bench) -> None:
+    """At both presets and in every variant; the beginner's method shows how it is done."""
+    found = set()
+    for preset in PRESETS:
+        for variant in ("", *bench.kind.variants):
+            config, modality = configured(
+                bench.name, bench.kind, Wish(preset, "" if variant else bench.modality, variant)
+            )
+            values = flat(config)
+            for name, where in space(bench.kind(config, modality)).items():
+                found.add(name)
+                assert where._contains(where.to_internal_repr(values[name])), (preset, variant, name, values[name])
+    assert len(found) >= 2
+
+
+def samples(bench: Bench, count: int) -> list[Any]:
+    """Configs as tuning may choose them."""
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    drawn = [study.ask(space(bench.method())).params for _ in range(count)]  # type: ignore[arg-type]
+    return [assigned(bench.name, bench.config, params) for params in drawn]
+
+
+def test_tuning_changes_nothing_that_is_prepared(bench: Bench) -> None:
+    """For trials share what was prepared once."""
+    weights, asked_for = WeightStore(bench.folder, none=True), bench.method()
+    for config in samples(bench, 5):
+        method = bench.kind(config, bench.modality)
+        frozen, known = method.frozen(weights), asked_for.frozen(weights)
+        assert repr(method.preparation()) == repr(asked_for.preparation())
+        assert (frozen and frozen.key) == (known and known.key)
+        assert method.pretrained(weights) == asked_for.pretrained(weights)
+        assert set(method.sources()) == set(asked_for.sources())
+
+
+def test_whatever_tuning_draws_can_be_fitted(bench: Bench) -> None:
+    for config in samples(bench, 2):
+        short = {name: 1 for name in flat(config) if name.rpartition(".")[2] == "epochs"}
+        method = bench.kind(assigned(bench.name, config, short), bench.modality)
+        asked(bench.fit(method, bench.train[:6]), bench.examples(bench.test[:2]))
+
+
+def test_watching_changes_nothing_and_tells_of_each_epoch(bench: Bench) -> None:
+    """What is watched in a trial is not learnt from, and no epoch is chosen by it."""
+    if bench.kind.validates:
+        pytest.skip("it chooses an epoch")
+    seen: list[tuple[str, float, int]] = []
+    run = RunContext(prune=lambda name, value, epoch: seen.append((name, value, epoch)))
+    alone, watching = bench.method(epochs=FEW), bench.method(epochs=FEW)
+    train, apart = bench.examples(bench.train[:8], labelled=True), bench.examples(bench.test[:4], labelled=True)
+    alone.fit(train, None, run)
+    assert not seen
+    watching.fit(train, apart, run)
+    assert np.array_equal(asked(alone, apart), asked(watching, apart))
+    if bench.settings(epochs=FEW):
+        assert {epoch for _, _, epoch in seen} == set(range(1, FEW + 1))
+        assert all(0 <= value <= 1 for _, value, _ in seen)
+        assert len(seen) == len({(name, epoch) for name, _, epoch in seen})
+
+
+@pytest.mark.parametrize("bench", with_setting("epochs"), indirect=True)
+def test_a_pruned_trial_ends_at_once(bench: Bench) -> None:
+    class PrunedError(Exception):
+        pass
+
+    def prune(name: str, value: float, epoch: int) -> None:
+        raise PrunedError(f"{name} {epoch}")
+
+    train, apart = bench.examples(bench.train[:8], labelled=True), bench.examples(bench.test[:4], labelled=True)
+    with pytest.raises(PrunedError, match=r"validation_score 1$"):
+        bench.method(epochs=FEW).fit(train, apart, RunContext(prune=prune))
 
 
 def test_learns_what_can_be_told_apart(bench: Bench) -> None:

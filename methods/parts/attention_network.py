@@ -1,6 +1,6 @@
 """From frames' features and a spectrogram to a class: Fig. 1 of H. Zhou et al., ICMI 2019, behind the face networks."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,7 +17,7 @@ from methods.parts.attention import Kind, attention
 from methods.parts.bilinear import FactorizedBilinearPooling
 from methods.parts.networks import he_initialised, seeded
 from methods.parts.ragged import Ragged
-from methods.parts.training import Schedule, fit
+from methods.parts.training import Schedule, fit, recognised
 
 Sequences = Mapping[str, Ragged]  # of clips: frames' features (video), spectrograms (audio)
 Batch = Mapping[str, tuple[Tensor, Tensor]]  # rows [B, n, ...] and how many of them are real [B]
@@ -127,14 +127,25 @@ class ClipNetwork(nn.Module):
         attended: Tensor = self.attend[name](rows, real)
         return attended
 
-    def learn(self, sequences: Sequences, targets: Tensor, schedule: Schedule, run: RunContext) -> None:
-        """All of it at once."""
+    def learn(
+        self,
+        sequences: Sequences,
+        targets: Tensor,
+        schedule: Schedule,
+        run: RunContext,
+        watch: Callable[[], float] | None = None,
+    ) -> None:
+        """All of it at once; the last epoch is kept."""
         if self.ear:
             sound = sequences["audio"].flat  # [frames, bins, channels]
             self.ear.mean.copy_(sound.mean(dim=(0, 1)))
             self.ear.deviation.copy_(sound.std(dim=(0, 1), correction=0).clamp_min(1e-6))
         with seeded(run.seed):
-            fit(self, lambda rows: self(_batch(sequences, rows)), targets, schedule, run)
+            fit(self, lambda rows: self(_batch(sequences, rows)), targets, schedule, run, watch, keep="last")
+
+    def watch(self, sequences: Sequences, targets: npt.NDArray[np.int64]) -> Callable[[], float]:
+        """The share of those clips that are recognised."""
+        return lambda: recognised(self.answer(sequences), targets)
 
     @torch.inference_mode()
     def answer(self, sequences: Sequences) -> npt.NDArray[np.float64]:

@@ -1,7 +1,8 @@
 """Teaching a face network emotions, picture by picture, end to end with a softmax."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ from methods.parts.enhancements import Kind, enhanced, width
 from methods.parts.face_networks import IR50, FaceShape, build
 from methods.parts.frames import Frames, as_tensor
 from methods.parts.networks import seeded
-from methods.parts.training import Schedule, fit
+from methods.parts.training import Schedule, fit, recognised
 
 PART = 64  # pictures that a network describes at once
 
@@ -45,11 +46,25 @@ class FaceModel(nn.Module):
         logits: Tensor = self.classify(self.network(pictures))
         return logits
 
-    def learn(self, frames: Frames, targets: npt.NDArray[np.int64], schedule: Schedule, run: RunContext) -> None:
-        """Each frame with its clip's label."""
+    def learn(
+        self,
+        frames: Frames,
+        targets: npt.NDArray[np.int64],
+        schedule: Schedule,
+        run: RunContext,
+        watch: Callable[[], float] | None = None,
+    ) -> None:
+        """Each frame with its clip's label; the last epoch is kept."""
         wanted = torch.from_numpy(targets)[frames.owners].to(run.device)
         with seeded(run.seed):
-            fit(self, lambda rows: self(frames.of(rows)), wanted, schedule, run)
+            fit(self, lambda rows: self(frames.of(rows)), wanted, schedule, run, watch, keep="last")
+
+    @torch.no_grad()
+    def recognises(self, frames: Frames, targets: npt.NDArray[np.int64]) -> float:
+        """The share of frames that are given their clip's label."""
+        parts = torch.arange(len(frames)).split(PART)  # type: ignore[no-untyped-call]
+        answers = torch.cat([self(frames.of(rows)).cpu() for rows in parts])
+        return recognised(answers, targets[frames.owners.numpy()])
 
     def _device(self) -> str:
         return str(self.classify.weight.device)
@@ -70,19 +85,24 @@ class FaceModel(nn.Module):
         return torch.cat(told).mean(dim=0).cpu().numpy()
 
 
-def taught(names: Sequence[str], faces: Faces, train: Examples, run: RunContext) -> dict[str, FaceModel]:
+def taught(
+    names: Sequence[str], faces: Faces, train: Examples, watched: Examples | None, run: RunContext
+) -> dict[str, FaceModel]:
     """A model for each name, begun with published weights if there are, taught by the clips' own frames."""
     models: dict[str, FaceModel] = {}
     if not names:
         return models
     frames = Frames(train.inputs, run.device)
+    others = Frames(watched.inputs, run.device) if watched else None
     for number, name in enumerate(names):
         told = replace(run.named("faces" if len(names) == 1 else f"faces_{number}"), seed=member_seed(run, number))
         with seeded(told.seed):
             models[name] = FaceModel(faces.shape, len(train.classes))
         if file := run.pretrained.get("video"):
             models[name].network.load_published(file)
-        models[name].to(run.device).learn(frames, train.targets(), faces.schedule, told)
+        model = models[name].to(run.device)
+        watch = partial(model.recognises, others, watched.targets()) if watched and others else None
+        model.learn(frames, train.targets(), faces.schedule, told, watch)
     return models
 
 

@@ -1,6 +1,6 @@
 """How two modalities' segment features become one: a deep belief network, fully connected layers, or no network."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -71,14 +71,33 @@ class FusionNetwork(nn.Module):
         """The last hidden layer."""
         return self.layers.embed((features - self.mean) / self.deviation)
 
-    def train_on(self, features: Tensor, targets: Tensor, fusing: Fusing, run: RunContext) -> None:
-        """The DBN first without labels, layer by layer; then either with them."""
+    def forward(self, features: Tensor) -> Tensor:
+        logits: Tensor = self.layers((features - self.mean) / self.deviation)
+        return logits
+
+    def train_on(
+        self,
+        features: Tensor,
+        targets: Tensor,
+        fusing: Fusing,
+        run: RunContext,
+        watch: Callable[[], float] | None = None,
+    ) -> None:
+        """The DBN first without labels, layer by layer; then either with them. The last epoch is kept."""
         fit_scale(self, features)
         inputs = (features - self.mean) / self.deviation
         with seeded(run.seed):
             if isinstance(self.layers, Dbn):
                 self.layers.pretrain(inputs, fusing.pretraining, run)
-            fit(self.layers, lambda rows: self.layers(inputs[rows.to(inputs.device)]), targets, fusing.schedule, run)
+            fit(
+                self.layers,
+                lambda rows: self.layers(inputs[rows.to(inputs.device)]),
+                targets,
+                fusing.schedule,
+                run,
+                watch,
+                keep="last",
+            )
 
 
 def fit_scale(network: nn.Module, rows: Tensor) -> None:

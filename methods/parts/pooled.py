@@ -5,6 +5,7 @@ Transactions on Pattern Analysis and Machine Intelligence 20(3), 1998.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
@@ -19,7 +20,8 @@ from torch import Tensor
 
 from methods.base import Examples
 from methods.parts.ragged import Ragged
-from methods.parts.training import mixed_precision
+from methods.parts.resident import once
+from methods.parts.training import mixed_precision, recognised
 
 Floats = npt.NDArray[np.float64]
 PART = 64  # segments that a network describes at once
@@ -72,6 +74,32 @@ class Segments:
         counts = torch.bincount(self.owners, minlength=self.clips)
         averaged: Floats = (total / counts[:, None]).double().cpu().numpy()
         return averaged
+
+
+def segmented(examples: Examples, device: str) -> Segments:
+    """The segments of some clips; of clips that several fits get, made once."""
+    return once(examples, "segments", device, lambda: Segments(examples, device))
+
+
+@dataclass(frozen=True, eq=False)
+class Watched:
+    """Clips beside those that are learnt from: the share of them that a network recognises by their segments."""
+
+    segments: Segments
+    targets: npt.NDArray[np.int64]
+
+    def recognised_by(self, network: Callable[[Tensor], Tensor], modality: str) -> float:
+        """A network on segments of one modality."""
+        return self.told(self.segments.described(modality, network))
+
+    @torch.no_grad()
+    def judged(self, network: Callable[[Tensor], Tensor], features: Tensor) -> float:
+        """A network on features of all segments."""
+        return self.told(network(features))
+
+    def told(self, logits: Tensor) -> float:
+        """By the segments' logits [N, classes]."""
+        return recognised(self.segments.average(logits.float().softmax(dim=1)), self.targets)
 
 
 class OneVersusOne:

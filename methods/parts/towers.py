@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+from optuna.distributions import FloatDistribution
 from torch import Tensor, nn
 
 from methods.parts.alexnet import AlexNet
@@ -21,6 +22,12 @@ class Tower:
     schedule: Schedule
     units: int = 4096  # of fc6 and of fc7
     dropout: float = 0.5
+
+
+TUNED_TOWER = {
+    "schedule.learning_rate": FloatDistribution(1e-4, 1e-1, log=True),
+    "dropout": FloatDistribution(0.0, 0.7),
+}
 
 
 class Towers(nn.Module):

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
 from math import inf
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -39,10 +40,12 @@ def fit(
     schedule: Schedule,
     run: RunContext,
     validate: Callable[[], float] | None = None,
+    keep: Literal["best", "last"] = "best",
 ) -> None:
     """Cross-entropy. `forward` maps the numbers of some examples, on the host, to their logits.
 
-    With `validate`, the higher the better, the first of the best epochs is kept; without it the last.
+    `validate`, the higher the better, is told after each epoch. With it the first of the best epochs is kept, unless
+    the last shall be; without it the last.
     """
     optimiser = _optimiser(network, schedule, fused=targets.device.type == "cuda")
     if len(targets) < 2:
@@ -69,7 +72,8 @@ def fit(
         if validate:
             score = validate()
             run.log("validation_score", score, epoch)
-            if score > best:
+            run.prune("validation_score", score, epoch)
+            if keep == "best" and score > best:
                 best, kept = score, deepcopy(network.state_dict())
     if kept:
         network.load_state_dict(kept)
@@ -81,6 +85,11 @@ def _optimiser(network: nn.Module, schedule: Schedule, fused: bool) -> torch.opt
     if schedule.momentum is None:
         return torch.optim.Adam(parameters, lr=rate, fused=fused or None)
     return torch.optim.SGD(parameters, lr=rate, momentum=schedule.momentum, fused=fused or None)
+
+
+def recognised(answers: npt.ArrayLike, targets: npt.NDArray[np.int64]) -> float:
+    """The share of clips whose highest answer [clips, classes] is right."""
+    return float((np.asarray(answers).argmax(axis=1) == targets).mean())
 
 
 def batches(order: Tensor, size: int) -> Iterator[Tensor]:

@@ -1,0 +1,40 @@
+"""How many trials find room on a machine at once, by the memory that the first one took."""
+
+import os
+import resource
+import sys
+
+MARGIN = 0.9  # of the memory that is free; the rest is for what no measure sees
+UNIT = 1 if sys.platform == "darwin" else 1024  # bytes, of a process' peak
+
+
+def at_once(most: int, needed: int, free: int) -> int:
+    """The one that was measured, and as many more as what is free holds; not more than asked for."""
+    if needed <= 0:
+        return max(1, most)
+    return max(1, min(most, 1 + int(MARGIN * free // needed)))
+
+
+def roomy(needed: int, free: int) -> bool:
+    """Whether inputs may stay in memory: half of what is free is left to the fits."""
+    return 2 * needed <= free
+
+
+def peak_memory(device: str) -> int:
+    """Bytes that this process has held at most: on the device, or of the machine's own memory."""
+    if device == "cpu":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT
+    import torch
+
+    return int(torch.cuda.max_memory_reserved(device))
+
+
+def free_memory(device: str) -> int:
+    """Bytes that others may still have; what this process keeps is not among them."""
+    if device == "cpu":
+        return (
+            os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if "SC_AVPHYS_PAGES" in os.sysconf_names else 0
+        )
+    import torch
+
+    return int(torch.cuda.mem_get_info(device)[0])

@@ -1,0 +1,29 @@
+"""What a fit learns from: the training clips of a fold, and of a method that chooses an epoch some of them apart."""
+
+from collections.abc import Sequence
+
+from benchmarks.plugins import build
+from benchmarks.prepare import Store, Stored
+from datasets.base import Media
+from methods.base import Examples, Method
+from protocols.base import Fold, Judged, ProtocolError
+
+VALIDATION = 0.2  # of the training clips, whole subjects
+
+
+def training(method: Method, fold: Judged, store: Store, seed: int) -> tuple[Examples, Examples | None]:
+    """Training examples; of a method that chooses an epoch, one fifth of their subjects apart, by seed."""
+    if not isinstance(fold, Fold):
+        raise ProtocolError(f"{fold.name} is no fold of the guard, and only on those is anything trained")
+    inner = None
+    if method.validates:
+        kind = "subject-holdout" if all(clip.subject for clip in fold.train) else "random-holdout"
+        inner = next(fold.inner(build("protocols", f"{kind}:share={VALIDATION},seed={seed}")))
+    told = {clip.media.clip_id: clip.label for clip in fold.train}
+
+    def examples(media: Sequence[Media]) -> Examples:
+        return Examples(Stored(store, media), fold.labels, tuple(told[m.clip_id] for m in media))
+
+    if inner is None:
+        return examples([clip.media for clip in fold.train]), None
+    return examples([clip.media for clip in inner.train]), examples(inner.test_media)

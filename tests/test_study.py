@@ -1,0 +1,248 @@
+"""Studies that several workers share: as many trials as asked for, none lost and none doubled, whoever dies."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from optuna.distributions import FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from benchmarks import study
+from benchmarks.study import Objective, Pulse, Shared, TuningError, Values, Watch, best, opened, why
+from methods.base import Distribution
+from tests.servers import postgres
+
+ROOT = Path(__file__).parents[1]
+SPACE: dict[str, Distribution] = {"rate": FloatDistribution(1e-4, 1.0, log=True), "depth": IntDistribution(1, 8)}
+PULSE = Pulse()
+FIRST = {"rate": 0.01, "depth": 2}
+
+
+def hill(values: Values, watch: Watch) -> float:
+    return -abs(float(values["rate"]) - 0.1) - abs(int(values["depth"]) - 4)
+
+
+@contextmanager
+def shared(url: str, trials: int = 6, name: str = "one", pulse: Pulse = PULSE) -> Iterator[Shared]:
+    with opened(url, pulse) as storage:
+        yield Shared(name, trials, FIRST, SPACE, storage)
+
+
+def ended(
+    url: str, objective: Objective = hill, trials: int = 6, name: str = "one", pulse: Pulse = PULSE
+) -> list[FrozenTrial]:
+    with shared(url, trials, name, pulse) as study:
+        return study.wait(objective, lambda trials: None)
+
+
+def known(url: str, trials: int, name: str) -> list[FrozenTrial]:
+    with shared(url, trials, name) as study:
+        return study.known() or []
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'optuna.db'}"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[int]:
+    with postgres("secret", "SELECT 1;", "tuning") as port:
+        yield port
+
+
+@pytest.fixture
+def address(server: int) -> str:
+    return f"postgresql+psycopg2://bench:secret@127.0.0.1:{server}/tuning"
+
+
+def test_the_first_trial_is_what_was_asked_for(file: str) -> None:
+    trials = ended(file)
+    assert [trial.number for trial in trials] == list(range(6))
+    assert trials[0].params == FIRST
+    assert len({trial.params["rate"] for trial in trials}) == 6
+    assert all(trial.value == hill(trial.params, lambda value, step: None) for trial in trials)
+    assert best(trials).value == max(trial.value or 0 for trial in trials)
+
+
+def test_the_same_seed_draws_the_same_and_a_study_that_ended_is_only_read(tmp_path: Path) -> None:
+    both = [ended(f"sqlite:///{tmp_path / name}.db", hill, 14) for name in "ab"]
+    assert [trial.params for trial in both[0]] == [trial.params for trial in both[1]]
+
+    def never(values: Values, watch: Watch) -> float:
+        raise AssertionError
+
+    again = ended(f"sqlite:///{tmp_path}/a.db", never, 14)
+    assert [(trial.params, trial.value) for trial in again] == [(trial.params, trial.value) for trial in both[0]]
+    other = f"sqlite:///{tmp_path}/a.db"
+    assert not known(other, 14, "another")
+    assert [trial.params for trial in ended(other, hill, 14, "another")] != [trial.params for trial in both[0]]
+
+
+def test_what_is_cut_off_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
+    """Ctrl-C in the middle of a trial: it is run again, with the values that it had."""
+    whole = ended(f"sqlite:///{tmp_path}/whole.db", hill, 13)
+    calls = []
+
+    def interrupted(values: Values, watch: Watch) -> float:
+        calls.append(values)
+        if len(calls) == 12:
+            raise KeyboardInterrupt
+        return hill(values, watch)
+
+    with pytest.raises(KeyboardInterrupt):
+        ended(f"sqlite:///{tmp_path}/cut.db", interrupted, 13)
+    resumed = ended(f"sqlite:///{tmp_path}/cut.db", hill, 13)
+    assert [(trial.params, trial.value) for trial in resumed] == [(trial.params, trial.value) for trial in whole]
+
+
+def test_failures_are_told_and_survived(file: str) -> None:
+    faults = iter([MemoryError("no room\nfor it"), RuntimeError("CUDA out of memory"), None, ValueError(), None, None])
+
+    def failing(values: Values, watch: Watch) -> float:
+        if fault := next(faults):
+            raise fault
+        return hill(values, watch)
+
+    trials = ended(file, failing)
+    assert [trial.state.name for trial in trials] == ["FAIL", "FAIL", "COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+    assert [why(trial) for trial in trials[:3]] == ["MemoryError: for it", "RuntimeError: CUDA out of memory", ""]
+    assert best(trials).number in (2, 4, 5)
+
+
+def test_a_value_that_is_no_number_has_failed(file: str) -> None:
+    values = iter([float("nan"), 0.5])
+    trials = ended(file, lambda drawn, watch: next(values), 2)
+    assert [trial.state.name for trial in trials] == ["FAIL", "COMPLETE"]
+
+
+def test_a_study_in_which_all_failed_says_why(file: str) -> None:
+    def failing(values: Values, watch: Watch) -> float:
+        raise ValueError("depth must be even")
+
+    with pytest.raises(TuningError, match="all 3 trials failed; the first: ValueError: depth must be even"):
+        best(ended(file, failing, 3))
+
+
+def test_of_equals_the_first_is_best(file: str) -> None:
+    assert best(ended(file, lambda values, watch: 0.5, 4)).number == 0
+
+
+def test_trials_that_do_worse_than_half_are_ended_but_never_the_first(file: str) -> None:
+    numbers = iter(range(20))
+
+    def slow(values: Values, watch: Watch) -> float:
+        number = next(numbers)
+        height = 0.0 if number in (0, 8) else 1.0
+        for epoch in range(1, 11):
+            watch(height + epoch / 100, epoch)
+        return height
+
+    trials = ended(file, slow, 10)
+    assert [trial.state for trial in trials if trial.number != 8] == [TrialState.COMPLETE] * 9
+    assert trials[8].state == TrialState.PRUNED
+    assert max(trials[8].intermediate_values) == 3  # after the warm-up
+    assert best(trials).number != 8
+
+
+WORKER = """
+import sys, time
+from pathlib import Path
+from tests.test_study import ended, hill
+from benchmarks.study import Pulse
+url, trials, folder, name, nap = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), sys.argv[4], float(sys.argv[5])
+study = folder.name
+def slow(values, watch):
+    with (folder / name).open("a") as stream:
+        stream.write(f"{values['rate']!r}\\n")
+    time.sleep(nap)
+    return hill(values, watch)
+trials = ended(url, slow, trials, study, Pulse(1, 3))
+(folder / f"{name}.best").write_text(repr([(t.number, t.state.name, t.params) for t in trials]))
+"""
+
+
+def started(url: str, trials: int, folder: Path, name: str, nap: float = 0.02) -> subprocess.Popen[bytes]:
+    arguments = [sys.executable, "-c", WORKER, url, str(trials), str(folder), name, str(nap)]
+    return subprocess.Popen(arguments, cwd=ROOT)
+
+
+def ran(folder: Path) -> list[str]:
+    """What was drawn in each trial that was begun, by whomever."""
+    return [line for file in folder.glob("worker-?") for line in file.read_text().splitlines()]
+
+
+def until(what: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def four(url: str, folder: Path) -> None:
+    """Four processes on one study, from nothing: N trials in all."""
+    workers = [started(url, 24, folder, f"worker-{number}") for number in range(4)]
+    assert [worker.wait(60) for worker in workers] == [0] * 4
+    answers = {(folder / f"worker-{number}.best").read_text() for number in range(4)}
+    assert len(answers) == 1  # all saw the same end
+    trials = known(url, 24, folder.name)
+    assert [trial.number for trial in trials] == list(range(24))
+    assert all(trial.state == TrialState.COMPLETE for trial in trials)
+    begun = ran(folder)
+    assert len(begun) == len(set(begun)) == 24
+    assert sorted(begun) == sorted(repr(trial.params["rate"]) for trial in trials)
+    assert trials[0].params == FIRST
+
+
+def test_four_processes_share_a_study_on_postgresql(address: str, tmp_path: Path) -> None:
+    four(address, tmp_path)
+
+
+def test_four_processes_share_a_study_on_sqlite(file: str, tmp_path: Path) -> None:
+    four(file, tmp_path)
+
+
+def test_a_worker_that_is_killed_leaves_a_failed_trial_and_the_study_goes_on(address: str, tmp_path: Path) -> None:
+    killed = started(address, 8, tmp_path, "worker-0", nap=60)
+    until(lambda: bool(ran(tmp_path)))
+    other = started(address, 8, tmp_path, "worker-1")
+    until(lambda: len(ran(tmp_path)) > 2)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    assert other.wait(60) == 0
+    trials = known(address, 8, tmp_path.name)
+    assert [trial.state.name for trial in trials] == ["FAIL"] + ["COMPLETE"] * 7
+    assert why(trials[0]) == "its worker was not heard of any more"
+    assert len(ran(tmp_path)) == 8
+
+
+def test_who_dies_while_laying_out_the_trials_is_replaced(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import optuna
+
+    with opened(file) as storage:
+        made = optuna.create_study(storage=storage, study_name="one", direction="maximize")
+        made.enqueue_trial(FIRST)
+    monkeypatch.setattr(study, "PATIENCE", 0.2)
+    trials = ended(file)
+    assert [trial.number for trial in trials] == list(range(6))
+    assert trials[0].params == FIRST
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("postgresql://me:secret@nowhere.invalid/tuning", "at postgresql://nowhere.invalid/tuning"),
+        ("sqlite:////nowhere/optuna.db", "at sqlite:////nowhere/optuna.db"),
+        ("carrier-pigeon://roof", "at carrier-pigeon://roof"),
+    ],
+)
+def test_an_address_that_cannot_be_reached_is_one_line_without_the_password(url: str, told: str) -> None:
+    with pytest.raises(TuningError, match="no studies can be kept at") as caught, opened(url):
+        pass
+    assert "secret" not in str(caught.value) and "\n" not in str(caught.value) and "--storage" in str(caught.value)

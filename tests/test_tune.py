@@ -1,0 +1,297 @@
+"""Tuning meets nothing but the training clips of a fold; what it finds is used for that fold and told."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from optuna.trial import FrozenTrial
+from safetensors.numpy import save_file
+
+from benchmarks import tune as tuning
+from benchmarks.arenas import arena
+from benchmarks.console import progress
+from benchmarks.inner import Tuning, inner_folds
+from benchmarks.placing import at_once, free_memory, peak_memory, roomy
+from benchmarks.plan import Arena, Row, row
+from benchmarks.prepare import Store, fill
+from benchmarks.settings import Wish, space
+from datasets.base import Clip
+from methods.base import Examples
+from methods.parts.resident import Resident, once
+from methods.parts.weights import WeightStore
+from protocols.base import Fold
+from tests.tinybench import HALVES, Bench, corpus, diary, make_bench, toy  # noqa: F401  a fixture
+
+TUNED = (
+    ("Paper, Variant", "Paper, Variant, tuned\nfrom optuna.distributions import FloatDistribution"),
+    ("scale: float = 1.0", "scale: float = tuned(1.0, FloatDistribution(0.0, 4.0))\n    depth_of: float = 0.0"),
+    ("depth: int = 2", "depth: int = tuned(2, __import__('optuna').distributions.IntDistribution(1, 12))"),
+    ("for epoch in range(3):", "note(f'settings {self.config.scale!r} {self.config.inner.depth}')\n        "
+     "if self.config.scale > float(os.environ.get('TOY_BURSTS', 9)):\n            "
+     "raise MemoryError('no room')\n        "
+     "for epoch in range(3):\n            "
+     "if validation: run.prune('validation_score', 1 / (1 + self.config.scale), epoch + 1)"),
+    ("inputs, targets = np.stack([clip[\"level\"] for clip in train.inputs])",
+     "inputs, targets = np.stack([clip[\"level\"] for clip in train.inputs]) * [1, self.config.scale]"),
+    ("inputs = np.stack([clip[\"level\"] for clip in examples.inputs])\n        far",
+     "inputs = np.stack([clip[\"level\"] for clip in examples.inputs]) * [1, self.config.scale]\n        far"),
+)  # fmt: skip
+PEOPLE = "leave-one-subject-out"
+
+
+@pytest.fixture(autouse=True)
+def tunable(bench: Bench) -> None:
+    toy(bench.plugins, "toy", *TUNED)
+
+
+def options(bench: Bench) -> tuple[object, ...]:
+    return "--storage", f"sqlite:///{bench.folder / 'optuna.db'}"
+
+
+def prepared(bench: Bench, trials: int = 5, at: str = PEOPLE) -> tuple[Row, Arena, Store]:
+    there = arena(corpus(bench.data), "emotion", at, progress)
+    planned = row("toy", Wish("quick", trials=trials), there, 1, WeightStore(Path("nowhere"), none=True))
+    return planned, there, fill(planned, there.clips, there.contents, "cpu", progress)
+
+
+def test_each_fold_is_fitted_with_what_was_found_inside_it(bench: Bench) -> None:
+    code, _ = bench.json("--tune", 5, *options(bench), protocol=HALVES)
+    assert code == 0
+    cells = {run.data.tags["bench.fold"]: run for run in bench.kept()}
+    assert len(cells) == 2
+    for run in cells.values():
+        kept = json.loads(bench.artifact(run, "cell.json").read_text())
+        found = kept["tuned"]
+        best = max((t for t in found["trials"] if t["state"] == "COMPLETE"), key=lambda t: (t["value"], -t["number"]))
+        assert found["chosen"] == best["number"] and found["params"] == best["params"]
+        assert kept["config"]["scale"] == best["params"]["scale"]
+        assert kept["config"]["inner"]["depth"] == best["params"]["inner.depth"]
+        assert found["trials"][0]["params"] == {"scale": 2.0, "inner.depth": 2}  # as the preset has it
+        assert run.data.params["tuned.scale"] == str(best["params"]["scale"])
+    assert len(diary("fit")) == 2 * (5 * 2 + 1)  # five trials on two inner folds, and the fit that is tested
+    assert all(run.data.tags["bench.stamps"] == "tuned 5" for run in (*cells.values(), *bench.kept("row")))
+    (row_run,) = bench.kept("row")
+    kept = json.loads(bench.artifact(row_run, "tuning.json").read_text())
+    assert {one["fold"] for one in kept} == set(cells) and all(len(one["trials"]) == 5 for one in kept)
+
+
+def test_every_trial_is_a_child_of_its_cells_run(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOY_BURSTS", "2.5")
+    code, _ = bench.json("--tune", 6, *options(bench), protocol=HALVES)
+    assert code == 0
+    cells = {run.info.run_id for run in bench.kept()}
+    trials = bench.kept("trial")
+    assert len(trials) == 6 * len(cells)
+    assert {trial.data.tags["mlflow.parentRunId"] for trial in trials} == cells
+    failed = [trial for trial in trials if float(trial.data.params["scale"]) > 2.5]
+    assert failed and all(trial.info.status == "FAILED" for trial in failed)
+    assert {trial.data.tags["bench.error"] for trial in failed} == {"MemoryError: no room"}
+    ended = [trial for trial in trials if trial.info.status == "FINISHED"]
+    assert ended and all(0 <= trial.data.metrics["inner_uar"] <= 1 for trial in ended)
+    curve = bench.client.get_metric_history(ended[0].info.run_id, "inner_uar_so_far")
+    assert [point.step for point in curve] == list(range(1, 8))  # three epochs twice, and the mean after the first fold
+    again, _ = bench.json("--tune", 6, *options(bench), protocol=HALVES)
+    assert again == 0 and len(bench.kept("trial")) == len(trials)
+
+
+def test_where_all_trials_fail_the_cell_says_why(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOY_BURSTS", "-1")
+    code, _, err = bench.run("--tune", 3, *options(bench))
+    assert code == 1
+    assert "all 3 trials failed; the first: MemoryError: no room" in err
+    assert bench.statuses() == ["FAILED", "FAILED"] and bench.statuses("trial") == ["FAILED"] * 6
+
+
+def trials(bench: Bench, planned: Row, store: Store, name: str) -> list[Any]:
+    """What a study of the first Cell comes to, in a store of its own."""
+    place = Tuning(f"sqlite:///{bench.folder}/{name}.db")
+    tuned = tuning.tune(tuning.task(planned, planned.cells[0], store, "cpu", {}), place, lambda now: None)
+    return [(trial.params, trial.value, trial.intermediate_values) for trial in tuned.trials]
+
+
+def permuted(clips: tuple[Clip, ...]) -> tuple[Clip, ...]:
+    """The next clip's label for each; the classes stay."""
+    moved = tuple(replace(clip, label=clips[(n + 1) % len(clips)].label) for n, clip in enumerate(clips))
+    assert [clip.label for clip in moved] != [clip.label for clip in clips]
+    return moved
+
+
+def test_tuning_does_not_see_the_outer_test(bench: Bench) -> None:
+    """With labels permuted in the fold's scorer alone, it finds the same; with those of training, it does not."""
+    planned, _, store = prepared(bench, 6)
+    fold = planned.cells[0].fold
+    before, answers = trials(bench, planned, store, "before"), np.eye(3)[[0] * len(fold.test_media)]
+    score = fold.score(answers).truth
+    vars(fold)["_test"] = permuted(fold._test)
+    assert fold.score(answers).truth != score
+    assert trials(bench, planned, store, "test-permuted") == before
+    vars(fold)["train"] = permuted(fold.train)
+    assert trials(bench, planned, store, "training-permuted") != before
+
+
+def test_what_tuning_gets_holds_no_test_clip(bench: Bench) -> None:
+    planned, there, store = prepared(bench)
+    for cell in planned.cells:
+        given = tuning.task(planned, cell, store, "cpu", {})
+        tested = {media.clip_id for media in cell.fold.test_media}
+        assert not given.row.cells
+        assert not any(tested & {clip.media.clip_id for clip in fold.train} for fold in given.inner)
+        assert not any(tested & {media.clip_id for media in fold.test_media} for fold in given.inner)
+        for train, watched, held in given.material:
+            seen = {media.clip_id for part in (train, watched, held) for media in part.inputs._inputs.media}  # type: ignore[attr-defined]
+            assert not tested & seen and not held.labels
+        people = [{clip.subject for clip in fold.train} for fold in given.inner]
+        assert len(given.inner) == 3 and all(len(found) == 2 for found in people)  # of three, one is held out
+    assert there.independence == "verified"
+
+
+def test_inner_folds_hold_out_whole_subjects_or_else_clips(bench: Bench) -> None:
+    clips = corpus(bench.data).index()
+    for fold in prepared(bench)[1].folds:
+        assert all(inner.independence == "verified" for inner in inner_folds(fold))
+    strangers = [replace(clip, subject=None) for clip in clips]
+    some = Fold(strangers, {"clip": [clips[0].name]}, "some")
+    assert sum(len(inner.test_media) for inner in inner_folds(some)) == len(some.train)
+
+
+def test_a_finished_study_is_read_and_shared_with_tune_alone(bench: Bench) -> None:
+    arguments = ("--method", "toy", "--dataset", "ravdess", "--protocol", HALVES, "--data-root", bench.data)
+    out = bench.folder / "found.json"
+    code, text, _ = bench.call("tune", *arguments, "--trials", 5, *options(bench), "--out", out, "--json")
+    assert code == 0
+    told = json.loads(text)
+    assert [one["fold"] for one in told] == [cell.fold.name for cell in prepared(bench, at=HALVES)[0].cells]
+    assert json.loads(out.read_text()) == told
+    before = len(diary("fit"))
+    code, _ = bench.json("--tune", 5, *options(bench), protocol=HALVES)
+    assert code == 0 and len(diary("fit")) == before + 2  # no trial was run again
+    cells = [json.loads(bench.artifact(run, "cell.json").read_text()) for run in bench.kept()]
+    assert {cell["fold"]: cell["tuned"]["params"] for cell in cells} == {one["fold"]: one["params"] for one in told}
+
+
+def test_settings_of_another_fold_are_stamped_where_their_people_are_tested(bench: Bench) -> None:
+    arguments = ("--method", "toy", "--dataset", "ravdess", "--protocol", PEOPLE, "--data-root", bench.data)
+    fold = prepared(bench)[0].cells[0].fold.name
+    out = bench.folder / "found.json"
+    code, _, err = bench.call("tune", *arguments, "--trials", 5, *options(bench), "--out", out, "--fold", fold)
+    assert code == 0, err
+    code, _ = bench.json("--params", out, protocol=PEOPLE)
+    assert code == 0
+    (kept,) = bench.kept("row")
+    assert "tuned_on_test_subjects" in kept.data.tags["bench.stamps"]
+    told = json.loads(out.read_text())
+    apart = [{**told[0], "subjects": ["99"], "media": ["nothing"]}]
+    out.write_text(json.dumps(apart))
+    code, _ = bench.json("--params", out, protocol=PEOPLE)
+    assert code == 0 and len(bench.kept("row")) == 2
+    assert sum("tuned_on_test" in run.data.tags["bench.stamps"] for run in bench.kept("row")) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--tune", 1), "two trials at least"),
+        (
+            ("--tune", 3, "--set", "scale=2.0", "--set", "inner.depth=3"),
+            "declares nothing to tune, but for what is set",
+        ),
+        (("--tune", 3, "--params", "x.json"), "leave one of them out"),
+        (("--params", "nowhere.json"), "tune --out writes such a file"),
+    ],
+)
+def test_refusals(bench: Bench, arguments: tuple[object, ...], told: str) -> None:
+    code, _, err = bench.run(*arguments)
+    assert code == 2 and told in err and err.count("\n") == 1
+
+
+def test_what_the_user_sets_is_not_searched(bench: Bench) -> None:
+    code, _ = bench.json("--tune", 4, "--set", "scale=3.0", *options(bench))
+    assert code == 0
+    assert {line.split()[1] for line in diary("settings")} == {"3.0"}
+    assert len({line.split()[2] for line in diary("settings")}) > 1
+
+
+def test_the_request_is_in_the_key_but_not_where_studies_are_kept(bench: Bench) -> None:
+    keys = [{cell.key for cell in prepared(bench, trials)[0].cells} for trials in (5, 6, 0, 5)]
+    assert keys[0] == keys[3] and not keys[0] & keys[1] and not keys[0] & keys[2]
+    planned = prepared(bench)[0]
+    assert set(space(planned.method())) == {"scale", "inner.depth"}
+
+
+@pytest.mark.parametrize(
+    ("most", "needed", "free", "places"),
+    [
+        (8, 10, 100, 8),
+        (16, 10, 100, 10),
+        (8, 10, 25, 3),
+        (8, 10, 5, 1),
+        (1, 10, 100, 1),
+        (8, 0, 100, 8),
+        (8, 200, 100, 1),
+    ],
+)
+def test_as_many_at_once_as_find_room(most: int, needed: int, free: int, places: int) -> None:
+    """The first is there already: beside it 90 % of what is free may be filled."""
+    assert at_once(most, needed, free) == places
+
+
+def test_memory_of_this_machine() -> None:
+    assert peak_memory("cpu") > 0 and free_memory("cpu") >= 0
+    assert roomy(50, 100) and not roomy(51, 100)
+
+
+def test_what_a_fit_makes_of_its_inputs_is_made_once() -> None:
+    made = []
+    inputs = [{"x": np.zeros(2)}]
+
+    def make() -> int:
+        made.append(1)
+        return len(made)
+
+    kept = Examples(Resident(inputs), ("a",))
+    assert [once(kept, "table", device, make) for device in ("cpu", "cpu", "cuda", "cuda:0")] == [1, 1, 2, 2]
+    assert once(replace(kept, labels=("a",)), "table", "cpu", make) == 1
+    assert once(Examples(inputs, ("a",)), "table", "cpu", make) == 3
+    assert once(Examples(Resident(inputs), ("a",)), "table", "cpu", make) == 4
+
+
+def workers(trials: Sequence[FrozenTrial]) -> set[str]:
+    return {trial.user_attrs["worker"] for trial in trials if "worker" in trial.user_attrs}
+
+
+def test_several_processes_of_one_machine_share_a_study(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first trial alone, then as many processes as were asked for and find room."""
+    there = arena(corpus(bench.data), "emotion", PEOPLE, progress)
+    planned = row("egemaps-svm", Wish("quick", trials=9), there, 1, WeightStore(Path("nowhere"), none=True))
+    store, chance = Store(bench.folder, there.contents), np.random.default_rng(0)
+    for clip in there.clips:
+        save_file({"functionals": chance.normal(size=88)}, store.file(clip.media))
+    task = tuning.task(planned, planned.cells[0], store, "cpu", {})
+    asked: list[int] = []
+    value = tuning.Task.value
+
+    def placed(most: int, needed: int, free: int) -> int:
+        asked.append(needed)
+        return most
+
+    def patient(self: tuning.Task, *told: Any) -> float:
+        """Until another process has a trial; here alone, for the others know nothing of it."""
+        end = time.monotonic() + 100
+        while asked and len(workers(optuna.load_study(study_name=None, storage=place).trials)) < 2:
+            assert time.monotonic() < end
+            time.sleep(0.2)
+        return value(self, *told)
+
+    place = f"sqlite:///{bench.folder}/jobs.db"
+    monkeypatch.setattr(tuning, "at_once", placed)
+    monkeypatch.setattr(tuning.Task, "value", patient)
+    found = tuning.tune(task, Tuning(place, 3), lambda now: None)
+    assert len(found.trials) == 9 and {trial.state.name for trial in found.trials} <= {"COMPLETE", "PRUNED"}
+    assert 2 <= len(workers(found.trials)) <= 3
+    assert len(asked) == 1 and asked[0] > 0
