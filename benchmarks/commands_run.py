@@ -295,6 +295,7 @@ def regress(
     from benchmarks.outcomes import show_arena
     from benchmarks.run import Request, plan
     from benchmarks.track import Tracker
+    from datasets.base import UserError
 
     request = Request(
         method, dataset, protocol, task, modality, variant, preset, weights, seeds, tuple(settings or ()), device,
@@ -302,7 +303,9 @@ def regress(
     )  # fmt: skip
     if freeze:
         gates.writable(baseline, force)
-    gate = None if freeze else _gate(baseline, metric, tolerance)
+    elif force:
+        raise UserError("--force is to freeze over a file; give --freeze too, or leave it out")
+    gate = _gate(None if freeze else baseline, metric, tolerance)
     place = Place(executor, ray_address, jobs)
     tracker = Tracker(tracking_uri)
     planned = plan(request, console.progress)
@@ -330,7 +333,7 @@ def _gate(file: Path | None, metric: str, points: float) -> "Gate | None":
 
     if file is None:
         if (metric, points) != ("uar", 0.0):
-            raise UserError("--metric and --tolerance are about a baseline; name it with --baseline FILE")
+            raise UserError("--metric and --tolerance judge; by what? name it with --baseline FILE, without --freeze")
         return None
     from benchmarks.regress import gate
 

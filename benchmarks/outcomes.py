@@ -109,10 +109,12 @@ def show_initials(made: Sequence[Mapping[str, Any]], uri: str) -> None:
 def _line(outcome: Outcome) -> dict[str, object]:
     row, measured = outcome.row, outcome.measured()
     shown = {name: _percent(measured, name) for name in METRICS[:3]}
+    own = row.independence(outcome.arena.independence)  # the title tells that of the folds
+    people = f"subjects {own}" if own != outcome.arena.independence else ""
     return {
         "method": row.name,
         "modality": row.modality,
-        "preset": " ".join(filter(None, dict.fromkeys((row.wish.preset, row.wish.variant, *row.stamps)))),
+        "preset": " ".join(filter(None, dict.fromkeys((row.wish.preset, row.wish.variant, *row.stamps, people)))),
         **shown,
         "folds": f"{outcome.done}" if outcome.complete else f"{outcome.done} of {len(row.cells)}: INCOMPLETE",
         "run_now": outcome.trained,

@@ -1,9 +1,9 @@
 """Which finished model is meant, and which is the champion of its corpus in MLflow's model registry."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks import console
 from benchmarks.plugins import canonical, load, names
@@ -32,6 +32,8 @@ def chosen(tracker: Tracker, asked: str) -> str:
         raise TrackingError(f"{many} with {asked} at {tracker.shown}; mlflow ui shows them all")
     (run,) = found
     kind = run.data.tags.get("bench.kind")
+    if run.data.tags.get("bench.imported"):
+        raise TrackingError(f"run {asked} was imported: its answers were made elsewhere, and no model is kept here")
     if kind == "cell" and run.info.status == FINISHED:
         return str(run.info.run_id)
     if kind == "row" and (cells := finished_cells(tracker, run.info.run_id)):
@@ -54,9 +56,20 @@ def _registry(tracker: Tracker) -> AbstractContextManager[None]:
     return tracker.reached("the model registry at {} cannot be used", remedy)
 
 
+def _registered(tracker: Tracker) -> Iterator[Any]:
+    """All models of the registry, which is told a page at a time."""
+    token = None
+    while True:
+        page = tracker.client.search_registered_models(page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
 def _aliased(tracker: Tracker, name: str, alias: str) -> str:
     with _registry(tracker):
-        found = {model.name: model for model in tracker.client.search_registered_models()}
+        found = {model.name: model for model in _registered(tracker)}
     if name not in found:
         raise TrackingError(f"no model {name!r} is registered; choose from {', '.join(sorted(found)) or 'none yet'}")
     aliases = found[name].aliases
@@ -127,7 +140,7 @@ def _dethrone(tracker: Tracker, first: Mapping[str, object]) -> None:
     """Of the names that we give, those without a first row lose the alias."""
     ours = {f"{corpus}-{task}" for corpus in names("datasets") for task in TASKS} - set(first)
     with _registry(tracker):
-        for model in tracker.client.search_registered_models() if ours else ():
+        for model in list(_registered(tracker)) if ours else ():
             if model.name in ours and ALIAS in model.aliases:
                 tracker.client.delete_registered_model_alias(model.name, ALIAS)
 

@@ -12,7 +12,7 @@ def document(note: str, told: Sequence[tuple[str, str, str]]) -> str:
     """All captions by the figures' names."""
     parts = ["# Figures", "", *([f"Of all results these are drawn: {note}.", ""] if note else [])]
     for name, title, caption in told:
-        parts += [f"## {name}", "", f"{' / '.join(title.splitlines())}", "", caption, ""]
+        parts += [f"## {name}", "", f"{' / '.join(map(str.strip, title.splitlines()))}", "", caption, ""]
     return "\n".join(parts)
 
 
@@ -31,7 +31,7 @@ def subjects(table: Table, lines: Sequence[Line], facts: Facts) -> str:
     """Of the people in the rows of an arena."""
     return (
         f"UAR of each subject in {_some(table, lines)} on {where(table.arena, facts)}: {_material(lines)}. A dot is a "
-        "subject, moved up or down so that it hides no other; the black bar is the mean of subjects, who weigh alike "
+        "subject, moved up or down where it would hide another; the black bar is the mean of subjects, who weigh alike "
         "whatever their number of clips, so that it is not the UAR of the table."
     )
 
@@ -68,9 +68,9 @@ def calibration(line: Line, facts: Facts) -> str:
     """Of a row."""
     bins = line.result.summary.calibration if line.result.summary else ()
     return (
-        f"How often answers are right by how sure they are: {sum(one.answers for one in bins)} answers in {len(bins)} "
-        f"bins of confidence. A dot is a bin, the larger the more answers; on the dashed line as many are right as are "
-        f"claimed. {_row(line, facts)}"
+        f"How often answers are right by how sure they are: {sum(one.answers for one in bins)} answers in "
+        f"{_of(len(bins), len(bins), 'bin', 'bins')} of confidence. A dot is a bin, the larger the more answers; on "
+        f"the dashed line as many are right as are claimed. {_row(line, facts)}"
     )
 
 

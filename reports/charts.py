@@ -28,7 +28,7 @@ COLUMN, DPI = 3.5, 200  # inches
 ARENAS, ROWS, DETAILS, ACROSS = 12, 16, 6, 3  # so many of each are drawn
 ON_PAGE = 4  # arenas whose figures the page itself shows
 INDEX, CAPTIONS = "index.json", "captions.md"
-DRAWING = 3  # counted up where figures of the same facts come to look otherwise
+DRAWING = 4  # counted up where figures of the same facts come to look otherwise
 STYLE: Any = {
     "font.size": 8,
     "axes.titlesize": 8,
@@ -211,7 +211,7 @@ def _leakages(board: "Board") -> Iterator[Wanted]:
             ]
             alt = "; ".join(f"{bar.name} {100 * bar.value:+.1f} points" for bar in bars)
             name = "leakage-standins" if standin else "leakage"
-            caption = captions.leakage(some, len(there) + (0 if standin else board.left_out))
+            caption = captions.leakage(some, len(there) + board.uncompared(standin))
             paint = partial(painting.leakage, bars, title)
             yield Wanted(name, title, caption, alt, bars, paint, _size([bar.name for bar in bars]), True)
 

@@ -100,8 +100,8 @@ def compared(a: Result, b: Result) -> Comparison | None:
     return compare(both.a, both.b, FIRST, both.unit)
 
 
-def inflations(results: Sequence[Result], facts: Facts) -> tuple[list[Inflation], int]:
-    """Those that matter most, and how many were left out; what was made elsewhere takes no part."""
+def inflations(results: Sequence[Result], facts: Facts) -> tuple[list[Inflation], list[Result]]:
+    """Those that matter most, and the leaking rows left out; what was made elsewhere takes no part."""
     own = {corpus.name: corpus.protocol for corpus in facts.corpora}
     whole = [result for result in results if result.complete and result.asked.preset != "imported"]
     honest: dict[object, list[Result]] = {}
@@ -116,7 +116,8 @@ def inflations(results: Sequence[Result], facts: Facts) -> tuple[list[Inflation]
     order = sorted(newest.values(), key=lambda one: (one.arena.standin, one.asked.preset != "paper"))
     tried = (_inflated(one, _nearest(one, honest[_same(one)], own)) for one in order[:INFLATIONS])
     kept = [made for made in tried if made]
-    return kept, len(order) - len(kept)
+    compared = {made.leaking.run_id for made in kept}
+    return kept, [one for one in order if one.run_id not in compared]
 
 
 def _nearest(leaking: Result, honest: Sequence[Result], own: Mapping[str, str]) -> list[Result]:

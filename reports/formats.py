@@ -166,7 +166,9 @@ def _scored(result: Result, metric: str) -> str:
     return percent(found.estimate) + (f" [{interval}]" if interval else "")
 
 
-HEADER = ("#", "Method", *TITLES.values(), "Published", "Difference", "Protocol as published", "Folds", "Notes")
+HEADER = (
+    "#", "Method", *TITLES.values(), "Published accuracy", "Difference", "Protocol as published", "Folds", "Notes",
+)  # fmt: skip
 
 
 def _parts(tables: Sequence[Table]) -> list[tuple[Table, bool, Sequence[Line]]]:

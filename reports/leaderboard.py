@@ -24,12 +24,16 @@ class Board:
     pairs: Sequence[Pair]
     across: Sequence[Across]
     inflations: Sequence[Inflation]
-    left_out: int  # pairs under two protocols that were not compared
+    left_out: Sequence[Result]  # leaking rows with an honest twin that were not compared
     tunings: Sequence[Tuned] = ()
 
     @property
     def lines(self) -> list[Line]:
         return [line for table in self.tables for line in table.lines]
+
+    def uncompared(self, standin: bool) -> int:
+        """Pairs under two protocols that were not compared."""
+        return sum(one.arena.standin is standin for one in self.left_out)
 
 
 def board(results: Sequence[Result], facts: Facts) -> Board:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 TEMPLATES = Path(__file__).parent / "templates"
 DETAILED = 100  # rows with pictures at most
+LONG = 300  # rows; of more, a table is laid out when it is seen, which moves what stands below it
 LARGEST = 4_800_000  # bytes of the page that rows with pictures may fill: a larger one is slow to open
 
 
@@ -98,6 +99,7 @@ def _rendered(environment: Environment, board: "Board", pictures: Pictures, deta
         drawn=pictures.drawn,
         metrics=METRICS,
         costs=COSTS,
+        long=LONG,
         script=script,
         style=style,
         script_digest=digest,

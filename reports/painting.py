@@ -9,7 +9,7 @@ import numpy as np
 
 from reports import sketch
 from reports.results import FIRST
-from reports.statistics import measure
+from reports.statistics import Floats, measure
 from reports.summary import Summary
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 CURVES = sketch.CURVES
 SMALL = 7  # points: the least that is legible in print
+WIDE = 2.2  # points of UAR that a subject's dot covers
+LEVELS = (0.0, 0.17, -0.17, 0.34, -0.34)  # of a row, where its dots may be
 NAME = 29  # letters of a line of a row's name; longer ones leave no room for the figures
 
 
@@ -66,15 +68,24 @@ def _bar(axes: "Axes", place: int, bar: Bar, colour: object) -> None:
 
 
 def subjects(rows: Sequence[tuple[str, Summary]], title: str, canvas: "Canvas") -> None:
-    """A dot for each subject, moved up or down so that none hides another."""
+    """A dot for each subject, moved up or down where it would hide another."""
     axes = canvas.subplots()
     for place, (_, summary) in enumerate(rows):
         values = 100 * measure(summary.counts, FIRST)
-        moved = place + np.random.default_rng(0).uniform(-0.15, 0.15, len(values))
-        axes.scatter(values, moved, s=9, alpha=0.7, color=_palette(1)[0], linewidths=0)
+        axes.scatter(values, place + _apart(values), s=9, alpha=0.7, color=_palette(1)[0], linewidths=0)
         axes.plot(values.mean(), place, "|", color="black", markersize=10)
     _named(axes, [name for name, _ in rows])
     _titled(canvas, title, "UAR (%) of each subject; bar: their mean")
+
+
+def _apart(values: Floats) -> Floats:
+    """By how much of a row each dot is moved; where there are more than LEVELS beside one another, some touch."""
+    last, moved = dict.fromkeys(LEVELS, -np.inf), np.zeros(len(values))
+    for number in np.argsort(values, kind="stable"):
+        free = (level for level in LEVELS if values[number] - last[level] >= WIDE)
+        level = next(free, min(LEVELS, key=last.__getitem__))
+        last[level], moved[number] = values[number], level
+    return moved
 
 
 def _palette(count: int) -> list[tuple[float, float, float]]:

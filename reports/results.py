@@ -50,8 +50,8 @@ class Asked:
 
     @property
     def changed(self) -> str:
-        """The stamps less what is only noted."""
-        return ", ".join(part for part in self.stamps.split(", ") if part and part not in self.noted)
+        """The stamps less what is only noted, and less what the preset says."""
+        return ", ".join(part for part in self.stamps.split(", ") if part and part not in (*self.noted, self.preset))
 
     @property
     def tuned(self) -> str:
@@ -136,7 +136,7 @@ class Result:
     def comparable(self) -> bool:
         """Whether a paper's number may be taken from ours: only from what the paper did, whole, on the real corpus."""
         paper = self.asked.preset == "paper" and not self.asked.changed and not self.asked.tuned
-        whole = self.complete and not self.material.partial
+        whole = self.complete and not self.material.partial and not self.material.excluded
         return paper and whole and not self.arena.standin and bool(self.scores)
 
     @property

@@ -199,9 +199,9 @@ def _cells(matrix: npt.NDArray[np.float64]) -> list[list[float]]:
 
 
 def _calibration(answers: pd.DataFrame, labels: Sequence[str]) -> tuple[Bin, ...]:
-    """How often answers of some confidence are right."""
+    """How often answers of some confidence are right; nothing of labels alone, which are written as 0 and 1."""
     confidence = answers[[f"p_{label}" for label in labels]].to_numpy(dtype=np.float64).max(axis=1)
-    if not np.isfinite(confidence).all():
+    if not np.isfinite(confidence).all() or (confidence == 1).all():
         return ()
     right = (answers["truth"] == answers["predicted"]).to_numpy()
     place = np.minimum((confidence * BINS).astype(int), BINS - 1)

@@ -5,14 +5,15 @@ import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from reports import captions, charts
+from reports import captions, charts, painting
 from reports.comparisons import across
 from reports.leaderboard import board
 from reports.page import page
 from reports.ranking import tables
-from reports.summary import Step
+from reports.summary import Bin, Step
 from tests.test_compared import leaky
 from tests.test_leaderboard import GOOD, PLACE, a_result, a_summary, facts
 
@@ -51,6 +52,14 @@ def test_a_caption_tells_seeds_units_and_why_a_row_has_no_rank() -> None:
     assert "1 of 3 pairs, 72 clips" in captions.leakage([leak], 3)
 
 
+def test_captions_are_told_in_words() -> None:
+    assert "\nLeaky / (imported) / RML\n" in captions.document("", [("scores-0", "Leaky\n (imported)\nRML", "It.")])
+    assert GOOD.summary
+    sure = (Bin(180, 0.9, 0.5),)
+    (table,) = tables([replace(GOOD, summary=replace(GOOD.summary, calibration=sure))])
+    assert "180 answers in 1 bin of confidence" in captions.calibration(table.lines[0], facts())
+
+
 def test_every_figure_has_its_caption_and_is_legible_in_a_column(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,3 +84,18 @@ def test_every_figure_has_its_caption_and_is_legible_in_a_column(
         assert sizes and min(map(float, sizes)) >= SMALL, one.name
     assert "2 of 10 rows, in detail" in listed and "2 of 10 rows, in detail" in text
     assert sum(bool(one.image) for one in figures) < len(figures)
+
+
+@pytest.mark.parametrize("people", [8, 24, 43])
+def test_no_subject_hides_another(people: int) -> None:
+    """Whoever is within a dot's width of another stands above or below; dots stay in their row."""
+    values = np.sort(np.random.default_rng(people).normal(60, 12, people)).round(1)
+    values[1] = values[0]
+    moved = painting._apart(values)
+    across, up = abs(values[:, None] - values), abs(moved[:, None] - moved)
+    close = (across < painting.WIDE) & (up < 0.1)
+    assert (close == np.eye(people, dtype=bool)).all() and abs(moved).max() < 0.5
+    order = np.random.default_rng(0).permutation(people)
+    assert sorted(zip(values[order], painting._apart(values[order]), strict=True)) == sorted(
+        zip(values, moved, strict=True)
+    )

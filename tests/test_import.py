@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,20 @@ def test_an_honest_fold_file_leaves_the_row_unmarked(bench: Bench) -> None:
     assert [finding for finding in row["findings"] if finding["severity"] != "note"] == []
     assert row["protocol"].startswith("folds-file:")
     assert row["metrics"]["accuracy"] == pytest.approx(told(bench, table(lines))["metrics"]["accuracy"])
+
+
+def test_the_console_says_that_nobody_knows_of_the_people_and_no_model_is_asked(bench: Bench) -> None:
+    """Though the folds are honest, as the title says."""
+    code, out, _ = load(bench, table(drawn(bench.data)), "--fresh")
+    assert code == 0 and "(subjects: verified" in out
+    assert re.search(r"^Mine .*imported training as claimed subjects unknown ", out, re.MULTILINE)
+    clip = next((bench.data / "ravdess").rglob("*.wav"))
+    for run in (*bench.kept("row"), *bench.kept("cell")):
+        code, _, err = bench.call("predict", clip, "--run", run.info.run_id)
+        assert code == 2 and len(err.splitlines()) == 1 and "was imported" in err
+    bench.run()
+    code, out, _ = bench.run()
+    assert code == 0 and "subjects: verified" in out and "subjects unknown" not in out
 
 
 def test_a_fold_file_that_tests_a_part_marks_the_row(bench: Bench) -> None:

@@ -265,7 +265,7 @@ def test_leakage_is_measured_on_the_clips_of_both_splits() -> None:
     other = replace(answered(leaking), arena=replace(PLACE, protocol="random-holdout"), independence="violated")
     (found,), left_out = inflations([other, answered(honest)], facts())
     both = pd.merge(leaking.answers(), honest.answers(), on="clip", suffixes=("_leak", "_honest"))
-    assert found.clips == len(both) == 72 and left_out == 0
+    assert found.clips == len(both) == 72 and left_out == []
 
     def recall(side: str) -> float:
         right = both[f"answer_{side}"] == both["truth_leak"]
@@ -276,7 +276,7 @@ def test_leakage_is_measured_on_the_clips_of_both_splits() -> None:
     assert found.found.low is not None and found.found.low < found.found.difference
     assert [mark.kind for mark in replace(found, honest=replace(found.honest, **SPOILT["quick"])).marks] == ["quick"]
     changed = replace(other, asked=replace(other.asked, preset="quick"))
-    assert inflations([changed, answered(honest)], facts()) == ([], 0)  # not the same method
+    assert inflations([changed, answered(honest)], facts()) == ([], [])  # not the same method
 
 
 def seeded(result: Result, seeds: int) -> Result:
@@ -304,8 +304,13 @@ def test_a_leak_is_measured_against_the_like() -> None:
     assert against(far, near) == ["subject-k-fold:k=5"]
     assert against(seeded(usual, 2), near) == ["subject-k-fold:k=5"]
     assert against(seeded(usual, 2)) == []
+    for standin in (False, True):
+        rows = [replace(one, arena=replace(one.arena, standin=standin)) for one in (leaking, seeded(usual, 2))]
+        alone = board(rows, facts(corpora=own))
+        assert (alone.uncompared(standin), alone.uncompared(not standin)) == (1, 0)
+        assert ("so that none are compared" in page(alone, [])) is not standin
     imported = [replace(one, asked=replace(one.asked, preset="imported")) for one in (leaking, usual)]
-    assert inflations(imported, facts(corpora=own)) == ([], 0)
+    assert inflations(imported, facts(corpora=own)) == ([], [])
 
 
 @pytest.mark.parametrize("people", [True, False])
@@ -333,6 +338,16 @@ def test_a_summary_comes_back_and_tells_what_the_answers_tell(people: bool) -> N
     steps = again.curves["loss"]
     assert (len(steps), steps[0].step, steps[-1].step) == (summaries.POINTS, 0, 199)
     assert steps[0].mean == pytest.approx(0.75) and (steps[0].low, steps[0].high) == (0.5, 1.0)
+
+
+def test_labels_alone_say_nothing_of_how_sure_they_are() -> None:
+    """Told as 0 and 1, they are no claim; one answer that is less than sure is."""
+    table = Made(skill=0.6).answers().rename(columns={"answer": "predicted"})
+    chances = [f"p_{label}" for label in LABELS]
+    hard = table.assign(**{f"p_{label}": (table["predicted"] == label) * 1.0 for label in LABELS})
+    assert summarise(hard, LABELS, [{}], []).calibration == ()
+    hard.loc[0, chances] = table.loc[0, chances]
+    assert sum(one.answers for one in summarise(hard, LABELS, [{}], []).calibration) == len(table)
 
 
 def nasty() -> tuple[list[Result], Facts]:
@@ -488,6 +503,8 @@ def test_published_numbers_stand_beside_the_same_thing_only(tmp_path: Path) -> N
     assert [found[n].published for n in (2, 4, 5)] == [None] * 3
     assert all(found[n].published for n in (6, 7, 9, 10))
     assert [found[n].difference is None for n in (6, 7, 9, 10)] == [True, True, False, True]  # only what the paper did
+    spoilt = replace(found[0], material=replace(found[0].material, excluded=1))
+    assert spoilt.difference is None and spoilt.published  # of fewer clips than the paper's
     assert found[11].published and found[11].published.matches.startswith("in doubt: the paper does not list its")
     assert found[8].published and found[8].published.matches.startswith("in doubt: the paper also says")
     assert found[0].published.averaged and found[0].published.over == "folds"

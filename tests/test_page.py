@@ -214,6 +214,18 @@ def test_a_thousand_rows_are_sorted_at_once(browser: Any, tmp_path: Path) -> Non
     opened.page.context.close()
 
 
+def test_what_is_not_seen_yet_has_its_place(browser: Any, built: Path) -> None:
+    """Nothing moves when it is scrolled to: links lead where they should, and a picture of all shows all."""
+    opened = visit(browser, built, 390)
+    heights = "() => Array.from(document.querySelectorAll('.part'), one => one.offsetHeight)"
+    before = opened.page.evaluate(heights)
+    for part in opened.page.locator(".part").all():
+        part.scroll_into_view_if_needed()
+    opened.page.wait_for_timeout(100)
+    assert len(before) > 5 and opened.page.evaluate(heights) == before
+    opened.page.context.close()
+
+
 def test_it_prints_all_rows(browser: Any, built: Path) -> None:
     opened = visit(browser, built)
     opened.page.emulate_media(media="print")

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -408,6 +409,27 @@ def test_an_old_lucky_run_is_no_champion_and_an_alias_without_a_row_is_dropped(w
         whole.client.set_tag(row.info.run_id, "bench.independence", "violated")
     assert promoted(whole) == []
     (model,) = whole.client.search_registered_models("name='ravdess-emotion'")
+    assert model.aliases == {}
+
+
+def test_a_champion_is_found_among_many_models(whole: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A registry tells its models a page at a time; here, of two."""
+    from mlflow import MlflowClient
+
+    search = MlflowClient.search_registered_models
+    monkeypatch.setattr(MlflowClient, "search_registered_models", partialmethod(search, max_results=2))
+    for name in "abcde":
+        whole.client.create_registered_model(f"another-{name}")
+    assert whole.run("--preset", "paper")[0] == 0
+    (champion,) = promoted(whole)
+    code, told, _ = asked(whole, spoken(whole.data, 1, "03"), "ravdess-emotion@champion")
+    assert (code, told["run_id"]) == (0, champion["run_id"])
+    code, _, err = asked(whole, spoken(whole.data, 1, "03"), "nobodys@champion")
+    assert code == 2 and "another-a, another-b, another-c, another-d, another-e, ravdess-emotion" in err
+    for row in whole.kept("row"):
+        whole.client.set_tag(row.info.run_id, "bench.independence", "violated")
+    assert promoted(whole) == []
+    (model,) = search(whole.client, "name='ravdess-emotion'")
     assert model.aliases == {}
 
 

@@ -241,6 +241,19 @@ def test_a_baseline_is_frozen_over_only_by_force(held: Bench) -> None:
     assert regress(held, "--freeze", file="no/where.json")[0] == 2
 
 
+def test_what_would_be_ignored_is_refused(held: Bench) -> None:
+    """Nothing is judged when a file is frozen, and nothing frozen when a run is judged."""
+    before = (held.folder / "held.json").read_bytes()
+    for wrong, told in (
+        (("--freeze", "--force", "--tolerance", 3), "--tolerance"),
+        (("--freeze", "--force", "--metric", "accuracy"), "--metric"),
+        (("--force",), "give --freeze too"),
+    ):
+        code, out, err = regress(held, *wrong)
+        assert (code, out) == (2, "") and told in err and len(err.splitlines()) == 1
+    assert (held.folder / "held.json").read_bytes() == before and len(diary("fit")) == 2
+
+
 def test_several_methods_or_variants_are_refused(held: Bench) -> None:
     toy(held.plugins, "second")
     call = ("--dataset", "ravdess", "--baseline", held.folder / "held.json", "--data-root", held.data)
