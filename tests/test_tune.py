@@ -175,6 +175,20 @@ def test_a_finished_study_is_read_and_shared_with_tune_alone(bench: Bench) -> No
     assert {cell["fold"]: cell["tuned"]["params"] for cell in cells} == {one["fold"]: one["params"] for one in told}
 
 
+def test_fresh_fits_again_with_what_was_found_and_a_finished_row_is_only_read(bench: Bench) -> None:
+    code, (first,) = bench.json("--tune", 3, *options(bench))
+    before = len(diary("fit"))
+    again, (second,) = bench.json("--tune", 3, *options(bench), "--fresh")
+    assert (code, again) == (0, 0) and len(diary("fit")) == before + 2  # a fit for each fold, no trial
+    last, (third,) = bench.json("--tune", 3, *options(bench))
+    assert last == 0 and len(diary("fit")) == before + 2 and third["trained_now"] == 0
+    assert first["metrics"] == second["metrics"] == third["metrics"]
+    (row_run,) = bench.kept("row")
+    counted = {run.info.run_id for run in bench.kept() if "bench.superseded" not in run.data.tags}
+    assert len(bench.kept()) == 4 and len(counted) == 2
+    assert len(json.loads(bench.artifact(row_run, "tuning.json").read_text())) == 2
+
+
 def test_settings_of_another_fold_are_stamped_where_their_people_are_tested(bench: Bench) -> None:
     arguments = ("--method", "toy", "--dataset", "ravdess", "--protocol", PEOPLE, "--data-root", bench.data)
     fold = prepared(bench)[0].cells[0].fold.name
