@@ -166,6 +166,41 @@ def test_files_travel_where_a_node_does_not_see_them(
     assert copies == {name: ours[name] for name in copies}
 
 
+def test_trials_are_tasks_of_their_own(bench: Bench, address: str) -> None:
+    """Of a single Cell's study two run some at once, and what is found and scored is as in this process."""
+    from mlflow import MlflowClient
+
+    one = "subject-holdout:share=0.5"
+    toy(bench.plugins, "toy", (EPOCHS, BESIDE), *TUNED)
+    (bench.folder / "wait").touch()
+
+    def both() -> None:
+        try:
+            until(lambda: len(set(diary("on"))) == 2)
+        finally:
+            (bench.folder / "wait").unlink()
+
+    watching = Thread(target=both)
+    watching.start()
+    words = ("--tune", 5, "--storage")  # so few that none is pruned by what happens to have ended
+    ray = ("--executor", "ray", "--ray-address", address, "--trial-jobs", 2)
+    code, (told,) = bench.json(*words, f"sqlite:///{bench.folder / 'there-optuna.db'}", *ray, protocol=one)
+    watching.join()
+    assert (code, told["trained_now"]) == (0, 1)
+    assert len(diary("fit")) == 5 * 2 + 1, "five trials on two inner folds, and the fit that is tested"
+    mine, place = f"sqlite:///{bench.folder / 'here-optuna.db'}", ("--tracking-uri", store(bench.folder / "here.db"))
+    code, (expected,) = bench.json(*words, mine, *place, protocol=one)
+    assert (code, told["metrics"]) == (0, expected["metrics"])
+    assert trials(bench.client) == trials(MlflowClient(place[1])) and len(trials(bench.client)) == 5
+
+
+def trials(client: Any) -> dict[str, Any]:
+    """By number, of a whole store."""
+    places = [experiment.experiment_id for experiment in client.search_experiments()]
+    runs = client.search_runs(places, "tags.`bench.kind` = 'trial'")
+    return {run.data.tags["bench.trial"]: (run.data.params, run.data.metrics["inner_uar"]) for run in runs}
+
+
 def test_an_interrupt_leaves_nothing_that_seems_to_run(bench: Bench, address: str) -> None:
     toy(bench.plugins, "toy", (EPOCHS, WAITING))
     (bench.folder / "wait").touch()
@@ -231,41 +266,6 @@ def test_trials_are_kept_where_all_nodes_reach_them(
     with pytest.raises(ClusterError, match=r"the store of trials, a file on elsewhere; .* with --storage$"):
         list(tuning([], progress))
     assert list(OnRay(address, 0, "http://tracking:5000", "cpu")([], progress)) == []
-
-
-def test_trials_are_tasks_of_their_own(bench: Bench, address: str) -> None:
-    """Of a single Cell's study two run some at once, and what is found and scored is as in this process."""
-    from mlflow import MlflowClient
-
-    one = "subject-holdout:share=0.5"
-    toy(bench.plugins, "toy", (EPOCHS, BESIDE), *TUNED)
-    (bench.folder / "wait").touch()
-
-    def both() -> None:
-        try:
-            until(lambda: len(set(diary("on"))) == 2)
-        finally:
-            (bench.folder / "wait").unlink()
-
-    watching = Thread(target=both)
-    watching.start()
-    words = ("--tune", 5, "--storage")  # so few that none is pruned by what happens to have ended
-    ray = ("--executor", "ray", "--ray-address", address, "--trial-jobs", 2)
-    code, (told,) = bench.json(*words, f"sqlite:///{bench.folder / 'there-optuna.db'}", *ray, protocol=one)
-    watching.join()
-    assert (code, told["trained_now"]) == (0, 1)
-    assert len(diary("fit")) == 5 * 2 + 1, "five trials on two inner folds, and the fit that is tested"
-    mine, place = f"sqlite:///{bench.folder / 'here-optuna.db'}", ("--tracking-uri", store(bench.folder / "here.db"))
-    code, (expected,) = bench.json(*words, mine, *place, protocol=one)
-    assert (code, told["metrics"]) == (0, expected["metrics"])
-    assert trials(bench.client) == trials(MlflowClient(place[1])) and len(trials(bench.client)) == 5
-
-
-def trials(client: Any) -> dict[str, Any]:
-    """By number, of a whole store."""
-    places = [experiment.experiment_id for experiment in client.search_experiments()]
-    runs = client.search_runs(places, "tags.`bench.kind` = 'trial'")
-    return {run.data.tags["bench.trial"]: (run.data.params, run.data.metrics["inner_uar"]) for run in runs}
 
 
 @pytest.mark.parametrize(
