@@ -1,6 +1,7 @@
 """Settings that tuning found, written down for other runs; and whether somebody they were found on is tested there."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,12 @@ def written(row: "Row", arena: "Arena", cell: "Cell", found: Mapping[str, Any]) 
         "subjects": [] if None in people else sorted(filter(None, people)),
         "media": sorted(arena.contents[clip.media.clip_id].media for clip in train),
     }
+
+
+def writable(file: Path) -> None:
+    """An error, before anything is tried, if what is found could not be written there."""
+    if file.is_dir() or not os.access(file.resolve().parent, os.W_OK):
+        raise ParamsError(f"settings cannot be written to {file}; name a file in a folder that is there and writable")
 
 
 def read(file: Path, method: str) -> tuple[dict[str, Any], Borrowed]:

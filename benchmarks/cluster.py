@@ -23,7 +23,14 @@ from benchmarks.work import Job, Result
 if TYPE_CHECKING:
     from benchmarks.flights import Flights
 
-HANDED = ("MLFLOW_", "AWS_", "AZURE_", "GOOGLE_", "CUBLAS_")  # variables that workers get too, by their beginnings
+HANDED = (
+    "MLFLOW_",
+    "AWS_",
+    "AZURE_",
+    "GOOGLE_",
+    "PG",
+    "CUBLAS_",
+)  # variables that workers get too, by their beginnings
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS_SKIP_REGEX": ".*"}  # or it prints beside our results
 OBJECTS = 512 * 2**20  # bytes of memory for what is sent to workers here; what is more goes to the disk
 ANSWER = 10  # seconds until a cluster must answer
@@ -38,6 +45,7 @@ class OnRay:
     jobs: int  # Cells at once on this machine, or on each GPU; 0: as the cores allow, one on each GPU
     uri: str  # of the store of results
     device: str
+    studies: str = ""  # the store of trials; empty: nothing is tuned
 
     def __call__(self, jobs: Iterable[Job], progress: Progress) -> Generator[tuple[Job, Result]]:
         """The next row is prepared while nothing is back; in the end all that is not back is waited for."""
@@ -59,7 +67,9 @@ class OnRay:
 
     def _errand(self, folder: Path) -> Errand:
         variables = {name: value for name, value in os.environ.items() if name.startswith(HANDED)}
-        return Errand(digest(folder), libraries(), machine() if sqlite_file(self.uri) else "", variables)
+        stores = {"results": self.uri, "trials": self.studies}
+        files = tuple(name for name, uri in stores.items() if sqlite_file(uri))
+        return Errand(digest(folder), libraries(), machine(), variables, files)
 
     @contextmanager
     def _flights(self, errand: Errand, folder: str) -> Iterator["Flights"]:

@@ -82,11 +82,14 @@ def run(
     from benchmarks.outcomes import as_json, show, show_arena
     from benchmarks.run import Request, plan
     from benchmarks.track import Tracker
+    from datasets.base import UserError
 
     request = Request(
         method, dataset, protocol, task, modality, variant, preset, weights, seeds, tuple(settings or ()), device,
         data_root, excluded_names(exclude), pretrain_on, trials=tune, params=params,
     )  # fmt: skip
+    if not tune and (storage, trial_jobs) != (STUDIES, 1):
+        raise UserError("--storage and --trial-jobs are about trials; add --tune N")
     gate = _gate(baseline, metric, tolerance)
     place = Place(executor, ray_address, jobs)
     tracker = Tracker(tracking_uri)
@@ -97,8 +100,8 @@ def run(
         console.note(note)
     for arena in planned.arenas:
         show_arena(arena)
-    execute = place.on(tracker.uri, planned.device)
     trials = Tuning(absolute(storage), trial_jobs)
+    execute = place.on(tracker.uri, planned.device, trials.storage if tune else "")
     engine = Engine(tracker, planned.device, console.progress, fresh, console.warn, execute, trials)
     outcomes = engine.run_all(planned.rows)
     judged = {

@@ -61,15 +61,19 @@ def tune(
 
     Nothing is tested: run --tune does both. Exit code 1 if all trials of a fold failed.
     """
-    from benchmarks.inner import Tuning, absolute
+    from benchmarks.borrowed import writable
+    from benchmarks.inner import Tuning, absolute, sensible
     from benchmarks.run import Request, plan
     from benchmarks.track import Tracker
     from benchmarks.tuning import Found, chosen, found, show
 
     request = Request(
         method, dataset, protocol, task, modality, variant, preset, weights, seeds, tuple(settings or ()), device,
-        data_root, excluded_names(exclude), pretrain_on, trials=max(trials, 1),
+        data_root, excluded_names(exclude), pretrain_on, trials=trials,
     )  # fmt: skip
+    sensible(trials)
+    if out:
+        writable(out)
     tracker, tuning = Tracker(tracking_uri), Tuning(absolute(storage), jobs)
     planned = plan(request, console.progress)
     for note in planned.notes:

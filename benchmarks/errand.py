@@ -12,7 +12,7 @@ from benchmarks.environment import digest, libraries
 from benchmarks.parcels import Consignment
 from benchmarks.plan import Cell
 from benchmarks.prepare import reason
-from benchmarks.work import Result, read
+from benchmarks.work import Job, Result, read
 from datasets.base import UserError
 from protocols.scores import Scores
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ray import ObjectRef
 
 Told = tuple[Scores | None, str, str, int, Mapping[str, float], Sequence[tuple[str, float, int]] | None]
+OPTIONS = {"results": "--tracking-uri", "trials": "--storage"}  # which name the stores
 BOOT = Path("/proc/sys/kernel/random/boot_id")  # Linux
 
 
@@ -33,8 +34,9 @@ class Errand:
 
     code: str  # digest of the packages that were sent
     libraries: Mapping[str, str]  # versions, without which results would not be the same
-    machine: str  # on which the store of results is a file; empty: a server keeps it
+    machine: str  # the driver's
     variables: Mapping[str, str] = field(repr=False)  # some are secret
+    files: tuple[str, ...] = ("results",)  # what is kept in files on the driver's machine; the rest a server keeps
 
     def begin(self) -> None:
         """An error where a Cell would not be what it is on the driver's machine."""
@@ -50,10 +52,11 @@ class Errand:
                 f"node {node} runs other code of ours ({found}) than was sent there ({self.code}); "
                 "pip uninstall av-emotion-benchmarks there"
             )
-        if self.machine and self.machine != machine():
+        if self.files and self.machine != machine():
             raise ClusterError(
-                f"node {node} cannot reach the store of results, a file on {self.machine.split()[0]}; "
-                "name a server that all nodes reach with --tracking-uri"
+                f"node {node} cannot reach the store of {' and that of '.join(self.files)}, a file on "
+                f"{self.machine.split()[0]}; name a server that all nodes reach with "
+                f"{' and '.join(OPTIONS[name] for name in self.files)}"
             )
 
 
@@ -80,6 +83,19 @@ def carry_out(
         return None, reason(error), "", 0, {}, None
 
 
+def help_out(
+    errand: Errand, sent: "Sequence[ObjectRef[Consignment]]", key: str, files: "Mapping[str, ObjectRef[bytes]] | None"
+) -> bool:
+    """Trials of a Cell's study beside the Cell's own task, while any wait. False: files must be sent here."""
+    errand.begin()
+    consignment = _consignment(sent[0])
+    (cell,) = (cell for cell in consignment.job.todo if cell.key == key)
+    at_hand = _opened(consignment, cell, files)
+    if at_hand is not None:
+        at_hand.help_out(cell)
+    return at_hand is not None
+
+
 @lru_cache(maxsize=1)
 def _consignment(ref: "ObjectRef[Consignment]") -> Consignment:
     """Opened once by each worker, for the Cells of a row follow each other."""
@@ -89,13 +105,17 @@ def _consignment(ref: "ObjectRef[Consignment]") -> Consignment:
 
 
 def _told(consignment: Consignment, cell: Cell, files: "Mapping[str, ObjectRef[bytes]] | None") -> Told | None:
-    import ray
-
     job = consignment.job
     if done := job.tracker.meanwhile(job.experiment, cell.key, job.before):
         return _without_cell(read(cell, done, job.tracker))
-    at_hand = consignment.opened(cell, None if files is None else lambda place: ray.get(files[place]))
+    at_hand = _opened(consignment, cell, files)
     return None if at_hand is None else _without_cell(at_hand.run(cell, _nobody))
+
+
+def _opened(consignment: Consignment, cell: Cell, files: "Mapping[str, ObjectRef[bytes]] | None") -> Job | None:
+    import ray
+
+    return consignment.opened(cell, None if files is None else lambda place: ray.get(files[place]))
 
 
 def _nobody(now: str) -> None:

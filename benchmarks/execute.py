@@ -41,8 +41,8 @@ class Place:
         if self.executor == "ray" and find_spec("ray") is None:
             raise UserError("Ray is not installed; pip install -e .[ray], or leave --executor ray out")
 
-    def on(self, uri: str, device: str) -> Executor:
-        """For a store of results and a device."""
+    def on(self, uri: str, device: str, studies: str = "") -> Executor:
+        """For a store of results, a device, and a store of trials where something is tuned."""
         if self.executor == "local":
             return here
         from benchmarks.cluster import OnRay
@@ -53,4 +53,4 @@ class Place:
                 f"--jobs {self.jobs} is about this machine or GPUs; on the CPUs of {address} a Cell takes one for "
                 "each of its threads, and OMP_NUM_THREADS says how many"
             )
-        return OnRay(address, self.jobs, uri, device)
+        return OnRay(address, self.jobs, uri, device, studies)

@@ -1,6 +1,7 @@
 """Tasks of a Ray cluster that are on the way: sent, retried where their worker is lost, taken in as they come back."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,7 +9,7 @@ import ray
 from ray import ObjectRef
 from ray.exceptions import RayError, RayTaskError, RuntimeEnvSetupError
 
-from benchmarks.errand import ClusterError, Errand, Told, carry_out
+from benchmarks.errand import ClusterError, Errand, Told, carry_out, help_out
 from benchmarks.parcels import Consignment, consigned
 from benchmarks.plan import Cell
 from benchmarks.prepare import reason
@@ -43,6 +44,7 @@ class Flights:
     resources: Mapping[str, float]
     freight: dict[Job, Freight] = field(default_factory=dict)
     aloft: "dict[ObjectRef[Any], tuple[Job, Cell]]" = field(default_factory=dict)
+    helpers: "dict[ObjectRef[Any], tuple[Job, Cell]]" = field(default_factory=dict)  # trials beside those of a Cell
     waiting: dict[str, list[tuple[Job, Cell]]] = field(default_factory=dict)  # by key of one that is aloft
 
     def launch(self, job: Job) -> None:
@@ -55,15 +57,22 @@ class Flights:
             else:
                 self.waiting[cell.key] = []
                 self._start(job, cell, None)
+        if job.tuning and job.row.wish.trials and job.store:
+            for cell in [cell for cell in job.todo for _ in range(job.tuning.jobs - 1)]:
+                self._help(job, cell, None)
 
     def landed(self, seconds: float | None) -> Iterator[tuple[Job, Result]]:
-        """What is back by then; None: at least one, if any is on the way."""
+        """What is back by then; None: it waits until something is."""
         if not self.aloft:
             return
-        found, _ = ray.wait(list(self.aloft), num_returns=1, timeout=seconds)
+        under_way = [*self.aloft, *self.helpers]
+        found, _ = ray.wait(under_way, num_returns=1, timeout=seconds)
         if found:
-            found, _ = ray.wait(list(self.aloft), num_returns=len(self.aloft), timeout=0)
+            found, _ = ray.wait(under_way, num_returns=len(under_way), timeout=0)
         for ref in found:
+            if ref in self.helpers:
+                self._helped(ref)
+                continue
             job, cell = self.aloft.pop(ref)
             told = self._told(ref)
             if told is None:
@@ -73,10 +82,25 @@ class Flights:
                 yield job, Result(cell, *told)
 
     def _start(self, job: Job, cell: Cell, files: "Mapping[str, ObjectRef[bytes]] | None") -> None:
-        task: Any = ray.remote(carry_out)
+        self.aloft[self._sent(carry_out, job, cell, files)] = (job, cell)
+
+    def _help(self, job: Job, cell: Cell, files: "Mapping[str, ObjectRef[bytes]] | None") -> None:
+        self.helpers[self._sent(help_out, job, cell, files)] = (job, cell)
+
+    def _sent(
+        self, what: Callable[..., Any], job: Job, cell: Cell, files: "Mapping[str, ObjectRef[bytes]] | None"
+    ) -> "ObjectRef[Any]":
+        task: Any = ray.remote(what)
         options = {"name": cell.title, "max_retries": RETRIES, "scheduling_strategy": "SPREAD", **self.resources}
-        ref = task.options(**options).remote(self.errand, [self.freight[job].ref], cell.key, files)
-        self.aloft[ref] = (job, cell)
+        ref: ObjectRef[Any] = task.options(**options).remote(self.errand, [self.freight[job].ref], cell.key, files)
+        return ref
+
+    def _helped(self, ref: "ObjectRef[Any]") -> None:
+        """What keeps a helper from helping is told by the Cell itself, which does all that nobody else does."""
+        job, cell = self.helpers.pop(ref)
+        with suppress(RayError):
+            if not ray.get(ref) and job in self.freight:
+                self._help(job, cell, self.freight[job].sent(cell))
 
     def _over(self, job: Job, cell: Cell) -> None:
         """The next of the same key may start; what nobody needs is let go."""

@@ -49,6 +49,12 @@ def searched(method: Method, name: str, fixed: Mapping[str, Any]) -> dict[str, D
     return found
 
 
+def sensible(trials: int) -> None:
+    """An error for a number of trials among which nothing could be chosen."""
+    if trials < 2:
+        raise PluginError(f"tuning takes two trials at least, the first of which is untuned, but got {trials}")
+
+
 def asked(method: Method, name: str, trials: int, fixed: Mapping[str, Any]) -> dict[str, Any]:
     """All that the found settings depend on besides what any result does."""
     where = {key: repr(told) for key, told in sorted(searched(method, name, fixed).items())}

@@ -38,7 +38,8 @@ Tune = Annotated[
 ]
 Storage = Annotated[str, typer.Option(help="Where trials are kept and shared: any address that Optuna understands.")]
 TrialJobs = Annotated[
-    int, typer.Option("--trial-jobs", min=1, help="Trials at once on this machine, as far as memory allows.")
+    int,
+    typer.Option("--trial-jobs", min=1, help="Trials at once: as far as memory allows; with Ray, as tasks."),
 ]
 Params = Annotated[Path | None, typer.Option(help="Settings that tune --out wrote, for all folds.")]
 Deciding = Annotated[str, typer.Option(help="Which metric decides: uar, accuracy or macro_f1.")]

@@ -56,10 +56,11 @@ class Carried:
 
 
 def consigned(job: Job) -> Consignment:
-    """A job to be sent: networks that were loaded here stay here."""
+    """A job to be sent: networks that were loaded here stay here; trials beside those of a Cell are sent apart."""
     rows = (job.row, *(initial.row for initial in job.row.initials.values()))
     files = {file.resolve() for row in rows for file in row.files.values() if file}
-    return Consignment(_rows(job, _unloaded), {file: sha256(file) for file in sorted(files)})
+    alone = job.tuning and replace(job.tuning, jobs=1)
+    return Consignment(replace(_rows(job, _unloaded), tuning=alone), {file: sha256(file) for file in sorted(files)})
 
 
 def _unloaded(row: Row) -> Row:

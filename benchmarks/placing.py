@@ -1,10 +1,13 @@
 """How many trials find room on a machine at once, by the memory that the first one took."""
 
 import os
+import re
 import resource
 import sys
+from pathlib import Path
 
 MARGIN = 0.9  # of the memory that is free; the rest is for what no measure sees
+CONTEXT = 2**29  # bytes of a GPU that a process takes before its first tensor, and that PyTorch does not count
 UNIT = 1 if sys.platform == "darwin" else 1024  # bytes, of a process' peak
 
 
@@ -26,15 +29,19 @@ def peak_memory(device: str) -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT
     import torch
 
-    return int(torch.cuda.max_memory_reserved(device))
+    return int(torch.cuda.max_memory_reserved(device)) + CONTEXT
 
 
 def free_memory(device: str) -> int:
     """Bytes that others may still have; what this process keeps is not among them."""
     if device == "cpu":
-        return (
-            os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if "SC_AVPHYS_PAGES" in os.sysconf_names else 0
-        )
+        return _available()
     import torch
 
     return int(torch.cuda.mem_get_info(device)[0])
+
+
+def _available(told: Path = Path("/proc/meminfo")) -> int:
+    """Files that the system keeps in memory make room; half of all there is, where nobody tells what is free."""
+    found = re.search(r"^MemAvailable: *(\d+) kB$", told.read_text(), re.MULTILINE) if told.exists() else None
+    return int(found[1]) * 1024 if found else os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2

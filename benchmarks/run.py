@@ -10,9 +10,10 @@ from benchmarks.arenas import arena, material
 from benchmarks.borrowed import read
 from benchmarks.console import Progress
 from benchmarks.corpora import opened
+from benchmarks.inner import sensible
 from benchmarks.plan import Arena, Initial, Row, row
 from benchmarks.plugins import PluginError, build, canonical, load, names, resolve
-from benchmarks.settings import PRESETS, Wish, configured
+from benchmarks.settings import PRESETS, Borrowed, Wish, configured
 from benchmarks.transfer import NoSourceError, initials
 from datasets.base import TASKS
 from methods.base import Method, Modality
@@ -108,8 +109,8 @@ def _sensible(request: Request) -> None:
         raise PluginError(f"no task is called {request.task!r}; choose from {', '.join(TASKS)}")
     if request.seeds < 1:
         raise PluginError(f"--seeds must be at least 1, but is {request.seeds}")
-    if request.trials < 0 or request.trials == 1:
-        raise PluginError(f"tuning takes two trials at least, the first of which is untuned, but got {request.trials}")
+    if request.trials:
+        sensible(request.trials)
     if request.trials and request.params:
         raise PluginError("--params are settings that were found before, --tune finds others; leave one of them out")
     if request.first_seed < 0:
@@ -161,9 +162,17 @@ def _wishes(request: Request, device: str) -> tuple[list[Wish], list[str]]:
     sources = tuple(dict.fromkeys(resolve("datasets", name) for name in named)) if request.pretrain_on else None
     variants = dict.fromkeys(name.strip() for name in request.variant.split(","))
     settings, none = _settings(request.settings), request.weights == "none"
-    params, borrowed = read(request.params, request.method) if request.params else ({}, None)
+    params, borrowed = _found(request) if request.params else ({}, None)
     rest = ({**params, **settings}, none, sources, request.trials, borrowed)
     return [Wish(preset, request.modality, variant, *rest) for variant in variants], notes
+
+
+def _found(request: Request) -> tuple[dict[str, Any], Borrowed]:
+    """Settings of a file, which are of one method alone."""
+    methods = _chosen("methods", request.method)
+    if request.params is None or len(methods) > 1:
+        raise PluginError(f"--params are settings of one method, but this names {len(methods)}")
+    return read(request.params, methods[0])
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ def _connected(url: str, pulse: Pulse) -> RDBStorage:
             if attempt == OPENINGS:
                 raise
             time.sleep(0.2 * attempt)
-    if file:
+    if storage.engine.dialect.name == "sqlite":  # also where a driver is named
         _one_at_a_time(storage.engine)
         with suppress(OperationalError), storage.engine.connect() as connection:  # who comes later finds it so
             connection.connection.execute("PRAGMA journal_mode = WAL")
@@ -233,9 +233,11 @@ def _drawn(trial: Trial, name: str, where: Distribution) -> Any:
 
 def _watch(trial: Trial) -> Watch:
     """Keeps what is told; ends the trial where others were better at that point, but for the first."""
+    before = trial.storage.get_trial(trial._trial_id).intermediate_values  # of one that was interrupted
 
     def watch(value: float, step: int) -> None:
-        trial.report(value, step)
+        if step not in before:
+            trial.report(value, step)
         if trial.number and trial.should_prune():
             raise optuna.TrialPruned
 

@@ -201,7 +201,7 @@ def _worked(
     else:
         others = 0
     started = [
-        get_context("spawn").Process(target=_join, args=(replace(task), tuning), daemon=True) for _ in range(others)
+        get_context("spawn").Process(target=join, args=(replace(task), tuning), daemon=True) for _ in range(others)
     ]
     for process in started:
         process.start()
@@ -217,8 +217,8 @@ def _silent(trials: "Sequence[FrozenTrial]") -> None:
     """The first process tells."""
 
 
-def _join(task: Task, tuning: Tuning) -> None:
-    """Another process of the same machine: trials while any wait."""
+def join(task: Task, tuning: Tuning) -> None:
+    """Another process beside the first: trials while any wait."""
     import torch
 
     from benchmarks.study import opened

@@ -74,6 +74,14 @@ class Job:
         except Exception as error:  # one Cell's fault, whatever it is, must not cost the others
             return Result(cell, None, reason(error))
 
+    def help_out(self, cell: Cell) -> None:
+        """Trials of a Cell's study while any wait; whoever runs the Cell tells what became of them."""
+        from benchmarks.tune import join, task
+
+        assert self.store and self.tuning, "only Cells that can be tuned get help"
+        with self._begun_with(cell.seed) as initial:
+            join(task(self.row, cell, self.store, self.device, initial), self.tuning)
+
     def reads(self, cell: Cell) -> Iterator[tuple[Store, Media]]:
         """Inputs that a Cell reads."""
         if self.store:

@@ -14,6 +14,11 @@ WAITING = """
         while Path(os.environ["TOY_DIARY"]).with_name("wait").exists():
             time.sleep(0.05)
         for epoch in range(3):"""
+BESIDE = """
+        note(f"on {os.getpid()}")
+        while Path(os.environ["TOY_DIARY"]).with_name("wait").exists():
+            time.sleep(0.05)
+        for epoch in range(3):"""
 OLD = """
         if run.seed:
             raise ValueError("of old age")

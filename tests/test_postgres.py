@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from benchmarks.plugins import load
 from datasets.base import Expected
 from tests.servers import free_port, mlflow, postgres
 from tests.test_cli import ROOT
+from tests.test_tune import TUNED
 from tests.tinybench import HALVES, Bench, diary, make_bench, spoken, toy  # noqa: F401  a fixture
 
 SECRET = "p/a:s s@w'rd"  # no address could hold it as it is
@@ -186,13 +188,22 @@ def _go_on(servers: Servers, bench: Bench, monkeypatch: pytest.MonkeyPatch, told
     assert code == 0 and json.loads(out)["run_id"] == champion["run_id"]
 
 
-def test_optuna_keeps_its_studies_beside(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
-    optuna = pytest.importorskip("optuna")
+def test_four_processes_tune_one_row_on_the_servers(
+    servers: Servers, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Studies lie on the same PostgreSQL: each trial is run once, and all four tell the same row."""
+    from mlflow import MlflowClient
+
     monkeypatch.setenv("PGPASSWORD", SECRET)
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    storage = optuna.storages.RDBStorage(f"postgresql+psycopg2://bench@127.0.0.1:{servers.database}/optuna")
-    for trials in (2, 4):
-        study = optuna.create_study(storage=storage, study_name="s", load_if_exists=True)
-        study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
-        assert len(study.trials) == trials
-    storage.engine.dispose()
+    toy(bench.plugins, "toy_t", *TUNED)
+    place = f"postgresql+psycopg2://bench@127.0.0.1:{servers.database}/optuna"
+    workers, before = Workers(bench, servers.address), len(diary("fit"))
+    done = workers(*[[*workers.run("toy-t"), "--tune", 8, "--storage", place]] * 4)
+    assert all(code == 0 and SECRET not in out + err and "Traceback" not in err for code, out, err in done), done
+    told = [json.loads(out)[0] for _, out, _ in done]
+    assert all((one["run_id"], one["metrics"]) == (told[0]["run_id"], told[0]["metrics"]) for one in told)
+    assert len(diary("fit")) - before <= 2 * (8 * 2 + 4), "a trial fits twice; all four may do what is tested"
+    client = MlflowClient(servers.address)
+    found = json.loads(Path(client.download_artifacts(told[0]["run_id"], "tuning.json")).read_text())
+    assert [len(one["trials"]) for one in found] == [8, 8] and len({one["fold"] for one in found}) == 2
+    assert {trial["state"] for one in found for trial in one["trials"]} <= {"COMPLETE", "PRUNED"}

@@ -25,8 +25,9 @@ from benchmarks.plan import row
 from benchmarks.settings import Wish
 from benchmarks.track import Tracker
 from methods.parts.weights import WeightStore
-from tests.clusters import ALONE, DYING, EPOCHS, LEVEL, OLD, WAITING, nodes
-from tests.tinybench import HALVES, Bench, corpus, diary, make_bench, ravdess, toy  # noqa: F401  a fixture
+from tests.clusters import ALONE, BESIDE, DYING, EPOCHS, LEVEL, OLD, WAITING, nodes
+from tests.test_tune import TUNED
+from tests.tinybench import HALVES, Bench, corpus, diary, make_bench, ravdess, store, toy  # noqa: F401  a fixture
 from tests.toys import one_thread
 
 pytestmark = [
@@ -221,12 +222,58 @@ def test_a_file_of_results_on_another_machine_is_refused(
     assert "the store of results, a file on elsewhere; name a server" in err.splitlines()[-1]
 
 
+def test_trials_are_kept_where_all_nodes_reach_them(
+    bench: Bench, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server for results alone would leave every node with studies of its own."""
+    tuning = OnRay(address, 0, "http://tracking:5000", "cpu", "sqlite:////driver/optuna.db")
+    monkeypatch.setattr(cluster, "machine", lambda: "elsewhere 0")
+    with pytest.raises(ClusterError, match=r"the store of trials, a file on elsewhere; .* with --storage$"):
+        list(tuning([], progress))
+    assert list(OnRay(address, 0, "http://tracking:5000", "cpu")([], progress)) == []
+
+
+def test_trials_are_tasks_of_their_own(bench: Bench, address: str) -> None:
+    """Of a single Cell's study two run some at once, and what is found and scored is as in this process."""
+    from mlflow import MlflowClient
+
+    one = "subject-holdout:share=0.5"
+    toy(bench.plugins, "toy", (EPOCHS, BESIDE), *TUNED)
+    (bench.folder / "wait").touch()
+
+    def both() -> None:
+        try:
+            until(lambda: len(set(diary("on"))) == 2)
+        finally:
+            (bench.folder / "wait").unlink()
+
+    watching = Thread(target=both)
+    watching.start()
+    words = ("--tune", 5, "--storage")  # so few that none is pruned by what happens to have ended
+    ray = ("--executor", "ray", "--ray-address", address, "--trial-jobs", 2)
+    code, (told,) = bench.json(*words, f"sqlite:///{bench.folder / 'there-optuna.db'}", *ray, protocol=one)
+    watching.join()
+    assert (code, told["trained_now"]) == (0, 1)
+    assert len(diary("fit")) == 5 * 2 + 1, "five trials on two inner folds, and the fit that is tested"
+    mine, place = f"sqlite:///{bench.folder / 'here-optuna.db'}", ("--tracking-uri", store(bench.folder / "here.db"))
+    code, (expected,) = bench.json(*words, mine, *place, protocol=one)
+    assert (code, told["metrics"]) == (0, expected["metrics"])
+    assert trials(bench.client) == trials(MlflowClient(place[1])) and len(trials(bench.client)) == 5
+
+
+def trials(client: Any) -> dict[str, Any]:
+    """By number, of a whole store."""
+    places = [experiment.experiment_id for experiment in client.search_experiments()]
+    runs = client.search_runs(places, "tags.`bench.kind` = 'trial'")
+    return {run.data.tags["bench.trial"]: (run.data.params, run.data.metrics["inner_uar"]) for run in runs}
+
+
 @pytest.mark.parametrize(
     ("errand", "told"),
     [
-        (Errand("another", libraries(), "", {}), "runs other code"),
+        (Errand("another", libraries(), machine(), {}), "runs other code"),
         (
-            Errand(code(), libraries() | {"torch": "1.0"}, "", {}),
+            Errand(code(), libraries() | {"torch": "1.0"}, machine(), {}),
             r"than the driver: torch .* for 1\.0;",
         ),
         (Errand(code(), libraries(), "elsewhere 0", {}), "name a server"),

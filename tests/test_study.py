@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -86,20 +87,31 @@ def test_the_same_seed_draws_the_same_and_a_study_that_ended_is_only_read(tmp_pa
 
 
 def test_what_is_cut_off_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
-    """Ctrl-C in the middle of a trial: it is run again, with the values that it had."""
-    whole = ended(f"sqlite:///{tmp_path}/whole.db", hill, 13)
+    """Ctrl-C in the middle of a trial: it is run again, with the values that it had, and nothing is said of it."""
     calls = []
+
+    def climbing(values: Values, watch: Watch) -> float:
+        for step in (1, 2):
+            watch(hill(values, watch), step)
+        return hill(values, watch)
 
     def interrupted(values: Values, watch: Watch) -> float:
         calls.append(values)
+        watch(hill(values, watch), 1)
         if len(calls) == 12:
             raise KeyboardInterrupt
+        watch(hill(values, watch), 2)
         return hill(values, watch)
+
+    whole = ended(f"sqlite:///{tmp_path}/whole.db", climbing, 13)
 
     with pytest.raises(KeyboardInterrupt):
         ended(f"sqlite:///{tmp_path}/cut.db", interrupted, 13)
-    resumed = ended(f"sqlite:///{tmp_path}/cut.db", hill, 13)
-    assert [(trial.params, trial.value) for trial in resumed] == [(trial.params, trial.value) for trial in whole]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        resumed = ended(f"sqlite:///{tmp_path}/cut.db", climbing, 13)
+    told = [[(trial.params, trial.value, trial.intermediate_values) for trial in trials] for trials in (resumed, whole)]
+    assert told[0] == told[1]
 
 
 def test_failures_are_told_and_survived(file: str) -> None:

@@ -17,7 +17,7 @@ from benchmarks import tune as tuning
 from benchmarks.arenas import arena
 from benchmarks.console import progress
 from benchmarks.inner import Tuning, inner_folds
-from benchmarks.placing import at_once, free_memory, peak_memory, roomy
+from benchmarks.placing import _available, at_once, free_memory, peak_memory, roomy
 from benchmarks.plan import Arena, Row, row
 from benchmarks.prepare import Store, fill
 from benchmarks.settings import Wish, space
@@ -175,6 +175,20 @@ def test_a_finished_study_is_read_and_shared_with_tune_alone(bench: Bench) -> No
     assert {cell["fold"]: cell["tuned"]["params"] for cell in cells} == {one["fold"]: one["params"] for one in told}
 
 
+def test_fresh_fits_again_with_what_was_found_and_a_finished_row_is_only_read(bench: Bench) -> None:
+    code, (first,) = bench.json("--tune", 3, *options(bench))
+    before = len(diary("fit"))
+    again, (second,) = bench.json("--tune", 3, *options(bench), "--fresh")
+    assert (code, again) == (0, 0) and len(diary("fit")) == before + 2  # a fit for each fold, no trial
+    last, (third,) = bench.json("--tune", 3, *options(bench))
+    assert last == 0 and len(diary("fit")) == before + 2 and third["trained_now"] == 0
+    assert first["metrics"] == second["metrics"] == third["metrics"]
+    (row_run,) = bench.kept("row")
+    counted = {run.info.run_id for run in bench.kept() if "bench.superseded" not in run.data.tags}
+    assert len(bench.kept()) == 4 and len(counted) == 2
+    assert len(json.loads(bench.artifact(row_run, "tuning.json").read_text())) == 2
+
+
 def test_settings_of_another_fold_are_stamped_where_their_people_are_tested(bench: Bench) -> None:
     arguments = ("--method", "toy", "--dataset", "ravdess", "--protocol", PEOPLE, "--data-root", bench.data)
     fold = prepared(bench)[0].cells[0].fold.name
@@ -203,11 +217,28 @@ def test_settings_of_another_fold_are_stamped_where_their_people_are_tested(benc
         ),
         (("--tune", 3, "--params", "x.json"), "leave one of them out"),
         (("--params", "nowhere.json"), "tune --out writes such a file"),
+        (("--trial-jobs", 3), "add --tune N"),
+        (("--storage", "sqlite:///mine.db"), "add --tune N"),
     ],
 )
 def test_refusals(bench: Bench, arguments: tuple[object, ...], told: str) -> None:
     code, _, err = bench.run(*arguments)
     assert code == 2 and told in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--trials", 0), "two trials at least, the first of which is untuned, but got 0"),
+        (("--trials", 3, "--fold", "nowhere"), "no fold is called 'nowhere'; choose from group 1, group 2"),
+        (("--trials", 3, "--out", "nowhere/found.json"), "settings cannot be written to nowhere/found.json"),
+    ],
+)
+def test_refusals_of_tune_alone(bench: Bench, arguments: tuple[object, ...], told: str) -> None:
+    """Before anything is tried."""
+    words = ("--method", "toy", "--dataset", "ravdess", "--protocol", HALVES, "--data-root", bench.data)
+    code, _, err = bench.call("tune", *words, *options(bench), *arguments)
+    assert code == 2 and told in err.splitlines()[-1] and "Traceback" not in err and not diary("fit")
 
 
 def test_what_the_user_sets_is_not_searched(bench: Bench) -> None:
@@ -241,8 +272,13 @@ def test_as_many_at_once_as_find_room(most: int, needed: int, free: int, places:
     assert at_once(most, needed, free) == places
 
 
-def test_memory_of_this_machine() -> None:
-    assert peak_memory("cpu") > 0 and free_memory("cpu") >= 0
+def test_memory_of_this_machine(tmp_path: Path) -> None:
+    """What the system would give back counts as free; a machine that tells nothing still has room for several."""
+    psutil = pytest.importorskip("psutil")
+    whole = psutil.virtual_memory()
+    assert 0 < peak_memory("cpu") < whole.total
+    assert abs(free_memory("cpu") - whole.available) < whole.total / 10
+    assert _available(tmp_path / "nowhere") == pytest.approx(whole.total / 2, rel=1e-3)
     assert roomy(50, 100) and not roomy(51, 100)
 
 
