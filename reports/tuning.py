@@ -136,7 +136,7 @@ def _paint(one: Tuned, title: str, canvas: "Canvas") -> None:
     axes.fill_between(steps, low, high, color=colour, alpha=0.2, lw=0, step="post")
     if one.tuning.default is not None:
         axes.axhline(100 * one.tuning.default, color="gray", linestyle=":", linewidth=1)
-    axes.set(xlabel="trial", ylabel="best UAR so far (%)\nmean and range of folds")
+    axes.set(xlabel="trial", ylabel="best UAR (%)")
     if shares:
         below = rows[1, 0]
         below.barh(range(len(shares)), [100 * share for _, share in shares], color=colour)
@@ -144,4 +144,4 @@ def _paint(one: Tuned, title: str, canvas: "Canvas") -> None:
         below.set_ylim(len(shares) - 0.5, -0.5)
         below.set_xlabel("importance (%)")
     lines = [fill(line, 52, break_on_hyphens=False) for line in title.splitlines()]
-    canvas.suptitle("\n".join([*lines, "inner folds; dotted: untuned"]), fontsize=8)
+    canvas.suptitle("\n".join([*lines, "inner folds, mean and range; dotted: untuned"]), fontsize=8)
