@@ -1,6 +1,7 @@
 """Work on many clips in parallel processes, each with one thread."""
 
 import os
+import pickle
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -23,6 +24,7 @@ def each(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Resu
     if processes == 1 or len(items) <= FEW:
         yield from map(work, items)
         return
+    pickle.dumps(work)  # what cannot be sent is told at once: a pool may wait for it forever (gh-105829)
     with ProcessPoolExecutor(processes, get_context("spawn"), _one_thread) as pool:
         yield from pool.map(work, items, chunksize=max(1, min(16, len(items) // (4 * processes))))
 
