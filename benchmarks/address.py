@@ -34,3 +34,9 @@ def sqlite_file(uri: str) -> Path | None:
     """The file of a store that is one."""
     file = re.fullmatch(r"sqlite:///(.+)", uri)
     return Path(file[1]) if file else None
+
+
+def absolute(url: str) -> str:
+    """The same place wherever another process stands."""
+    file = sqlite_file(url)
+    return f"sqlite:///{file.resolve()}" if file else url

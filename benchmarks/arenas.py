@@ -1,13 +1,55 @@
 """From a corpus and a protocol to the arena in which methods meet."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 from benchmarks.console import Progress
 from benchmarks.content import Content, contents, corpus_digest, tied
-from benchmarks.plan import Arena
 from benchmarks.plugins import build, canonical
-from datasets.base import Clip, Dataset, DatasetError
-from protocols.base import Protocol, ProtocolError
+from datasets.base import TASKS, Clip, Dataset, DatasetError
+from protocols.audit import Independence
+from protocols.base import Judged, Protocol, ProtocolError
+
+
+@dataclass(frozen=True, eq=False)
+class Arena:
+    """What every method of a run meets alike."""
+
+    dataset: Dataset
+    task: str
+    protocol: str  # as spelled on the command line
+    clips: Sequence[Clip]
+    folds: Sequence[Judged]
+    contents: Mapping[str, Content]
+    digest: str  # of the corpus
+
+    @cached_property
+    def members(self) -> Mapping[Judged, str]:
+        """By fold, a digest of exactly who is trained on and tested; the labels are in the corpus'."""
+        return {fold: _membership(fold, self.contents) for fold in self.folds}
+
+    @property
+    def experiment(self) -> str:
+        """Where its results are kept: those on stand-ins apart."""
+        return self.dataset.name + (" (STAND-IN)" if self.dataset.standin else "")
+
+    @cached_property
+    def copied(self) -> int:
+        """Clips of any class in this copy of the corpus; a task may be about fewer of them."""
+        return len(self.clips if self.task == TASKS[0] else self.dataset.scan().clips)
+
+    @property
+    def partial(self) -> bool:
+        """Whether clips of the whole corpus are not there, or excluded."""
+        return not self.dataset.standin and self.copied < self.dataset.expected.clips[0]
+
+    @property
+    def independence(self) -> Independence:
+        """Of all folds together: the worst."""
+        found = {fold.independence for fold in self.folds}
+        return "violated" if "violated" in found else "unknown" if "unknown" in found else "verified"
 
 
 def arena(dataset: Dataset, task: str, protocol: str, progress: Progress) -> Arena:
@@ -40,3 +82,13 @@ def gathered(dataset: Dataset, task: str, progress: Progress) -> tuple[list[Clip
     with progress(f"reading {dataset.name}") as advance:
         known = contents(clips, advance)
     return tied(clips, known), known
+
+
+def _membership(fold: Judged, contents: Mapping[str, Content]) -> str:
+    """Clip by clip, for there may be a million."""
+    told = hashlib.sha256()
+    for side, media in (("train", (clip.media for clip in fold.train)), ("test", fold.test_media)):
+        told.update(f"{side}\n".encode())
+        for found in sorted(contents[one.clip_id].media for one in media):
+            told.update(f"{found}\n".encode())
+    return told.hexdigest()

@@ -12,8 +12,9 @@ from typing import Any, NoReturn
 import numpy as np
 import pandas as pd
 
+from benchmarks.arenas import Arena
 from benchmarks.engine import Outcome
-from benchmarks.plan import Arena, Entrant
+from benchmarks.plan import Entrant
 from datasets.base import UserError
 from reports.gate import METRICS
 from reports.statistics import measure

@@ -10,7 +10,8 @@ from benchmarks.settings import Borrowed
 from datasets.base import UserError
 
 if TYPE_CHECKING:
-    from benchmarks.plan import Arena, Cell, Row
+    from benchmarks.arenas import Arena
+    from benchmarks.plan import Cell, Row
 
 KIND = "settings found by tuning"
 

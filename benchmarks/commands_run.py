@@ -1,22 +1,20 @@
 """Commands that train and test."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from benchmarks import console
-from benchmarks.common import excluded_names, refresh_leaderboard
+from benchmarks.common import asked_gate, excluded_names, refresh_leaderboard
 from benchmarks.options import (
     STUDIES,
     DataRoot,
-    DatasetName,
     DatasetNames,
     Deciding,
     Device,
     Exclude,
     Executor,
-    FirstSeed,
     Fresh,
     Jobs,
     Json,
@@ -38,9 +36,6 @@ from benchmarks.options import (
     Variant,
     WeightsFrom,
 )
-
-if TYPE_CHECKING:
-    from benchmarks.regress import Gate
 
 commands = typer.Typer()
 
@@ -76,9 +71,10 @@ def run(
     json: Json = False,
 ) -> None:
     """Compare methods on corpora; what is finished is not run again. Exit code 1 if a Cell failed."""
+    from benchmarks.address import absolute
     from benchmarks.engine import Engine
     from benchmarks.execute import Place
-    from benchmarks.inner import Tuning, absolute
+    from benchmarks.inner import Tuning
     from benchmarks.outcomes import as_json, show, show_arena
     from benchmarks.run import Request, plan
     from benchmarks.track import Tracker
@@ -90,7 +86,7 @@ def run(
     )  # fmt: skip
     if not tune and (storage, trial_jobs) != (STUDIES, 1):
         raise UserError("--storage and --trial-jobs are about trials; add --tune N")
-    gate = _gate(baseline, metric, tolerance)
+    gate = asked_gate(baseline, metric, tolerance)
     place = Place(executor, ray_address, jobs)
     tracker = Tracker(tracking_uri)
     planned = plan(request, console.progress)
@@ -257,84 +253,3 @@ def reproduce(
         console.note(keep(tracker, lines))
         refresh_leaderboard(tracker)
     raise typer.Exit(1 if any(line.failed for line in lines) else 0)
-
-
-@commands.command()
-def regress(
-    method: Annotated[str, typer.Option(help="One method; see: list methods.")],
-    dataset: DatasetName,
-    baseline: Annotated[Path, typer.Option(help="JSON file, frozen before.")],
-    freeze: Annotated[bool, typer.Option("--freeze", help="Write the file from this run.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="With --freeze: over a file that is there.")] = False,
-    metric: Deciding = "uar",
-    tolerance: Tolerance = 0.0,
-    protocol: Protocol = "",
-    modality: Modality = "",
-    task: Task = "emotion",
-    variant: Variant = "",
-    preset: Preset = "",
-    weights: WeightsFrom = "",
-    pretrain_on: PretrainOn = "",
-    seeds: Seeds = 1,
-    first_seed: FirstSeed = 0,
-    settings: Settings = None,
-    device: Device = "auto",
-    data_root: DataRoot = None,
-    exclude: Exclude = None,
-    tracking_uri: TrackingUri = "",
-    fresh: Fresh = False,
-    executor: Executor = "local",
-    ray_address: RayAddress = "",
-    jobs: Jobs = 0,
-    json: Json = False,
-) -> None:
-    """Has a method become worse than its frozen baseline? Exit code 1 if so, 2 if they cannot be compared."""
-    from benchmarks import regress as gates
-    from benchmarks.engine import Engine
-    from benchmarks.execute import Place
-    from benchmarks.outcomes import show_arena
-    from benchmarks.run import Request, plan
-    from benchmarks.track import Tracker
-    from datasets.base import UserError
-
-    request = Request(
-        method, dataset, protocol, task, modality, variant, preset, weights, seeds, tuple(settings or ()), device,
-        data_root, excluded_names(exclude), pretrain_on, first_seed,
-    )  # fmt: skip
-    if freeze:
-        gates.writable(baseline, force)
-    elif force:
-        raise UserError("--force is to freeze over a file; give --freeze too, or leave it out")
-    gate = _gate(None if freeze else baseline, metric, tolerance)
-    place = Place(executor, ray_address, jobs)
-    tracker = Tracker(tracking_uri)
-    planned = plan(request, console.progress)
-    row, arena = gates.only(planned)
-    for note in planned.notes:
-        console.note(note)
-    show_arena(arena)
-    execute = place.on(tracker.uri, planned.device)
-    engine = Engine(tracker, planned.device, console.progress, fresh, console.warn, execute)
-    if gate is None:
-        told = gates.freeze(engine.run(row, arena), baseline, tracker)
-        console.write_json(told) if json else console.out.print(gates.frozen_line(told), markup=False)
-        raise typer.Exit(0)
-    judged = gate.run(row, arena, engine)
-    if json:
-        console.write_json(judged.told())
-        judged.refuse()
-    else:
-        judged.show()
-    raise typer.Exit(judged.code)
-
-
-def _gate(file: Path | None, metric: str, points: float) -> "Gate | None":
-    from datasets.base import UserError
-
-    if file is None:
-        if (metric, points) != ("uar", 0.0):
-            raise UserError("--metric and --tolerance judge; by what? name it with --baseline FILE, without --freeze")
-        return None
-    from benchmarks.regress import gate
-
-    return gate(file, metric, points)

@@ -61,8 +61,9 @@ def tune(
 
     Nothing is tested: run --tune does both. Exit code 1 if all trials of a fold failed.
     """
+    from benchmarks.address import absolute
     from benchmarks.borrowed import writable
-    from benchmarks.inner import Tuning, absolute, sensible
+    from benchmarks.inner import Tuning, sensible
     from benchmarks.run import Request, plan
     from benchmarks.track import Tracker
     from benchmarks.tuning import Found, chosen, found, show

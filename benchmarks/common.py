@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from benchmarks import console
 
 if TYPE_CHECKING:
+    from benchmarks.regress import Gate
     from benchmarks.track import Tracker
 
 
@@ -32,3 +33,16 @@ def excluded_names(file: Path | None) -> frozenset[str]:
     from benchmarks.corpora import excluded
 
     return excluded(file)
+
+
+def asked_gate(file: Path | None, metric: str, points: float) -> "Gate | None":
+    """What a run is judged by; None where nothing was asked. Its settings without it are a mistake."""
+    from datasets.base import UserError
+
+    if file is None:
+        if (metric, points) != ("uar", 0.0):
+            raise UserError("--metric and --tolerance judge; by what? name it with --baseline FILE, without --freeze")
+        return None
+    from benchmarks.regress import gate
+
+    return gate(file, metric, points)

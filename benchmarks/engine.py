@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.arenas import Arena
 from benchmarks.console import Progress
 from benchmarks.environment import code, describe
 from benchmarks.execute import Executor, here
 from benchmarks.inner import Tuning
-from benchmarks.plan import Arena, Cell, Entrant, Row
+from benchmarks.plan import Cell, Entrant, Row
 from benchmarks.prepare import PreparationError, Store, fill
 from benchmarks.record import audited, line, row_record
 from benchmarks.resume import KEPT, Shelf, Whole

@@ -110,6 +110,7 @@ class Flights:
         self.freight[job].left -= 1
         if not self.freight[job].left:
             del self.freight[job]
+            job.tracker.bury_cells(job.experiment, job.run_id)  # of workers that were lost
 
     def _told(self, ref: "ObjectRef[Any]") -> Told | None:
         """What a worker said, or what became of it."""

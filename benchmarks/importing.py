@@ -6,13 +6,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from benchmarks.arenas import arena, gathered
+from benchmarks.arenas import Arena, arena, gathered
 from benchmarks.audits import Audit, splits, summed
 from benchmarks.audits import Row as FoldRow
 from benchmarks.console import Progress
 from benchmarks.content import corpus_digest
 from benchmarks.engine import Outcome
-from benchmarks.plan import Arena, Cell, Initial, digest
+from benchmarks.plan import Cell, Initial, digest
 from benchmarks.plugins import PluginError, build, canonical, names
 from benchmarks.predictions import ByFold, PredictionsError, matched, named, understood
 from benchmarks.record import audited, cell_tags, line, membership, row_record

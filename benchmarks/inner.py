@@ -2,10 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from benchmarks.address import sqlite_file
 from benchmarks.plugins import PluginError, build
 from benchmarks.settings import space
 from methods.base import Distribution, Method
@@ -59,9 +57,3 @@ def asked(method: Method, name: str, trials: int, fixed: Mapping[str, Any]) -> d
     """All that the found settings depend on besides what any result does."""
     where = {key: repr(told) for key, told in sorted(searched(method, name, fixed).items())}
     return {"trials": trials, "space": where, "sampler": SAMPLER, "pruner": PRUNER, "groups": GROUPS}
-
-
-def absolute(url: str) -> str:
-    """The same place wherever another process stands."""
-    file = sqlite_file(url)
-    return f"sqlite:///{Path(file).resolve()}" if file else url

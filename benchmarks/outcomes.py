@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks import console
+from benchmarks.arenas import Arena
 from benchmarks.engine import Outcome
-from benchmarks.plan import Arena, Initial
+from benchmarks.plan import Initial
 from benchmarks.work import EMPTY
 from protocols.scores import METRICS
 

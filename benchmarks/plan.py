@@ -4,62 +4,23 @@ import dataclasses
 import hashlib
 import inspect
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, get_args
 
+from benchmarks.arenas import Arena
 from benchmarks.borrowed import overlaps
-from benchmarks.content import Content
 from benchmarks.environment import source
 from benchmarks.inner import TUNED_ON_TEST, asked
 from benchmarks.plugins import PluginError, load
 from benchmarks.settings import Wish, configured
-from datasets.base import TASKS, Clip, Dataset, DatasetError
+from datasets.base import DatasetError
 from methods.base import Frozen, Method, MethodError, Modality, Weights
 from methods.parts.weights import PUBLISHED, Asked, identity
 from protocols.audit import Independence
 from protocols.base import Judged
-
-
-@dataclass(frozen=True, eq=False)
-class Arena:
-    """What every method of a run meets alike."""
-
-    dataset: Dataset
-    task: str
-    protocol: str  # as spelled on the command line
-    clips: Sequence[Clip]
-    folds: Sequence[Judged]
-    contents: Mapping[str, Content]
-    digest: str  # of the corpus
-
-    @cached_property
-    def members(self) -> Mapping[Judged, str]:
-        """By fold, a digest of exactly who is trained on and tested; the labels are in the corpus'."""
-        return {fold: _membership(fold, self.contents) for fold in self.folds}
-
-    @property
-    def experiment(self) -> str:
-        """Where its results are kept: those on stand-ins apart."""
-        return self.dataset.name + (" (STAND-IN)" if self.dataset.standin else "")
-
-    @cached_property
-    def copied(self) -> int:
-        """Clips of any class in this copy of the corpus; a task may be about fewer of them."""
-        return len(self.clips if self.task == TASKS[0] else self.dataset.scan().clips)
-
-    @property
-    def partial(self) -> bool:
-        """Whether clips of the whole corpus are not there, or excluded."""
-        return not self.dataset.standin and self.copied < self.dataset.expected.clips[0]
-
-    @property
-    def independence(self) -> Independence:
-        """Of all folds together: the worst."""
-        found = {fold.independence for fold in self.folds}
-        return "violated" if "violated" in found else "unknown" if "unknown" in found else "verified"
 
 
 @dataclass(frozen=True)
@@ -312,16 +273,6 @@ def available(arena: Arena, modality: str) -> None:
             f"{len(lacking)} of {len(arena.clips)} clips of {arena.dataset.name} lack {' or '.join(sorted(kinds))} "
             f"({lacking[0].name} is one); choose --modality {there}, or exclude them by name with --exclude FILE"
         )
-
-
-def _membership(fold: Judged, contents: Mapping[str, Content]) -> str:
-    """Clip by clip, for there may be a million."""
-    told = hashlib.sha256()
-    for side, media in (("train", (clip.media for clip in fold.train)), ("test", fold.test_media)):
-        told.update(f"{side}\n".encode())
-        for found in sorted(contents[one.clip_id].media for one in media):
-            told.update(f"{found}\n".encode())
-    return told.hexdigest()
 
 
 def digest(facts: Mapping[str, Any]) -> str:

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.arenas import Arena
 from benchmarks.audits import known
-from benchmarks.plan import Arena
 from benchmarks.tables import Table, read_table
 from datasets.base import Clip, Dataset, UserError
 

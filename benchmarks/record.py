@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from benchmarks.arenas import Arena
 from benchmarks.environment import git
-from benchmarks.plan import Arena, Cell, Entrant, Initial, Row
+from benchmarks.plan import Cell, Entrant, Initial, Row
 from benchmarks.settings import flat
 from protocols.base import Judged
 from protocols.scores import METRICS, Scores

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.arenas import Arena
 from benchmarks.baseline import Baseline, BaselineError, frozen, question, read
 from benchmarks.engine import Engine, Outcome
 from benchmarks.judgement import Judgement, Rule
-from benchmarks.plan import Arena, Entrant, Row
+from benchmarks.plan import Entrant, Row
 from benchmarks.run import Plan
 from benchmarks.track import Tracker
 from reports import files

@@ -18,8 +18,9 @@ from benchmarks.console import Progress
 from benchmarks.environment import git
 from benchmarks.papers import Papers
 from benchmarks.plugins import load, names
+from benchmarks.runs import LostError
 from benchmarks.summaries import Part, kept
-from benchmarks.track import ANSWERS, SUMMARISED, SUMMARY, TUNING, LostError, Tracker
+from benchmarks.track import ANSWERS, SUMMARISED, SUMMARY, TUNING, Tracker
 from datasets.base import UserError
 from reports import studies
 from reports.leaderboard import write

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, overload
 
-from benchmarks.plan import Arena, Row
+from benchmarks.arenas import Arena
+from benchmarks.plan import Row
+from benchmarks.runs import LostError
 from benchmarks.scored import read_answers
-from benchmarks.track import ANSWERS, CELLS, HELD, SUMMARISED, Done, LostError, Tracker, held
+from benchmarks.track import ANSWERS, CELLS, HELD, SUMMARISED, Done, Tracker, held
 from benchmarks.work import EMPTY, Result
 from protocols.scores import METRICS
 from reports.summary import VERSION

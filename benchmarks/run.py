@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
-from benchmarks.arenas import arena, material
+from benchmarks.arenas import Arena, arena, material
 from benchmarks.borrowed import read
 from benchmarks.console import Progress
 from benchmarks.corpora import opened
 from benchmarks.inner import sensible
-from benchmarks.plan import Arena, Initial, Row, row
+from benchmarks.plan import Initial, Row, row
 from benchmarks.plugins import PluginError, build, canonical, load, names, resolve
 from benchmarks.settings import PRESETS, Borrowed, Wish, configured
 from benchmarks.transfer import NoSourceError, initials

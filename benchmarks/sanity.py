@@ -13,10 +13,10 @@ from dataclasses import replace
 import numpy as np
 
 from benchmarks import console
-from benchmarks.arenas import arena
+from benchmarks.arenas import Arena, arena
 from benchmarks.corpora import opened
 from benchmarks.engine import joined
-from benchmarks.plan import Arena, Row, row
+from benchmarks.plan import Row, row
 from benchmarks.prepare import Store, Stored, fill
 from benchmarks.settings import Wish
 from benchmarks.training import training

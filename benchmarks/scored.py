@@ -19,14 +19,7 @@ class ScoresError(UserError):
 
 def write_scores(scores: Scores, folder: Path, marks: str = "") -> None:
     """Answers clip by clip, the table per class, the confusion matrix as figures and as a picture."""
-    answers = [
-        {"clip": name, "subject": subject, "truth": truth, "answer": answer}
-        | {f"p_{label}": repr(float(p)) for label, p in zip(scores.labels, probabilities, strict=True)}
-        for name, subject, truth, answer, probabilities in zip(
-            scores.names, scores.subjects, scores.truth, scores.predicted, scores.probabilities, strict=True
-        )
-    ]
-    (folder / "predictions.csv").write_text(table(answers), encoding="utf-8")
+    (folder / "predictions.csv").write_text(table(answered(scores)), encoding="utf-8")
     (folder / "per_class.csv").write_text(table([vars(row) for row in scores.per_class]), encoding="utf-8")
     counts = [
         {"true": label, **dict(zip(scores.labels, row, strict=True))}
@@ -36,6 +29,17 @@ def write_scores(scores: Scores, folder: Path, marks: str = "") -> None:
     confusion(scores.labels, scores.confusion, f"{len(scores.truth)} clips {marks}".strip()).savefig(
         folder / "confusion.png", dpi=100
     )
+
+
+def answered(scores: Scores) -> list[dict[str, Any]]:
+    """A line for each clip."""
+    return [
+        {"clip": name, "subject": subject, "truth": truth, "answer": answer}
+        | {f"p_{label}": float(p) for label, p in zip(scores.labels, probabilities, strict=True)}
+        for name, subject, truth, answer, probabilities in zip(
+            scores.names, scores.subjects, scores.truth, scores.predicted, scores.probabilities, strict=True
+        )
+    ]
 
 
 def read_scores(file: Path) -> Scores:

@@ -1,13 +1,15 @@
 """Transfer: which other corpora a method's fits begin with, what must not be among them, and the models of them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from benchmarks.arenas import Arena
 from benchmarks.cellrun import CellRun
 from benchmarks.console import Progress, Tell
-from benchmarks.plan import Arena, Initial, available, bare
+from benchmarks.plan import Initial, available, bare
 from benchmarks.plugins import PluginError, load
 from benchmarks.prepare import Stored, fill, reason
 from benchmarks.record import initial_tags, provenance
@@ -121,6 +123,13 @@ def taught(initial: Initial, seed: int, tracker: Tracker, device: str, progress:
     if before:
         tracker.supersede(before.run_id)
     return Done(run.run_id, {}, initial.row.source)
+
+
+@contextmanager
+def folders(runs: Mapping[str, str], tracker: Tracker) -> Iterator[Mapping[str, Path]]:
+    """Of the models in some runs, by the method's own names, as long as a fit begins with them."""
+    with TemporaryDirectory() as folder:
+        yield {part: tracker.model(run_id, Path(folder) / part) for part, run_id in runs.items()}
 
 
 def _learn(initial: Initial, seed: int, device: str, inputs: Stored, run: CellRun, advance: Tell) -> None:

@@ -1,23 +1,21 @@
 """The `tune` command: the studies of a plan's folds, without the fits that are tested."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks import console
+from benchmarks.arenas import Arena
 from benchmarks.borrowed import written
 from benchmarks.console import Progress
 from benchmarks.inner import Tuning
-from benchmarks.plan import Arena, Cell, Row
+from benchmarks.plan import Cell, Row
 from benchmarks.plugins import PluginError
 from benchmarks.prepare import fill
 from benchmarks.study import TuningError
 from benchmarks.track import Tracker
-from benchmarks.transfer import taught
+from benchmarks.transfer import folders, taught
 from benchmarks.tune import Tuned, task, tune
 
 
@@ -71,23 +69,17 @@ def found(
         for number, cell in enumerate(cells):
             advance(number, len(cells), cell.title)
             told = partial(advance, number, len(cells))
-            with _models(row, cell.seed, device, tracker, progress) as initial:
+            runs = {
+                part: taught(initial, cell.seed, tracker, device, progress).run_id
+                for part, initial in row.initials.items()
+            }
+            with folders(runs, tracker) as initial:
                 tuned = tune(task(row, cell, store, device, initial), tuning, told)
             try:
                 tuned.document()
                 yield Found(row, arena, cell, tuned)
             except TuningError as error:
                 yield f"{row.title}, {cell.title}: {error}"
-
-
-@contextmanager
-def _models(row: Row, seed: int, device: str, tracker: Tracker, progress: Progress) -> Iterator[dict[str, Path]]:
-    """Folders of the models that its fits begin with."""
-    with TemporaryDirectory() as folder:
-        yield {
-            part: tracker.model(taught(initial, seed, tracker, device, progress).run_id, Path(folder) / part)
-            for part, initial in row.initials.items()
-        }
 
 
 def show(rows: Sequence[Found]) -> None:

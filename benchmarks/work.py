@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,14 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.arenas import Arena
 from benchmarks.cellrun import CellRun
 from benchmarks.cost import metered, operations, parameters
 from benchmarks.inner import Tuning
-from benchmarks.plan import Arena, Cell, Entrant, Row
+from benchmarks.plan import Cell, Entrant, Row
 from benchmarks.prepare import PreparationError, Store, Stored, reason
 from benchmarks.record import cell_tags, membership, model_facts
 from benchmarks.track import Done, Tracker
 from benchmarks.training import training
+from benchmarks.transfer import folders
 from datasets.base import Media
 from methods.base import Examples, Prepared, RunContext
 from protocols.base import Fold
@@ -91,14 +93,9 @@ class Job:
             if self.store.source:
                 yield from ((self.store.source, test[n]) for n in _some(test))
 
-    @contextmanager
-    def _begun_with(self, seed: int) -> Iterator[Mapping[str, Path]]:
+    def _begun_with(self, seed: int) -> AbstractContextManager[Mapping[str, Path]]:
         """Folders of the models that a fit begins with."""
-        with TemporaryDirectory() as folder:
-            yield {
-                part: self.tracker.model(run_id, Path(folder) / part)
-                for part, run_id in self.initial.get(seed, {}).items()
-            }
+        return folders(self.initial.get(seed, {}), self.tracker)
 
     def _fit_and_test(
         self, cell: Cell, store: Store, initial: Mapping[str, Path], run: CellRun, told: Callable[[str], None]

@@ -14,10 +14,11 @@ from uuid import uuid4
 
 import numpy as np
 
+from benchmarks.arenas import Arena
 from benchmarks.cellrun import POINTS
 from benchmarks.engine import Engine
 from benchmarks.environment import code
-from benchmarks.plan import Arena, Row
+from benchmarks.plan import Row
 from benchmarks.record import cell_tags, line, row_record
 from benchmarks.scored import table
 from benchmarks.summaries import Part, kept

@@ -13,12 +13,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks import console
-from benchmarks.arenas import arena
+from benchmarks.arenas import Arena, arena
 from benchmarks.cluster import OnRay
 from benchmarks.console import Progress
 from benchmarks.engine import Engine, Outcome
 from benchmarks.execute import Executor
-from benchmarks.plan import Arena, Row, row
+from benchmarks.plan import Row, row
 from benchmarks.plugins import load, names
 from benchmarks.settings import Wish, configured, flat
 from benchmarks.track import Tracker

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from benchmarks import console, sanity
-from benchmarks.arenas import arena
-from benchmarks.plan import Arena, Row, row
+from benchmarks.arenas import Arena, arena
+from benchmarks.plan import Row, row
 from benchmarks.prepare import Store, Stored, fill
 from benchmarks.sanity import accuracies
 from benchmarks.settings import Wish

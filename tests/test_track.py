@@ -19,8 +19,9 @@ from PIL import Image
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
 
 from benchmarks import scored
+from benchmarks.runs import TrackingError
 from benchmarks.scored import read_scores, write_scores
-from benchmarks.track import HELD, Tracker, TrackingError, held
+from benchmarks.track import HELD, Tracker, held
 from protocols.scores import Scores
 from tests.tinybench import Bench, diary, make_bench, store  # noqa: F401  a fixture
 

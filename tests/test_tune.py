@@ -14,11 +14,11 @@ from optuna.trial import FrozenTrial
 from safetensors.numpy import save_file
 
 from benchmarks import tune as tuning
-from benchmarks.arenas import arena
+from benchmarks.arenas import Arena, arena
 from benchmarks.console import progress
 from benchmarks.inner import Tuning, inner_folds
 from benchmarks.placing import _available, at_once, free_memory, peak_memory, roomy
-from benchmarks.plan import Arena, Row, row
+from benchmarks.plan import Row, row
 from benchmarks.prepare import Store, fill
 from benchmarks.settings import Wish, space
 from datasets.base import Clip
@@ -274,7 +274,8 @@ def test_as_many_at_once_as_find_room(most: int, needed: int, free: int, places:
 
 def test_memory_of_this_machine(tmp_path: Path) -> None:
     """What the system would give back counts as free; a machine that tells nothing still has room for several."""
-    psutil = pytest.importorskip("psutil")
+    import psutil  # type: ignore[import-untyped]
+
     whole = psutil.virtual_memory()
     assert 0 < peak_memory("cpu") < whole.total
     assert abs(free_memory("cpu") - whole.available) < whole.total / 10
