@@ -12,6 +12,8 @@ from datasets.base import TASKS, Clip, Dataset, DatasetError
 from protocols.audit import Independence
 from protocols.base import Judged, Protocol, ProtocolError
 
+PERMUTED = ", labels permuted"  # how names of experiments end in which nothing counts
+
 
 @dataclass(frozen=True, eq=False)
 class Arena:
@@ -24,6 +26,7 @@ class Arena:
     folds: Sequence[Judged]
     contents: Mapping[str, Content]
     digest: str  # of the corpus
+    permuted: bool = False  # whether what is done here serves the label-permutation test alone
 
     @cached_property
     def members(self) -> Mapping[Judged, str]:
@@ -32,8 +35,9 @@ class Arena:
 
     @property
     def experiment(self) -> str:
-        """Where its results are kept: those on stand-ins apart."""
-        return self.dataset.name + (" (STAND-IN)" if self.dataset.standin else "")
+        """Where its results are kept: those on stand-ins apart, and those of permuted labels."""
+        standin = " (STAND-IN)" if self.dataset.standin else ""
+        return self.dataset.name + standin + (PERMUTED if self.permuted else "")
 
     @cached_property
     def copied(self) -> int:

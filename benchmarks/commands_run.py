@@ -1,7 +1,7 @@
 """Commands that train and test."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,10 +21,12 @@ from benchmarks.options import (
     MethodNames,
     Modality,
     Params,
+    Permutations,
     Preset,
     PretrainOn,
     Protocol,
     RayAddress,
+    Sanity,
     Seeds,
     Settings,
     Storage,
@@ -65,12 +67,15 @@ def run(
     baseline: Annotated[Path | None, typer.Option(help="Also judge the run against this file; see: regress.")] = None,
     tolerance: Tolerance = 0.0,
     metric: Deciding = "uar",
+    sanity: Sanity = False,
+    permutations: Permutations = 0,
     executor: Executor = "local",
     ray_address: RayAddress = "",
     jobs: Jobs = 0,
     json: Json = False,
 ) -> None:
     """Compare methods on corpora; what is finished is not run again. Exit code 1 if a Cell failed."""
+    from benchmarks import sanity as permuting
     from benchmarks.address import absolute
     from benchmarks.engine import Engine
     from benchmarks.execute import Place
@@ -86,6 +91,7 @@ def run(
     )  # fmt: skip
     if not tune and (storage, trial_jobs) != (STUDIES, 1):
         raise UserError("--storage and --trial-jobs are about trials; add --tune N")
+    times = permuting.times(sanity, permutations, tune)
     gate = asked_gate(baseline, metric, tolerance)
     place = Place(executor, ray_address, jobs)
     tracker = Tracker(tracking_uri)
@@ -99,21 +105,28 @@ def run(
     trials = Tuning(absolute(storage), trial_jobs)
     execute = place.on(tracker.uri, planned.device, trials.storage if tune else "")
     engine = Engine(tracker, planned.device, console.progress, fresh, console.warn, execute, trials)
-    outcomes = engine.run_all(planned.rows)
+    ended = engine.run_all([*planned.rows, *permuting.permuted(planned.rows, times)])
+    outcomes, permuted = ended[: len(planned.rows)], ended[len(planned.rows) :]
+    tested = permuting.tested(outcomes, permuted, tracker) if times else []
     judged = {
         outcome.run_id: gate.judged(outcome, tracker)
         for outcome in outcomes
         if gate and gate.names(outcome.row, outcome.arena)
     }
     if json:
-        told = {run_id: {"regression": judgement.told()} for run_id, judgement in judged.items()}
+        told: dict[str, dict[str, Any]] = {
+            run_id: {"regression": judgement.told()} for run_id, judgement in judged.items()
+        }
+        for one in tested:
+            told.setdefault(one.outcome.run_id, {})["sanity"] = one.told()
         console.write_json([as_json(outcome) | told.get(outcome.run_id, {}) for outcome in outcomes])
     else:
         show(outcomes, tracker.shown)
+    permuting.show(tested, table=not json)
     for judgement in judged.values():
         judgement.refuse() if json else judgement.show()
     refresh_leaderboard(tracker)
-    failed = int(not all(outcome.complete for outcome in outcomes))
+    failed = int(not all(outcome.complete for outcome in outcomes) or any(one.failed for one in tested))
     raise typer.Exit(max([failed, *(judgement.code for judgement in judged.values())]))
 
 

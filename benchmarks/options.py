@@ -42,6 +42,13 @@ TrialJobs = Annotated[
     typer.Option("--trial-jobs", min=1, help="Trials at once: as far as memory allows; with Ray, as tasks."),
 ]
 Params = Annotated[Path | None, typer.Option(help="Settings that tune --out wrote, for all folds.")]
+Sanity = Annotated[
+    bool,
+    typer.Option(
+        "--sanity", help="Also teach permuted labels; exit code 1 if that is better than chance; see docs/sanity.md."
+    ),
+]
+Permutations = Annotated[int, typer.Option(help="With --sanity: how many; 5 at least, 10 if nothing is said.")]
 Deciding = Annotated[str, typer.Option(help="Which metric decides: uar, accuracy or macro_f1.")]
 Tolerance = Annotated[float, typer.Option(help="Points of the deciding metric that may be lost.")]
 Executor = Annotated[

@@ -109,7 +109,7 @@ def show_initials(made: Sequence[Mapping[str, Any]], uri: str) -> None:
 
 def _line(outcome: Outcome) -> dict[str, object]:
     row, measured = outcome.row, outcome.measured()
-    shown = {name: _percent(measured, name) for name in METRICS[:3]}
+    shown = {name: percent(measured, name) for name in METRICS[:3]}
     own = row.independence(outcome.arena.independence)  # the title tells that of the folds
     people = f"subjects {own}" if own != outcome.arena.independence else ""
     return {
@@ -122,7 +122,7 @@ def _line(outcome: Outcome) -> dict[str, object]:
     }
 
 
-def _percent(measured: dict[str, float], name: str) -> str:
+def percent(measured: dict[str, float], name: str) -> str:
     """Pooled over all test clips, and the standard deviation over folds."""
     measured = {key.removeprefix("incomplete_"): value for key, value in measured.items()}
     if name not in measured:

@@ -87,6 +87,7 @@ class Row:
     setup: str = ""  # hashes what all Cells of the method on this corpus have alike, whatever their folds
     substituted: tuple[str, ...] = ()  # what took the place of tracks that the corpus lacks
     tuned_on_test: bool = False  # whether its settings were found on people, or clips, that it is tested on
+    permuted: int = 0  # which permutation of the training labels it is taught; 0: they are as they are
     files: Mapping[str, Path | None] = field(default_factory=dict)  # of published weights, by name; None: none wanted
 
     @property
@@ -97,6 +98,8 @@ class Row:
             told.append(f"tuned {self.wish.trials}")
         if self.tuned_on_test:
             told.append(TUNED_ON_TEST)
+        if self.permuted:
+            told.append(f"labels permuted {self.permuted}")
         if self.wish.weightless and any((self.weights, *(initial.row.weights for initial in self.initials.values()))):
             told.append("weights none")
         if self._unconfirmed or any(initial.row._unconfirmed for initial in self.initials.values()):

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 import pandas as pd
 
 from benchmarks.address import on_disk
+from benchmarks.arenas import PERMUTED
 from benchmarks.console import Progress
 from benchmarks.environment import git
 from benchmarks.papers import Papers
@@ -65,7 +66,8 @@ def collect(tracker: Tracker, out: Path, progress: Progress) -> list[Result]:
     if tracker.absent:
         return []
     reader = Reader(tracker, out.resolve(), Papers())
-    rows = _once(list(tracker.all("tags.`bench.kind` = 'row'")))
+    there = tracker.all("tags.`bench.kind` = 'row'")
+    rows = _once([(experiment, run) for experiment, run in there if not experiment.endswith(PERMUTED)])
     results = []
     with progress("reading results") as advance, ThreadPoolExecutor(READERS) as pool:
         found = pool.map(reader.answered, [run for _, run in rows])  # plugins are imported in this thread alone

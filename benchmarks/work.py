@@ -108,7 +108,7 @@ class Job:
         started = time.perf_counter()
         method, fold = row.method(), cell.fold
         with metered(self.device) as figures:
-            train, validation = training(method, fold, store, cell.seed)
+            train, validation = training(method, fold, store, cell.seed, row.permuted)
             method.fit(train, validation, RunContext(cell.seed, self.device, log, self.row.pretrained, initial))
             fitted = time.perf_counter()
             test = Stored(store, fold.test_media)
@@ -136,7 +136,8 @@ class Job:
             method.save(model)
             figures |= parameters(method)
             facts = membership(row, self.arena, cell) | model_facts(row) | ({"tuned": tuned} if tuned else {})
-            run.finish(scores, figures, model, facts, marks(self.row, self.arena))
+            kept = None if row.permuted else model  # what was taught nonsense answers nobody
+            run.finish(scores, figures, kept, facts, marks(self.row, self.arena))
         return Result(cell, scores, "", run.run_id, empty, figures, run.told, tuned)
 
     def _tuned(
@@ -183,4 +184,5 @@ def _found(test: Sequence[Prepared]) -> tuple[int, float | None]:
 def marks(row: Entrant, arena: Arena) -> str:
     """What a picture of a result must say."""
     standin = "STAND-IN of " if arena.dataset.standin else ""
-    return f"{standin}{arena.dataset.name}, subjects: {row.independence(arena.independence)}"
+    permuted = "LABELS PERMUTED, " if arena.permuted else ""
+    return f"{permuted}{standin}{arena.dataset.name}, subjects: {row.independence(arena.independence)}"
