@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 EVERY = 15  # seconds between two looks at a curve
 POINTS = "curve_points"  # the metric that tells whether a Cell has curves
 CURVES = "curves.csv"
+FACTS = "cell.json"  # what a model, or the answers, were made of
 
 
 @dataclass
@@ -73,7 +74,7 @@ class CellRun:
     def finish_model(self, model: Path | None, facts: Mapping[str, Any]) -> None:
         """A model if there is one, and what it, or the answers, were made of."""
         self.flush()
-        self.tracker.client.log_text(self.run_id, _document(facts), "cell.json")
+        self.tracker.client.log_text(self.run_id, _document(facts), FACTS)
         if model:
             self.tracker.client.log_artifacts(self.run_id, str(model), "model")
         self.tracker.client.set_terminated(self.run_id, "FINISHED")

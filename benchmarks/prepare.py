@@ -55,20 +55,6 @@ class Store:
         return [clip for clip in by_content.values() if not self.file(clip.media).is_file()]
 
 
-@dataclass(frozen=True)
-class Stored(Sequence[Prepared]):
-    """The inputs of some clips, read when asked for."""
-
-    store: Store
-    media: Sequence[Media]
-
-    def __len__(self) -> int:
-        return len(self.media)
-
-    def __getitem__(self, number: int) -> Prepared:  # type: ignore[override]
-        return self.store.read(self.media[number])
-
-
 def fill(row: Row, clips: Sequence[Clip], contents: Mapping[str, Content], device: str, progress: Progress) -> Store:
     """Everything that a row's method gets of these clips."""
     with progress(f"preparing {len(clips)} clips for {row.name}") as advance:

@@ -112,6 +112,7 @@ def provenance(initial: Initial, seed: int) -> dict[str, Any]:
                 "digest": arena.digest,
                 "subjects": sorted({clip.subject for clip in arena.clips if clip.subject}),
                 "media": sorted(arena.contents[clip.media.clip_id].media for clip in arena.clips),
+                "sounds": sorted({arena.contents[clip.media.clip_id].sound for clip in arena.clips} - {""}),
             }
             for arena in initial.arenas
         ],

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from benchmarks.handed import handed
 from benchmarks.plugins import build
-from benchmarks.prepare import Store, Stored
+from benchmarks.prepare import Store
 from datasets.base import Media
 from methods.base import Examples, Method
 from protocols.base import Fold, Judged, ProtocolError
@@ -35,7 +36,7 @@ def training(
         labels = [told[m.clip_id] for m in media]
         if permutation:
             random.shuffle(labels)
-        return Examples(Stored(store, media), fold.labels, tuple(labels))
+        return Examples(handed(store, media), fold.labels, tuple(labels))
 
     if inner is None:
         return examples([clip.media for clip in fold.train]), None

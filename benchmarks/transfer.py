@@ -9,9 +9,10 @@ from tempfile import TemporaryDirectory
 from benchmarks.arenas import Arena
 from benchmarks.cellrun import CellRun
 from benchmarks.console import Progress, Tell
+from benchmarks.handed import Handed, handed, line
 from benchmarks.plan import Initial, available, bare
 from benchmarks.plugins import PluginError, load
-from benchmarks.prepare import Stored, fill, reason
+from benchmarks.prepare import fill, reason
 from benchmarks.record import initial_tags, provenance
 from benchmarks.settings import Wish, configured
 from benchmarks.track import Done, Tracker
@@ -117,7 +118,7 @@ def taught(initial: Initial, seed: int, tracker: Tracker, device: str, progress:
             tracker.cell(experiment, "", initial.title, initial_tags(initial, seed, device)) as run,
             progress(initial.title) as advance,
         ):
-            _learn(initial, seed, device, Stored(store, [clip.media for clip in clips]), run, advance)
+            _learn(initial, seed, device, handed(store, [clip.media for clip in clips]), run, advance)
     except Exception as error:  # whatever it is, it must reach the user as what failed, and cost no other method
         raise MethodError(f"{initial.title}: {reason(error)}") from error
     if before:
@@ -132,7 +133,7 @@ def folders(runs: Mapping[str, str], tracker: Tracker) -> Iterator[Mapping[str, 
         yield {part: tracker.model(run_id, Path(folder) / part) for part, run_id in runs.items()}
 
 
-def _learn(initial: Initial, seed: int, device: str, inputs: Stored, run: CellRun, advance: Tell) -> None:
+def _learn(initial: Initial, seed: int, device: str, inputs: Handed, run: CellRun, advance: Tell) -> None:
     def log(name: str, value: float, step: int) -> None:
         run.log(name, value, step)
         advance(0, 1, f"epoch {step}: {name} {value:.3f}")
@@ -140,7 +141,8 @@ def _learn(initial: Initial, seed: int, device: str, inputs: Stored, run: CellRu
     labels = tuple(clip.label for arena in initial.arenas for clip in arena.clips)
     method = initial.row.method()
     examples = Examples(inputs, tuple(sorted(set(labels))), labels)
-    method.fit(examples, None, RunContext(seed, device, log, initial.row.pretrained))
+    with line(log) as told:
+        method.fit(examples, None, RunContext(seed, device, told, initial.row.pretrained))
     with TemporaryDirectory() as folder:
         method.save(Path(folder))
         run.finish_model(Path(folder), provenance(initial, seed))

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.handed import handed, line
 from benchmarks.inner import Tuning, inner_folds, searched
 from benchmarks.placing import at_once, free_memory, peak_memory, roomy
 from benchmarks.plan import Cell, Row
-from benchmarks.prepare import Store, Stored
+from benchmarks.prepare import Store
 from benchmarks.settings import assigned, flat
 from benchmarks.training import training
 from methods.base import Examples, RunContext
@@ -66,7 +67,7 @@ class Task:
         for fold in self.inner:
             train, validation = training(self.row.method(), fold, self.store, self.seed)
             told = tuple(labels[media.clip_id] for media in fold.test_media)
-            held = Examples(Stored(self.store, fold.test_media), fold.labels, told)
+            held = Examples(handed(self.store, fold.test_media), fold.labels, told)
             parts = [train, validation or held, held]
             if stays:
                 kept = {id(part): replace(part, inputs=Resident(part.inputs)) for part in parts}
@@ -79,9 +80,12 @@ class Task:
         row, done = replace(self.row, config=self.config(values)), list[float]()
         try:
             for number, (fold, (train, watched, held)) in enumerate(zip(self.inner, self.material, strict=True)):
-                method, prune = row.method(), Prune(watch, number, tuple(done))
-                run = RunContext(self.seed, self.device, prune=prune, pretrained=row.pretrained, initial=self.initial)
-                method.fit(train, watched, run)
+                method = row.method()
+                with line(Prune(watch, number, tuple(done))) as prune:
+                    run = RunContext(
+                        self.seed, self.device, prune=prune, pretrained=row.pretrained, initial=self.initial
+                    )
+                    method.fit(train, watched, run)
                 done.append(fold.score(method.predict_proba(held)).uar)
                 if number + 1 < len(self.inner):
                     watch(float(np.mean(done)), FOLD * (number + 1) - 1)

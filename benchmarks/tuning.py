@@ -9,6 +9,7 @@ from benchmarks import console
 from benchmarks.arenas import Arena
 from benchmarks.borrowed import written
 from benchmarks.console import Progress
+from benchmarks.door import Door
 from benchmarks.inner import Tuning
 from benchmarks.plan import Cell, Row
 from benchmarks.plugins import PluginError
@@ -74,7 +75,9 @@ def found(
                 for part, initial in row.initials.items()
             }
             with folders(runs, tracker) as initial:
-                tuned = tune(task(row, cell, store, device, initial), tuning, told)
+                asked = task(row, cell, store, device, initial)
+                Door(arena).tuned(cell.fold, asked.inner, row.method(), store, cell.seed)
+                tuned = tune(asked, tuning, told)
             try:
                 tuned.document()
                 yield Found(row, arena, cell, tuned)

@@ -1,9 +1,10 @@
 """One Cell: fit, predict, score, keep; wherever it is run."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -11,11 +12,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.arenas import Arena
-from benchmarks.cellrun import CellRun
+from benchmarks.cellrun import FACTS, CellRun
 from benchmarks.cost import metered, operations, parameters
+from benchmarks.door import Door
+from benchmarks.handed import Handed, handed, line
 from benchmarks.inner import Tuning
 from benchmarks.plan import Cell, Entrant, Row
-from benchmarks.prepare import PreparationError, Store, Stored, reason
+from benchmarks.prepare import PreparationError, Store, reason
 from benchmarks.record import cell_tags, membership, model_facts
 from benchmarks.track import Done, Tracker
 from benchmarks.training import training
@@ -82,7 +85,9 @@ class Job:
 
         assert self.store and self.tuning, "only Cells that can be tuned get help"
         with self._begun_with(cell.seed) as initial:
-            join(task(self.row, cell, self.store, self.device, initial), self.tuning)
+            asked = task(self.row, cell, self.store, self.device, initial)
+            self._door.tuned(cell.fold, asked.inner, self.row.method(), self.store, cell.seed)
+            join(asked, self.tuning)
 
     def reads(self, cell: Cell) -> Iterator[tuple[Store, Media]]:
         """Inputs that a Cell reads."""
@@ -97,6 +102,16 @@ class Job:
         """Folders of the models that a fit begins with."""
         return folders(self.initial.get(seed, {}), self.tracker)
 
+    @cached_property
+    def _door(self) -> Door:
+        return Door(self.arena)
+
+    def _admitted(self, cell: Cell, learnt: Iterable[Examples | None], test: Handed) -> None:
+        """An error, before anything is trained, if what is learnt from has seen what is tested."""
+        self._door.check(cell.fold, learnt, test)
+        for run_id in self.initial.get(cell.seed, {}).values():
+            self._door.begun(cell.fold, self.tracker.document(run_id, FACTS), test)
+
     def _fit_and_test(
         self, cell: Cell, store: Store, initial: Mapping[str, Path], run: CellRun, told: Callable[[str], None]
     ) -> Result:
@@ -104,16 +119,20 @@ class Job:
             run.log(name, value, step)
             told(f"{cell.title}, epoch {step}: {name} {value:.3f}")
 
+        fold = cell.fold
+        test = handed(store, fold.test_media)
+        train, validation = training(self.row.method(), fold, store, cell.seed, self.row.permuted)
+        self._admitted(cell, (train, validation), test)
         row, tuned, figures_of_tuning = self._tuned(cell, store, initial, run, told)
         started = time.perf_counter()
-        method, fold = row.method(), cell.fold
-        with metered(self.device) as figures:
-            train, validation = training(method, fold, store, cell.seed, row.permuted)
-            method.fit(train, validation, RunContext(cell.seed, self.device, log, self.row.pretrained, initial))
+        method = row.method()
+        with metered(self.device) as figures, line(log) as telling:
+            method.fit(train, validation, RunContext(cell.seed, self.device, telling, self.row.pretrained, initial))
             fitted = time.perf_counter()
-            test = Stored(store, fold.test_media)
-            scores = fold.score(method.predict_proba(Examples(test, fold.labels)))
+            given = method.predict_proba(Examples(test, fold.labels))
+            scores = fold.score(given)
             ended = time.perf_counter()
+        self._door.scored(fold, given, scores)
         empty, unseen = _found(test)
         figures |= figures_of_tuning
         figures |= {
@@ -126,7 +145,7 @@ class Job:
             "dropped_clips": len(fold.dropped),
         }
         some = _some(test)
-        raw, ready = Stored(store.source or store, fold.test_media), Examples([test[n] for n in some], fold.labels)
+        raw, ready = handed(store.source or store, fold.test_media), Examples([test[n] for n in some], fold.labels)
         figures |= operations(method, self.row.frozen, [raw[n] for n in some], ready, self.device)
         if unseen is not None:
             figures["share_of_frames_without_a_face"] = unseen
@@ -151,8 +170,10 @@ class Job:
         from benchmarks.tune import task, tune
 
         started = time.perf_counter()
+        asked = task(self.row, cell, store, self.device, initial)
+        self._door.tuned(cell.fold, asked.inner, self.row.method(), store, cell.seed)
         tuned = tune(
-            task(self.row, cell, store, self.device, initial),
+            asked,
             self.tuning,
             lambda now: told(f"{cell.title}, {now}"),
         )

@@ -11,6 +11,7 @@ from benchmarks.arenas import arena
 from benchmarks.console import progress
 from benchmarks.content import contents
 from benchmarks.engine import Engine
+from benchmarks.handed import Handed
 from benchmarks.plan import row
 from benchmarks.plugins import build
 from benchmarks.prepare import Store
@@ -182,12 +183,14 @@ def test_validation_shares_no_person_with_training_or_test(seed: int, bench: Ben
     here = arena(corpus(bench.data), "emotion", "leave-one-subject-out", progress)
     one = row("toy", Wish("quick"), here, 1, WeightStore(Path("nowhere"), none=True))
     person = {clip.media.clip_id: clip.subject for clip in here.clips}
+    own = {content.media: clip_id for clip_id, content in here.contents.items()}
     label = {clip.media.clip_id: clip.label for clip in here.clips}
     chosen = set()
     for fold in here.folds:
         train, validation = training(one.method(), fold, Store(bench.folder, here.contents), seed)
         assert validation is not None
-        ids = [[media.clip_id for media in part.inputs.media] for part in (train, validation)]  # type: ignore[attr-defined]
+        assert isinstance(train.inputs, Handed) and isinstance(validation.inputs, Handed)
+        ids = [[own[digest] for digest in part.inputs.digests] for part in (train, validation)]  # type: ignore[attr-defined]
         sides = [{person[one] for one in some} for some in (*ids, [media.clip_id for media in fold.test_media])]
         assert sum(map(len, sides)) == len(set().union(*sides)) == 12
         assert abs(len(ids[1]) / (len(ids[0]) + len(ids[1])) - 0.2) < 0.1

@@ -15,7 +15,8 @@ from safetensors.numpy import save_file as whole
 
 from benchmarks import environment, pool, prepare
 from benchmarks.content import Content, contents
-from benchmarks.prepare import PreparationError, Store, Stored, passed_through, prepared
+from benchmarks.handed import handed
+from benchmarks.prepare import PreparationError, Store, passed_through, prepared
 from datasets.base import Clip, DatasetError, Media
 from methods.base import Prepared
 from tests.tinybench import Bench, clips, diary, make_bench, ravdess, silent, spoken, toy  # noqa: F401  a fixture
@@ -71,7 +72,7 @@ def test_each_clip_is_prepared_once(found: Found) -> None:
         inputs = store.read(clip.media)
         assert inputs["sum"] == pytest.approx(np.abs(clip.media.audio(8_000)).sum())
         assert inputs["nothing"].shape == (0, 4) and inputs["nothing"].dtype == np.float32
-    stored = Stored(store, [clip.media for clip in some])
+    stored = handed(store, [clip.media for clip in some])
     assert [float(inputs["sum"][0]) for inputs in stored] == [float(store.read(c.media)["sum"][0]) for c in some]
 
 

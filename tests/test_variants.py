@@ -14,9 +14,10 @@ import pytest
 from benchmarks import console, pool
 from benchmarks.content import contents
 from benchmarks.corpora import CACHE
+from benchmarks.handed import handed
 from benchmarks.plan import bare
 from benchmarks.plugins import load, names
-from benchmarks.prepare import Store, Stored, fill
+from benchmarks.prepare import Store, fill
 from benchmarks.settings import Wish, configured, flat
 from datasets.base import Clip, Dataset
 from methods.base import Examples, RunContext
@@ -61,7 +62,7 @@ def some(dataset: Dataset) -> list[Clip]:
 
 def examples(store: Store, clips: Sequence[Clip], labelled: bool = True) -> Examples:
     labels = tuple(clip.label for clip in clips) if labelled else ()
-    return Examples(Stored(store, [clip.media for clip in clips]), CLASSES, labels)
+    return Examples(handed(store, [clip.media for clip in clips]), CLASSES, labels)
 
 
 @pytest.fixture(autouse=True)
