@@ -70,9 +70,7 @@ class Door:
         clips = [self._by_id[media.clip_id] for media in fold.test_media]
         theirs = list(zip(scores.names, scores.truth, strict=True))
         if theirs != [(clip.name, clip.label) for clip in clips] or not np.array_equal(scores.probabilities, given):
-            raise LeakError(
-                f"{fold.name}: it scores other answers or labels than those of its test; use the guard's Fold"
-            )
+            raise LeakError(f"{fold.name} scores other answers or labels than its test has; use the guard's Fold")
 
     @cached_property
     def _by_id(self) -> Mapping[str, Clip]:

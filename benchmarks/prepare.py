@@ -6,9 +6,10 @@ import os
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
@@ -19,7 +20,7 @@ from benchmarks.corpora import cache
 from benchmarks.environment import decoders, source
 from benchmarks.plan import Row
 from benchmarks.pool import each
-from datasets.base import Advance, Clip, DatasetError, Media, UserError
+from datasets.base import Advance, Clip, DatasetError, Media, Track, UserError
 from methods.base import Frozen, MethodError, Preparation, Prepared
 
 
@@ -121,7 +122,8 @@ Fault = tuple[str, str] | None  # whose it is, "clip" or "method", and what
 def _prepare(preparation: Preparation, job: tuple[Media, Path]) -> Fault:
     media, file = job
     try:
-        _write(preparation(media), file)
+        with TemporaryDirectory() as folder:
+            _write(preparation(_nameless(media, Path(folder))), file)
     except DatasetError as error:
         return "clip", str(error)
     except MethodError as error:
@@ -129,6 +131,16 @@ def _prepare(preparation: Preparation, job: tuple[Media, Path]) -> Fault:
     except Exception:  # whatever a stranger's method raises must reach the user with its clip
         return "method", traceback.format_exc()
     return None
+
+
+def _nameless(media: Media, folder: Path) -> Media:
+    """The clip under links that bear its digest, for names of files and folders name emotions and people."""
+    tracks = dict[str, Track]()
+    for kind, track in media._tracks.items():
+        link = folder / f"{media.clip_id}-{kind}{track.file.suffix}"
+        link.symlink_to(track.file.absolute())
+        tracks[kind] = replace(track, file=link)
+    return replace(media, _tracks=tracks)
 
 
 def _raise(fault: Fault, clip: Clip) -> None:
