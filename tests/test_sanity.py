@@ -28,12 +28,13 @@ from tests.tinybench import HALVES, Bench, corpus, diary, make_bench, ravdess, t
 PEOPLE, TIMES = 12, 5
 CHEAT = (
     "        inputs, targets = ",
-    "        self.means = np.array([[0.25, 0.34], [0.15, 0.2], [0.2, 0.27]])\n        return\n        inputs, targets = ",
+    "        self.means = np.array([[0.25, 0.34], [0.15, 0.2], [0.2, 0.27]])\n"
+    "        return\n        inputs, targets = ",
 )
 CONSTANT = ("near / near.sum(axis=1, keepdims=True)", "np.tile([1.0, 0.0, 0.0], (len(examples), 1))")
 
 
-def tested(bench: Bench, *changes: tuple[str, str], times: int = TIMES) -> tuple[int, dict[str, Any]]:
+def sane(bench: Bench, *changes: tuple[str, str], times: int = TIMES) -> tuple[int, dict[str, Any]]:
     ravdess(bench.data, PEOPLE)
     toy(bench.plugins, "toy", *changes)
     code, (told,) = bench.json("--sanity", "--permutations", times)
@@ -41,7 +42,7 @@ def tested(bench: Bench, *changes: tuple[str, str], times: int = TIMES) -> tuple
 
 
 def test_what_is_learnt_from_labels_goes_with_them_and_is_not_done_twice(bench: Bench) -> None:
-    code, told = tested(bench)
+    code, told = sane(bench)
     assert (code, told["verdict"], told["permutations"], told["failures"]) == (0, "within", TIMES, {})
     accuracy = told["accuracy"]
     assert accuracy["true"] > 0.7 > max(accuracy["permuted"])
@@ -50,14 +51,14 @@ def test_what_is_learnt_from_labels_goes_with_them_and_is_not_done_twice(bench: 
     assert len(diary("fit")) == 2 * (1 + TIMES)
     (real,) = [run for run in bench.kept("row") if run.info.run_id not in told["runs"]]
     assert json.loads(bench.artifact(real, "sanity.json").read_text()) == told
-    assert tested(bench)[1] == told and len(diary("fit")) == 2 * (1 + TIMES)
-    _, more = tested(bench, times=TIMES + 2)
+    assert sane(bench)[1] == told and len(diary("fit")) == 2 * (1 + TIMES)
+    _, more = sane(bench, times=TIMES + 2)
     assert more["accuracy"]["permuted"][:TIMES] == accuracy["permuted"]
     assert len(diary("fit")) == 2 * (1 + TIMES + 2)
 
 
 def test_permuted_rows_stand_apart_and_never_count(bench: Bench) -> None:
-    tested(bench)
+    sane(bench)
     names = {bench.client.get_experiment(run.info.experiment_id).name for run in bench.kept("row")}
     assert names == {"ravdess", "ravdess, labels permuted"}
     (shown,) = collect(Tracker(bench.uri), bench.folder, progress)
@@ -79,7 +80,7 @@ def test_who_knows_the_answers_without_labels_is_above_chance(bench: Bench) -> N
 
 
 def test_who_always_says_the_same_is_at_chance_exactly(bench: Bench) -> None:
-    code, told = tested(bench, CONSTANT)
+    code, told = sane(bench, CONSTANT)
     assert (code, told["verdict"]) == (0, "within")
     assert told["accuracy"]["interval"] == pytest.approx([1 / 3, 1 / 3])
     assert told["accuracy"]["p_of_true"] == 1
@@ -87,7 +88,7 @@ def test_who_always_says_the_same_is_at_chance_exactly(bench: Bench) -> None:
 
 def test_a_permutation_that_fails_is_no_verdict(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOY_FAILS_AT", "4")
-    code, told = tested(bench)
+    code, told = sane(bench)
     assert (code, told["verdict"], "accuracy" in told) == (1, "incomplete", False)
     assert list(told["failures"].values()) == ["ValueError: was meant to fail"]
 
@@ -146,10 +147,8 @@ def test_labels_change_places_on_each_side_and_nothing_else_changes(
 
 
 def scores(truth: str, answers: str) -> Scores:
-    labels = ("a", "b", "c")
-    return Scores(
-        labels, tuple(map(str, range(len(truth)))), (None,) * len(truth), tuple(truth), np.eye(3)[list(map(labels.index, answers))]
-    )  # fmt: skip
+    said = np.eye(3)[["abc".index(answer) for answer in answers]]
+    return Scores(("a", "b", "c"), tuple(map(str, range(len(truth)))), (None,) * len(truth), tuple(truth), said)
 
 
 def test_chance_is_the_mean_over_all_orders_of_the_labels() -> None:
@@ -185,7 +184,7 @@ def test_honest_methods_are_rarely_called_leaky_though_their_people_and_classes_
             answers = "".join("abc"[names["abc".index(true)]] for true in truth)
             runs.append(scores(truth, answers))
         found = Chance(
-            tuple(run.accuracy for run in runs), tuple(measure(_expected(r), "accuracy") for r in runs), None
+            tuple(run.accuracy for run in runs), tuple(float(measure(_expected(r), "accuracy")) for r in runs), None
         )
         alarms += found.verdict == "above"
     assert alarms <= 0.02 * 400  # half a per cent is meant
