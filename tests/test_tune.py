@@ -144,8 +144,8 @@ def test_what_tuning_gets_holds_no_test_clip(bench: Bench) -> None:
         assert not any(tested & {clip.media.clip_id for clip in fold.train} for fold in given.inner)
         assert not any(tested & {media.clip_id for media in fold.test_media} for fold in given.inner)
         for train, watched, held in given.material:
-            seen = {media.clip_id for part in (train, watched, held) for media in part.inputs._inputs.media}  # type: ignore[attr-defined]
-            assert not tested & seen and not held.labels
+            seen = {digest for part in (train, watched, held) for digest in part.inputs._inputs.digests}  # type: ignore[attr-defined]
+            assert seen and not {there.contents[one].media for one in tested} & seen and not held.labels
         people = [{clip.subject for clip in fold.train} for fold in given.inner]
         assert len(given.inner) == 3 and all(len(found) == 2 for found in people)  # of three, one is held out
     assert there.independence == "verified"
