@@ -20,7 +20,9 @@ def confusion(labels: Sequence[str], counts: npt.NDArray[np.int64], title: str) 
     figure = Figure(figsize=(width, height))  # every place is said: to look for them takes as long as to draw
     axes = figure.add_axes((names / width, names / height, grid / width, grid / height))
     picture = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    bar = figure.add_axes(((names + grid + 0.2) / width, (names + 0.1 * grid) / height, 0.2 / width, 0.8 * grid / height))
+    bar = figure.add_axes(
+        ((names + grid + 0.2) / width, (names + 0.1 * grid) / height, 0.2 / width, 0.8 * grid / height)
+    )
     figure.colorbar(picture, cax=bar, label="share of the true class")
     figure.suptitle(title, fontsize="medium", y=1 - 0.2 / height, va="center")
     axes.set(xlabel="answered", ylabel="true")
