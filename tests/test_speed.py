@@ -1,4 +1,4 @@
-"""What `speed` measures, keeps and estimates: its arithmetic and its behaviour; timings belong to the command itself."""
+"""What `speed` measures, keeps and estimates: its arithmetic and behaviour; timings belong to the command itself."""
 
 import json
 import re
@@ -17,14 +17,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import speed
+from benchmarks import console, speed
 from benchmarks.model import Model
 from benchmarks.predict import LONGEST, Windows, predicted
-from benchmarks.speed import memory, stages
+from benchmarks.run import Request, plan
+from benchmarks.speed import memory, overhead, predicting, stages
 from benchmarks.speed.machine import measured
 from benchmarks.speed.measure import Measure
 from benchmarks.speed.media import lasting, looped, spread
 from benchmarks.speed.short import LONG, Costs, fit_costs
+from benchmarks.track import Tracker
 from datasets.base import Clip, Media, Track
 from datasets.loose import loose
 from datasets.media import read_audio
@@ -141,8 +143,8 @@ def faked(monkeypatch: pytest.MonkeyPatch, part: str, measures: Any) -> None:
 
 
 def test_what_is_measured_is_kept_apart_from_results(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    faked(monkeypatch, "preparing", lambda name, progress: iter([Measure("prepare", name, 1.0, "plain", 3.0, 10.0)]))  # noqa: ARG005
-    faked(monkeypatch, "training", lambda progress, device: iter([Measure("train", device, 2.0, rate=1, ceiling=4)]))  # noqa: ARG005
+    faked(monkeypatch, "preparing", lambda name, progress: iter([Measure("prepare", name, 1.0, "plain", 3.0, 10.0)]))
+    faked(monkeypatch, "training", lambda progress, device: iter([Measure("train", device, 2.0, rate=1, ceiling=4)]))
     assert bench.run()[0] == 0
     before = {run.info.run_id for run in (*bench.kept(), *bench.kept("row"))}
     words = ("speed", "--dataset", "ravdess", "--data-root", bench.data, "--device", "cpu")
@@ -175,7 +177,7 @@ def test_every_rule_of_a_stage_names_a_function_that_is_there() -> None:
 
 def function(file: str, name: str, body: str, **names: Any) -> Any:
     """One that seems to come from a file of ours."""
-    exec(compile(f"def {name}(*rest):\n    {body}\n", str(ROOT / file), "exec"), names)  # noqa: S102
+    exec(compile(f"def {name}(*rest):\n    {body}\n", str(ROOT / file), "exec"), names)
     return names[name]
 
 
@@ -201,7 +203,7 @@ def test_time_is_told_by_the_outermost_stage_that_is_known() -> None:
 def test_a_command_that_is_watched_ends_as_it_would(tmp_path: Path) -> None:
     file = tmp_path / "stages.json"
     command = [sys.executable, "-m", "benchmarks.speed.stages", str(file), "list", "nonsense"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "nonsense" in done.stderr and isinstance(json.loads(file.read_text()), dict)
 
 
@@ -209,7 +211,7 @@ def test_peak_memory_counts_children() -> None:
     hungry = [sys.executable, "-c", "import time; held = b'x' * 150_000_000; time.sleep(1)"]
     before = memory.held()
     with memory.peak() as found:
-        subprocess.run(hungry, check=True)  # noqa: S603
+        subprocess.run(hungry, check=True)
     assert found["bytes"] > before + 120e6
 
 
@@ -267,7 +269,7 @@ def test_memory_does_not_grow_with_the_length_of_a_film(suffix: str, tmp_path: P
     assert loose(long).seconds["audio"] > LONGEST
 
     def ask(file: Path, every: float) -> Any:
-        return predicted(model, file, Windows(2.0, every), lambda done, total, now="": None)  # noqa: ARG005
+        return predicted(model, file, Windows(2.0, every), lambda done, total, now="": None)
 
     ask(short, 10.0)
     peaks = [peak_of(lambda: ask(short, 10.0)), peak_of(lambda: ask(long, 100.0))]
@@ -292,9 +294,7 @@ def test_a_film_is_made_as_long_as_wanted(tmp_path: Path) -> None:
 
 @given(st.lists(st.sampled_from("abc"), max_size=60), st.integers(0, 20))
 def test_some_clips_are_of_all_classes(labels: list[str], count: int) -> None:
-    clips = [
-        Clip(Media(str(number), frozenset(), {}), str(number), None, label) for number, label in enumerate(labels)
-    ]
+    clips = [Clip(Media(str(number), frozenset(), {}), str(number), None, label) for number, label in enumerate(labels)]
     some = spread(clips, count)
     assert len(some) == len(set(some)) <= count and set(some) <= set(clips)
     if count >= 3:
@@ -305,3 +305,29 @@ def test_seconds_of_many_clips_are_those_of_all(bench: Bench) -> None:
     clips = corpus(bench.data).index()
     heard = sum(len(clip.media.audio(8_000)) / 8_000 for clip in clips)
     assert lasting(clips) == pytest.approx(heard, rel=0.01) and lasting([]) == 0
+
+
+def test_a_method_that_learnt_a_little_is_asked_about_a_film(bench: Bench) -> None:
+    """As kept in a store, it answers `predict` as it does here."""
+    request = Request("toy", "ravdess", device="cpu", data_root=bench.data)
+    ((row, arena),) = plan(request, console.progress).rows
+    ready = predicting.taught(row, arena, "cpu", bench.folder)
+    whole, windows = predicting.warm(ready)
+    assert whole.real_time == whole.seconds / predicting.CLIP and whole.faster is None
+    assert windows.faster and windows.plain_seconds > 0 and "toy" in windows.what
+    run_id = ready.keep(Tracker(bench.uri))
+    code, out, err = bench.call("predict", ready.film, "--run", run_id, "--json")
+    assert code == 0, err
+    answer = predicted(ready.model, ready.film, Windows(), lambda done, total, now="": None)
+    (told,) = json.loads(out)["clips"]
+    assert told["seconds"] == pytest.approx(predicting.CLIP, abs=0.05)
+    assert list(told["probabilities"].values()) == pytest.approx(answer.probabilities.tolist())
+
+
+def test_overhead_is_told_as_a_whole_and_by_stage(tmp_path: Path) -> None:
+    whole, *parts = overhead.staged("listing", ["list", "datasets"], tmp_path)
+    assert whole.what == "listing" and "outside" in whole.note
+    assert sum(part.seconds for part in parts) == pytest.approx(whole.seconds)
+    assert {part.what for part in parts} >= {"listing: imports", f"listing: {overhead.BEFORE}"}
+    with pytest.raises(overhead.OverheadError, match="nonsense"):
+        list(overhead.staged("no command", ["list", "nonsense"], tmp_path))

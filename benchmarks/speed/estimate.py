@@ -69,8 +69,8 @@ def estimates(planned: Plan, tracker: Tracker, progress: Progress, clock: Clock 
     """Of each row, with the models that it begins with before it."""
     short, found, begun = Short(planned.device, progress, clock), list[Estimate](), set[str]()
     for row, arena in planned.rows:
-        work = _cells(row, arena, _unfinished(row, arena, tracker))
-        seeds = {cell.seed for cell in _unfinished(row, arena, tracker)}
+        todo = _unfinished(row, arena, tracker)
+        work, seeds = _cells(row, arena, todo), sorted({cell.seed for cell in todo})
         for initial in row.initials.values():
             missing = [seed for seed in seeds if _unknown(initial, seed, tracker) and initial.key(seed) not in begun]
             begun |= {initial.key(seed) for seed in missing}
