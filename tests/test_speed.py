@@ -143,7 +143,11 @@ def faked(monkeypatch: pytest.MonkeyPatch, part: str, measures: Any) -> None:
 
 
 def test_what_is_measured_is_kept_apart_from_results(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    faked(monkeypatch, "preparing", lambda name, progress: iter([Measure("prepare", name, 1.0, "plain", 3.0, 10.0)]))
+    faked(
+        monkeypatch,
+        "preparing",
+        lambda corpus, progress: iter([Measure("prepare", corpus.name, 1.0, "plain", 3.0, 10.0)]),
+    )
     faked(monkeypatch, "training", lambda progress, device: iter([Measure("train", device, 2.0, rate=1, ceiling=4)]))
     assert bench.run()[0] == 0
     before = {run.info.run_id for run in (*bench.kept(), *bench.kept("row"))}

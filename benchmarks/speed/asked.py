@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from benchmarks import console
+from benchmarks.corpora import opened
 from benchmarks.run import Request, usable_device
 from benchmarks.speed.estimate import Estimate, estimates
 from benchmarks.speed.machine import Machine, measured
@@ -46,7 +47,8 @@ def _measures(part: str, request: Request, device: str) -> Iterator[Measure]:
     if part == "prepare":
         from benchmarks.speed import preparing
 
-        yield from preparing.measures(request.dataset, console.progress)
+        corpus = opened(request.dataset, request.data_root, request.exclude, console.progress)
+        yield from preparing.measures(corpus, console.progress)
     elif part == "train":
         from benchmarks.speed import training
 
