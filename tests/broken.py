@@ -170,6 +170,14 @@ def hour(file: Path) -> None:
     film(file, steady((grey(90, 32, 32) for _ in range(LONG)), 1), one, 8000, ("libx264", "flac"))
 
 
+def titled(file: Path) -> None:
+    """A note of its title, as programs wrote it that knew one alphabet."""
+    tone(file)
+    note = b"INFOINAM" + struct.pack("<I", 6) + "Fr\xe4ul\0".encode("latin-1")
+    content = file.read_bytes() + b"LIST" + struct.pack("<I", len(note)) + note
+    file.write_bytes(content[:4] + struct.pack("<I", len(content) - 8) + content[8:])
+
+
 def playlist(file: Path) -> None:
     """Not media but a list of media, and of itself first."""
     file.write_text(f"ffconcat version 1.0\nfile {file.name}\nfile {file.name}\n")
@@ -216,10 +224,10 @@ def _resized(width: int, height: int) -> list[Picture]:
 
 LOSSLESS = ("ffv1", "pcm_s16le")
 FAULTS: tuple[Fault, ...] = (
-    *(_of(f"cut-at-{tenths}-tenths{suffix[1:]}", suffix, cut, tenths) for suffix in (".mp4", ".avi", ".wav") for tenths in CUTS),
-    *(_of(f"zeroed-header-{suffix[1:]}", suffix, zeroed, 0, 0) for suffix in (".mp4", ".avi", ".wav")),
-    *(_of(f"zeroed-middle-{suffix[1:]}", suffix, zeroed, 0.4, 0.6) for suffix in (".mp4", ".avi")),
-    *(_of(f"zeroed-end-{suffix[1:]}", suffix, zeroed, 0.8, 1.0) for suffix in (".mp4", ".avi")),
+    *(_of(f"{suffix[1:]}-cut-at-{tenths}-tenths", suffix, cut, tenths) for suffix in (".mp4", ".avi", ".wav") for tenths in CUTS),
+    *(_of(f"{suffix[1:]}-zeroed-header", suffix, zeroed, 0, 0) for suffix in (".mp4", ".avi", ".wav")),
+    *(_of(f"{suffix[1:]}-zeroed-middle", suffix, zeroed, 0.4, 0.6) for suffix in (".mp4", ".avi")),
+    *(_of(f"{suffix[1:]}-zeroed-end", suffix, zeroed, 0.8, 1.0) for suffix in (".mp4", ".avi")),
     _of("empty", ".mp4", lambda file: file.write_bytes(b"")),
     _of("text", ".mp4", lambda file: file.write_text("a letter to the editor\n" * 40)),
     _of("noise", ".avi", lambda file: file.write_bytes(np.random.default_rng(1).bytes(20_000))),
@@ -234,7 +242,8 @@ FAULTS: tuple[Fault, ...] = (
     _of("one-frame", ".mp4", lambda file: film(file, steady(face()[:1]), voice(), codecs=("libx264", "aac"))),
     _of("one-frame-one-sample", ".mkv", lambda file: film(file, steady(face()[:1]), voice()[:, :1])),
     _of("one-sample", ".wav", tone, seconds=1 / RATE),
-    _of("no-sample", ".wav", tone, seconds=0),
+    _of("no-sample", ".wav", lambda file: (tone(file), file.write_bytes(file.read_bytes()[:36] + b"data" + bytes(4)))),
+    _of("title-in-latin-1", ".wav", titled),
     _of("8-kHz", ".wav", tone, 8_000),
     _of("96-kHz", ".wav", tone, 96_000),
     _of("6-channels", ".wav", tone, 48_000, 6),
