@@ -23,6 +23,7 @@ Sound = npt.NDArray[np.float32]
 Picture = npt.NDArray[np.uint8]
 PROBE_RATE = 16_000
 LONGEST = 600.0  # seconds of a clip: nobody speaks an emotion for longer, and its sound and faces would fill gigabytes
+EARLY = 10.0  # seconds before a part of a file that are decoded with it; where tracks lie apart, a seek ends far before
 LATEST = 1e6  # seconds at which a clip may begin in its file
 LOUDEST = 1e6  # of a sample; full scale is 1, or 32,768 where somebody forgot to divide
 NO_MEDIA = frozenset({"concat", "dash", "hls", "imf", "rtp", "rtsp", "sdp"})  # lists of other files, or of addresses
@@ -41,19 +42,23 @@ def read_audio(track: Track, rate: int) -> Sound:
         first: float | None = None
         played = 0.0  # seconds behind track.start
         for frame in container.decode(stream):
-            if first is None:
-                first = _seconds(frame, container)
-                played = first - track.start
-            if track.end is not None and _seconds(frame, container) >= track.end:
+            instant = _seconds(frame, container)
+            if track.end is not None and instant >= track.end:
+                first = track.end if first is None else first
                 break
+            if instant < track.start - EARLY:
+                continue
+            if first is None:
+                first, played = instant, instant - track.start
             played += frame.samples / (frame.sample_rate or rate)
             _check_length(track, "sound", played)
             frame.pts = None  # the resampler would stop at a gap in the time stamps
             parts.extend(_mono(resampled) for resampled in resampler.resample(frame))
         if first is None:
-            raise MediaError(track.file, "has an audio track without a single sample; get the file again")
+            since = f" from {track.start:g} seconds on" if track.start else ""
+            raise MediaError(track.file, f"has an audio track without a single sample{since}; get the file again")
         parts.extend(_mono(resampled) for resampled in resampler.resample(None))
-    return _checked(_cut(np.concatenate(parts), first, track, rate), track)
+    return _checked(_cut(np.concatenate([np.zeros(0, np.float32), *parts]), first, track, rate), track)
 
 
 def _mono(frame: AudioFrame) -> Sound:
@@ -87,8 +92,8 @@ def _check_part(track: Track) -> None:
 def _check_length(track: Track, what: str, seconds: float) -> None:
     """Also where time stamps jump: what a clip lacks in between is filled."""
     if seconds > LONGEST:
-        told = f"goes on {seconds:.0f} seconds in, but a clip lasts {LONGEST:.0f} at most; cut it, or get it again"
-        raise MediaError(track.file, f"has {what} that {told}")
+        told = f"{seconds:.0f} seconds in, but a clip lasts {LONGEST:.0f} at most"
+        raise MediaError(track.file, f"has {what} {told}; cut it into clips, or get the file again")
 
 
 def read_frames(track: Track, per_second: float | None) -> Iterator[Picture]:
