@@ -179,6 +179,12 @@ def hour(file: Path) -> None:
     film(file, steady((grey(90, 32, 32) for _ in range(LONG)), 1), one, 8000, ("libx264", "flac"))
 
 
+def soundless(file: Path) -> None:
+    """A header with nothing below it."""
+    tone(file)
+    file.write_bytes(file.read_bytes()[:36] + b"data" + bytes(4))
+
+
 def titled(file: Path) -> None:
     """A note of its title, as programs wrote it that knew one alphabet."""
     tone(file)
@@ -251,7 +257,7 @@ FAULTS: tuple[Fault, ...] = (
     _of("one-frame", ".mp4", lambda file: film(file, steady(face()[:1]), voice(), codecs=("libx264", "aac"))),
     _of("one-frame-one-sample", ".mkv", lambda file: film(file, steady(face()[:1]), voice()[:, :1])),
     _of("one-sample", ".wav", tone, seconds=1 / RATE),
-    _of("no-sample", ".wav", lambda file: (tone(file), file.write_bytes(file.read_bytes()[:36] + b"data" + bytes(4)))),
+    _of("no-sample", ".wav", soundless),
     _of("title-in-latin-1", ".wav", titled),
     _of("8-kHz", ".wav", tone, 8_000),
     _of("96-kHz", ".wav", tone, 96_000),

@@ -24,6 +24,7 @@ from datasets.base import Clip, Dataset, Media, Planned, UserError
 LONGEST = 3000  # bytes of an input
 SLOWEST, MOST = 10, 3000  # seconds and megabytes that one input may cost
 FOUND = Path("fuzzing")
+SHEETS = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 FACES = 3  # rows of a table of pictures
 
 

@@ -94,7 +94,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def read(folder: Path) -> Mapping[str, Mapping[str, Any]]:
     """What a process of its own makes of all files: nothing that FFmpeg does can stop it for longer."""
-    command = [sys.executable, "-m", "tests.broken", folder]
+    command = [sys.executable, "-m", "tests.broken", str(folder)]
     done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     found: Mapping[str, Mapping[str, Any]] = json.loads(done.stdout)
