@@ -21,7 +21,7 @@ STATES = (
 )  # fmt: skip  # codes 1 to 13
 NAME = re.compile(r"S(\d{3})_(\d{3})", re.IGNORECASE)
 TABLE = re.compile(r"annotations?[ _]*baum-?1s?\.(xlsx|csv)", re.IGNORECASE)
-MOST, MOST_COLUMNS = 100_000, 100  # rows and columns that are read: a damaged workbook may claim millions
+MOST, MOST_COLUMNS = 20_000, 50  # rows and columns that are read: a damaged workbook may claim millions
 HEADER = ("No", "Subject No", "Gender", "Clip Name", "Emotion", "Emotion Code")
 
 

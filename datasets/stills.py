@@ -25,7 +25,13 @@ def _file(file: Path) -> Picture:
             if image.width * image.height > LARGEST:
                 raise ValueError(f"it has {image.width} x {image.height} pixels")
             return np.array(ImageOps.exif_transpose(image).convert("RGB"), dtype=np.uint8)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:  # SyntaxError: of a PNG's parts
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        Image.DecompressionBombError,
+        Image.DecompressionBombWarning,
+    ) as error:  # SyntaxError: of a PNG's parts
         told = str(error).replace(str(file), "it")
         raise MediaError(file, f"cannot be decoded ({told}); get the file again") from error
 

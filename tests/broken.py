@@ -8,9 +8,8 @@ import json
 import os
 import resource
 import signal
-import sys
-
 import struct
+import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -26,8 +25,8 @@ import numpy.typing as npt
 
 from datasets.base import Clip, DatasetError, Entry, Media, Recorded, Scene, Track
 from datasets.media import probe, read_audio, read_frames
-from datasets.rendering.film import Studio, portrait
 from datasets.rendering.face import Expression
+from datasets.rendering.film import Studio, portrait
 
 Sound = npt.NDArray[np.float32]  # [channels, samples]
 Picture = npt.NDArray[np.uint8]
@@ -161,7 +160,9 @@ def still(file: Path, width: int, height: int) -> None:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    file.write_bytes(b"\x89PNG\r\n\x1a\n" + part(b"IHDR", header) + part(b"IDAT", zlib.compress(b"\0")) + part(b"IEND", b""))
+    file.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + part(b"IHDR", header) + part(b"IDAT", zlib.compress(b"\0")) + part(b"IEND", b"")
+    )
 
 
 def huge(file: Path, width: int, height: int) -> None:

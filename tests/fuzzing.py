@@ -17,7 +17,6 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
-from typing import Any
 
 from datasets.base import Clip, Dataset, Media, Planned, UserError
 
@@ -97,7 +96,9 @@ def baum1s_export() -> Target:
         finally:
             export.unlink()
 
-    rows = "No;Subject No;Gender;Clip Name;Emotion;Emotion Code\n1;1;female;S001_001;Anger;1\n2;2;male;S002_001;Fear;7.0\n"
+    rows = (
+        "No;Subject No;Gender;Clip Name;Emotion;Emotion Code\n1;1;female;S001_001;Anger;1\n2;2;male;S002_001;Fear;7.0\n"
+    )
     return Target(read, lambda: [rows.encode(), rows.replace(";", ",").encode()])
 
 
@@ -230,7 +231,9 @@ def exclusions() -> Target:
 
 def answers() -> Target:
     """Of a Cell and of a row, as they are kept in the store."""
-    table = "fold,seed,clip,subject,truth,answer,p_anger,p_fear\n1,0,a,01,anger,anger,0.75,0.25\n2,0,b,,fear,fear,0.5,0.5\n"
+    table = (
+        "fold,seed,clip,subject,truth,answer,p_anger,p_fear\n1,0,a,01,anger,anger,0.75,0.25\n2,0,b,,fear,fear,0.5,0.5\n"
+    )
 
     def read(content: bytes) -> None:
         from benchmarks.scored import read_answers, read_scores
@@ -299,7 +302,7 @@ BASELINE = """{
 }
 """
 TARGETS: dict[str, Callable[[], Target]] = {
-    "iemocap": lambda: annotated("iemocap", few=7),
+    "iemocap": lambda: annotated("iemocap", few=19),
     "baum1s-workbook": baum1s_workbook,
     "baum1s-export": baum1s_export,
     "fer-plus-votes": lambda: fer("fer2013new.csv"),
@@ -345,7 +348,11 @@ def _apart(name: str, seconds: int) -> tuple[str, bool, str]:
         except subprocess.TimeoutExpired:
             return name, False, "hangs: no input was given back in time"
     runs = [line.split()[-1] for line in done.stderr.splitlines() if "number_of_executed_units" in line]
-    return name, done.returncode == 0, f"{runs[0] if runs else '?'} inputs" if not done.returncode else done.stdout + done.stderr
+    return (
+        name,
+        done.returncode == 0,
+        f"{runs[0] if runs else '?'} inputs" if not done.returncode else done.stdout + done.stderr,
+    )
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -354,7 +361,9 @@ def main(arguments: Sequence[str]) -> int:
         fuzz(arguments[1], int(arguments[2]), Path(arguments[3]))
         return 0
     if not find_spec("atheris"):
-        sys.stdout.write("fuzzing is skipped: atheris is not installed (pip install '.[fuzz]'; Linux on x86-64 has wheels)\n")
+        sys.stdout.write(
+            "fuzzing is skipped: atheris is not installed (pip install '.[fuzz]'; Linux on x86-64 has wheels)\n"
+        )
         return 0
     FOUND.mkdir(exist_ok=True)
     seconds, asked = int(arguments[0]), arguments[1:] or list(TARGETS)

@@ -1,11 +1,10 @@
 """What fuzzing found stays mended, every target knows the files that our own writers make, and a finding is one."""
 
+import importlib.util
 import io
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from openpyxl import Workbook
 
@@ -77,7 +76,12 @@ def test_a_workbook_is_read_as_before(tmp_path: Path) -> None:
 
     book = Workbook()
     assert book.active is not None
-    for row in (("a title",), ("Clip Name", "Emotion", "Emotion Code"), ("S001_001", "Anger", 1), ("S001_002", None, "7.0")):
+    for row in (
+        ("a title",),
+        ("Clip Name", "Emotion", "Emotion Code"),
+        ("S001_001", "Anger", 1),
+        ("S001_002", None, "7.0"),
+    ):
         book.active.append(row)
     content = io.BytesIO()
     book.save(content)
@@ -105,7 +109,7 @@ def test_only_errors_for_users_are_no_finding(error: Exception) -> None:
     def read(content: bytes) -> None:
         raise error
 
-    target = Target(read, lambda: [])
+    target = Target(read, list)
     if isinstance(error, UserError):
         target(b"")
     else:
@@ -122,7 +126,9 @@ def test_without_the_fuzzer_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: 
     assert "atheris is not installed" in capsys.readouterr().out
 
 
-@pytest.mark.skipif(fuzzing.find_spec("atheris") is None, reason="atheris is not installed: it has wheels for Linux alone")
+@pytest.mark.skipif(
+    importlib.util.find_spec("atheris") is None, reason="atheris is not installed: it has wheels for Linux alone"
+)
 def test_a_finding_ends_with_1_and_its_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import subprocess
 
@@ -135,7 +141,9 @@ def test_a_finding_ends_with_1_and_its_input(tmp_path: Path, monkeypatch: pytest
         f"fuzzing.fuzz('planted', 5, fuzzing.Path({str(tmp_path)!r}))\n"
     )
     environment = {"PYTHONPATH": ":".join([str(Path(__file__).parents[1]), *filter(None, sys.path)])}
-    done = subprocess.run([sys.executable, "-c", planted], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", planted], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
     assert done.returncode != 0 and "KeyError: 'planted'" in done.stdout + done.stderr
     (kept,) = (tmp_path / "fuzzing").iterdir()
     assert kept.read_bytes()[:1] == b"b" and kept.name.startswith("planted-")
