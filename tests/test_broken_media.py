@@ -25,7 +25,7 @@ from datasets.loose import SUFFIXES, loose
 from datasets.media import LONGEST, read_audio, read_frames, read_mocap
 from datasets.processes import Ended, in_processes
 from methods.parts.weights import WeightStore
-from tests import broken
+from tests import breaking, broken
 from tests.conftest import shared
 from tests.tinybench import Bench, clips, make_bench, ravdess, silent, toy  # noqa: F401  make_bench is a fixture
 from tests.toys import CLASSES, ToySet, cases, one_thread, toy_set
@@ -94,7 +94,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def read(folder: Path) -> Mapping[str, Mapping[str, Any]]:
     """What a process of its own makes of all files: nothing that FFmpeg does can stop it for longer."""
-    command = [sys.executable, "-m", "tests.broken", str(folder)]
+    command = [sys.executable, "-m", "tests.breaking", str(folder)]
     done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     found: Mapping[str, Mapping[str, Any]] = json.loads(done.stdout)
@@ -188,7 +188,8 @@ def test_a_run_names_all_clips_without_sound_at_once_and_goes_on_without_them(be
 def test_a_run_names_a_clip_whose_picture_is_broken(bench: Bench, folder: Path) -> None:
     """Its sound is not asked for, so that only the method's preparation meets the fault."""
     toy(
-        bench.plugins, "looker", ("sound = media.audio(self.rate)", "sound = np.array([p.mean() for p in media.frames(5)])"),
+        bench.plugins, "looker",
+        ("sound = media.audio(self.rate)", "sound = np.array([p.mean() for p in media.frames(5)])"),
         ('frozenset({"audio"})', 'frozenset({"video"})'), ('"audio", "Table 1"', '"video", "Table 1"'),
     )  # fmt: skip
     for number, name in enumerate(["black.mp4", "rotated.mp4", "two-faces.mp4", "gap-of-hours.mp4"], start=1):
@@ -247,7 +248,7 @@ def test_a_huge_still_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
 
 
 def test_a_process_that_crashes_costs_its_own_item_alone() -> None:
-    made = list(in_processes(broken.doubled, range(12), 2))
+    made = list(in_processes(breaking.doubled, range(12), 2))
     assert [number for number, one in enumerate(made) if isinstance(one, Ended)] == [5]
     assert [one for one in made if not isinstance(one, Ended)] == [2 * number for number in range(12) if number != 5]
 
@@ -258,7 +259,7 @@ def test_check_names_a_clip_that_crashes_a_decoder(
     for number in range(5):
         os.link(folder / ("two-faces.mp4" if number == 3 else "rotated.mp4"), tmp_path / f"{number}.mp4")
     (tmp_path / "3.mp4").rename(tmp_path / "two-faces.mp4")
-    monkeypatch.setattr(check, "_decode", broken.decoded)
+    monkeypatch.setattr(check, "_decode", breaking.decoded)
     report = Heap(tmp_path).check(2)
     ((name, what),) = [(problem.name, problem.what) for problem in report.of("unreadable") if "ended" in problem.what]
     assert name == "two-faces.mp4" and "ended the process" in what
@@ -270,5 +271,5 @@ def test_preparing_names_a_clip_that_crashes_its_process(tmp_path: Path, monkeyp
     found = clips(ravdess(tmp_path / "data"))
     known = contents(found, silent)
     with pytest.raises(PreparationError, match=rf"{found[6].name} .*ended the process .*--exclude") as raised:
-        prepared(broken.Crashing(found[6].media.clip_id), 1, found, known, silent)
+        prepared(breaking.Crashing(found[6].media.clip_id), 1, found, known, silent)
     assert "\n" not in str(raised.value)

@@ -10,8 +10,8 @@ from openpyxl import Workbook
 
 from benchmarks.scored import ScoresError, read_answers, read_scores, table
 from datasets.base import DatasetError, UserError
-from tests import fuzzing
-from tests.fuzzing import TARGETS, Target
+from tests import fuzzing, readers
+from tests.readers import TARGETS, Target
 
 RAVDESS = "01-01-01-01-01-01-01"
 
@@ -23,7 +23,7 @@ def npy(header: str, body: bytes = b"3\0\0\0") -> bytes:
 
 def sheet(*rows: str) -> bytes:
     """Of a workbook, for the target that puts it into one."""
-    return f'<worksheet xmlns="{fuzzing.SHEETS}">{"".join(rows)}</worksheet>'.encode()
+    return f'<worksheet xmlns="{readers.SHEETS}">{"".join(rows)}</worksheet>'.encode()
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -133,10 +133,10 @@ def test_a_finding_ends_with_1_and_its_input(tmp_path: Path, monkeypatch: pytest
     import subprocess
 
     planted = (
-        "import sys; from tests import fuzzing\n"
+        "import sys; from tests import fuzzing, readers\n"
         "def read(content):\n"
         "    if content[:1] == b'b': raise KeyError('planted')\n"
-        "fuzzing.TARGETS['planted'] = lambda: fuzzing.Target(read, lambda: [b'a'])\n"
+        "readers.TARGETS['planted'] = lambda: readers.Target(read, lambda: [b'a'])\n"
         "fuzzing.FOUND.mkdir()\n"
         f"fuzzing.fuzz('planted', 5, fuzzing.Path({str(tmp_path)!r}))\n"
     )
