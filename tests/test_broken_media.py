@@ -270,6 +270,6 @@ def test_preparing_names_a_clip_that_crashes_its_process(tmp_path: Path, monkeyp
     monkeypatch.setattr(pool, "cores", lambda: 2)
     found = clips(ravdess(tmp_path / "data"))
     known = contents(found, silent)
-    with pytest.raises(PreparationError, match=rf"{found[6].name} .*ended the process .*--exclude") as raised:
-        prepared(breaking.Crashing(found[6].media.clip_id), 1, found, known, silent)
+    with pytest.raises(PreparationError, match=rf"{found[0].name} .*ended the process .*--exclude") as raised:
+        prepared(breaking.Crashing(found[0].media.clip_id), 1, found, known, silent)
     assert "\n" not in str(raised.value)
