@@ -1,4 +1,4 @@
-"""What bad files do to a process: `python -m tests.breaking FOLDER` reads each and tells what came of it and the cost."""
+"""What bad files do to a process: `python -m tests.breaking FOLDER` reads each; what came of it, and the cost."""
 
 import json
 import os
