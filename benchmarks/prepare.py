@@ -19,7 +19,7 @@ from benchmarks.content import Content
 from benchmarks.corpora import cache
 from benchmarks.environment import decoders, source
 from benchmarks.plan import Row
-from benchmarks.pool import each
+from benchmarks.pool import EndedError, each
 from datasets.base import Advance, Clip, DatasetError, Media, Track, UserError
 from methods.base import Frozen, MethodError, Preparation, Prepared
 
@@ -76,10 +76,14 @@ def prepared(
     store = Store(_folder("prepared", key), contents)
     todo = store.missing(clips)
     jobs = [(clip.media, store.file(clip.media)) for clip in todo]
+    number = 0
     with _blamed("preparing"):  # what cannot be sent to a process, or ends one
-        for number, fault in enumerate(each(partial(_prepare, preparation), jobs), start=1):
-            _raise(fault, todo[number - 1])
-            advance(number, len(todo))
+        try:
+            for number, fault in enumerate(each(partial(_prepare, preparation), jobs), start=1):
+                _raise(fault, todo[number - 1])
+                advance(number, len(todo))
+        except EndedError as error:
+            _raise(("method", f"it {error}; if it is the file, exclude it with --exclude FILE"), todo[number])
     return store
 
 

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain
 from pathlib import Path
 
@@ -11,39 +12,56 @@ import av
 import numpy as np
 import numpy.typing as npt
 from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from datasets.base import DatasetError, MediaError, Track
-from datasets.stills import read_still
+from datasets.stills import LARGEST, read_still
 
 Sound = npt.NDArray[np.float32]
 Picture = npt.NDArray[np.uint8]
 PROBE_RATE = 16_000
+BEFORE = 1  # seconds before a part to which a seek goes
+LONGEST = 600.0  # seconds of a clip: nobody speaks an emotion for longer, and its sound and faces would fill gigabytes
+EARLY = 10.0  # seconds before a part of a file that are decoded with it; where tracks lie apart, a seek ends far before
+LATEST = 1e6  # seconds at which a clip may begin in its file
+LOUDEST = 1e6  # of a sample; full scale is 1, or 32,768 where somebody forgot to divide
+NO_MEDIA = frozenset({"concat", "dash", "hls", "imf", "rtp", "rtsp", "sdp"})  # lists of other files, or of addresses
 
 
 def read_audio(track: Track, rate: int) -> Sound:
     """Mono sound, the mean of the channels; silence fills what the sound lacks at the front of the picture."""
     if rate < 1:
         raise DatasetError(f"rate must be at least 1 sample a second, but got {rate}")
+    _check_part(track)
     with _opened(track.file, "audio") as container:
         stream = container.streams.audio[0]
-        _seek(container, track)
+        _seek(container, track, stream)
         resampler = av.AudioResampler(format="fltp", rate=rate)
         parts: list[Sound] = []
         first: float | None = None
+        played = 0.0  # seconds behind track.start
         for frame in container.decode(stream):
-            if first is None:
-                first = _seconds(frame, container)
-            if track.end is not None and _seconds(frame, container) >= track.end:
+            instant = _seconds(frame, container)
+            if track.end is not None and instant >= track.end:
+                first = track.end if first is None else first
                 break
+            if instant < track.start - EARLY:
+                continue
+            if first is None:
+                first, played = instant, instant - track.start
+            played += frame.samples / (frame.sample_rate or rate)
+            _check_length(track, "sound", played)
             frame.pts = None  # the resampler would stop at a gap in the time stamps
             parts.extend(_mono(resampled) for resampled in resampler.resample(frame))
         if first is None:
-            raise MediaError(track.file, "has an audio track without a single sample; get the file again")
+            since = f" from {track.start:g} seconds on" if track.start else ""
+            raise MediaError(track.file, f"has an audio track without a single sample{since}; get the file again")
         parts.extend(_mono(resampled) for resampled in resampler.resample(None))
-    return _cut(np.concatenate(parts), first, track, rate)
+    return _checked(_cut(np.concatenate([np.zeros(0, np.float32), *parts]), first, track, rate), track)
 
 
 def _mono(frame: AudioFrame) -> Sound:
@@ -58,6 +76,29 @@ def _cut(sound: Sound, first: float, track: Track, rate: int) -> Sound:
     return sound if track.end is None else sound[: round((track.end - track.start) * rate)]
 
 
+def _checked(sound: Sound, track: Track) -> Sound:
+    """Whether its samples are numbers of which features can be made."""
+    peak = np.abs(sound).max(initial=0.0)
+    if not peak <= LOUDEST:  # of samples that are no numbers, the maximum is none
+        raise MediaError(track.file, f"has a sample of {peak:g}, where full scale is 1; get the file again")
+    return sound
+
+
+def _check_part(track: Track) -> None:
+    """Annotations say which part of a file is a clip."""
+    start, end = track.start, track.end
+    if not 0 <= start <= LATEST or (end is not None and not 0 < end - start <= LONGEST):
+        until = "its end" if end is None else f"{end:g}"
+        raise MediaError(track.file, f"cannot be cut from {start:g} to {until} seconds; mend the annotation")
+
+
+def _check_length(track: Track, what: str, seconds: float) -> None:
+    """Also where time stamps jump: what a clip lacks in between is filled."""
+    if seconds > LONGEST:
+        told = f"{seconds:.0f} seconds in, but a clip lasts {LONGEST:.0f} at most"
+        raise MediaError(track.file, f"has {what} {told}; cut it into clips, or get the file again")
+
+
 def read_frames(track: Track, per_second: float | None) -> Iterator[Picture]:
     """As stored, or resampled by time stamps: at each instant the picture that is on the screen then."""
     if per_second is not None and per_second <= 0:
@@ -65,16 +106,16 @@ def read_frames(track: Track, per_second: float | None) -> Iterator[Picture]:
     if track.still:
         yield read_still(track)
         return
+    _check_part(track)
     with _opened(track.file, "video") as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
-        _seek(container, track)
+        _seek(container, track, stream)
         shown = _between(container.decode(stream), container, track)
         if per_second is None:
             yield from (_picture(frame, track) for _, frame in shown)
             return
-        interval = float(1 / (stream.average_rate or stream.guessed_rate or 25))
-        yield from _at_instants(shown, track, per_second, interval)
+        yield from _at_instants(shown, track, per_second, _interval(container))
 
 
 def _between(
@@ -82,8 +123,12 @@ def _between(
 ) -> Iterator[tuple[float, VideoFrame]]:
     """Frames with their instants, from the one on the screen at track.start to the last before track.end."""
     before: tuple[float, VideoFrame] | None = None
-    for frame in frames:
-        instant = _seconds(frame, container)
+    for number, frame in enumerate(frames):
+        instant = number * _interval(container) if frame.time is None else _seconds(frame, container)
+        _check_length(track, "picture", instant - track.start)
+        if frame.width * frame.height > LARGEST:
+            size = f"{frame.width} x {frame.height} pixels, {LARGEST // 10**6} million in all are the most"
+            raise MediaError(track.file, f"has a picture of {size}; make it smaller")
         if track.end is not None and instant >= track.end:
             break
         if instant <= track.start:
@@ -95,6 +140,12 @@ def _between(
         yield instant, frame
     if before:
         yield before
+
+
+def _interval(container: InputContainer) -> float:
+    """From one picture to the next, in seconds, as far as one can tell."""
+    stream = container.streams.video[0]
+    return min(float(1 / (stream.average_rate or stream.guessed_rate or 25)), LONGEST)
 
 
 def _at_instants(
@@ -128,15 +179,27 @@ def _seconds(frame: AudioFrame | VideoFrame, container: InputContainer) -> float
     return 0.0 if frame.time is None else frame.time - start
 
 
-def _seek(container: InputContainer, track: Track) -> None:
-    if track.start > 1:
-        container.seek(int((track.start - 1) * av.time_base) + (container.start_time or 0))
+def _seek(container: InputContainer, track: Track, stream: AudioStream | VideoStream) -> None:
+    """In the stream's own time: sound is cut anywhere, and whole pictures of a film may be an hour apart."""
+    if track.start > BEFORE and stream.time_base:
+        begin = track.start - BEFORE + (container.start_time or 0) / av.time_base
+        container.seek(int(begin / stream.time_base), stream=stream)
+
+
+def opened(file: Path) -> InputContainer:
+    """Any kind of media file, but no list of others; what it says of itself may be in any encoding."""
+    return av.open(file, options={"format_whitelist": _formats()}, metadata_errors="replace")
+
+
+@cache
+def _formats() -> str:
+    return ",".join(sorted(av.formats_available - NO_MEDIA))
 
 
 @contextmanager
 def _opened(file: Path, kind: str) -> Iterator[InputContainer]:
     try:
-        with av.open(file) as container:
+        with opened(file) as container:
             if not getattr(container.streams, kind):
                 there = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
                 raise MediaError(file, f"has no {kind} track, only {there}")
@@ -156,6 +219,8 @@ def read_mocap(track: Track) -> npt.NDArray[np.float32]:
         raise MediaError(track.file, f"is not motion capture text ({error}); get the file again") from error
     if not values[:, 2:].size:
         raise MediaError(track.file, "has no markers below its two header lines; get the file again")
+    if np.isinf(values).any():
+        raise MediaError(track.file, "has a marker that is infinitely far away; get the file again")
     return values[:, 2:]
 
 
@@ -188,12 +253,12 @@ def _watch(track: Track) -> float:
     with _opened(track.file, "video") as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
-        _seek(container, track)
+        _seek(container, track, stream)
         for instant, frame in _between(container.decode(stream), container, track):
             if frame.is_corrupt:
                 raise MediaError(track.file, f"is damaged {instant:.1f} seconds in; get the file again")
             last = instant
-        interval = float(1 / (stream.average_rate or stream.guessed_rate or 25))
+        interval = _interval(container)
     if last < 0:
         raise MediaError(track.file, "has no picture in its video track; get the file again")
     seconds = last + interval - track.start
@@ -202,7 +267,12 @@ def _watch(track: Track) -> float:
 
 
 def _complete(track: Track, kind: str, seconds: float) -> None:
-    """A file cut short still opens if its header stands in front: compare with the duration that it declares."""
+    """A file cut short still opens if its header stands in front: compare with what that declares."""
+    with track.file.open("rb") as file:  # a .wav's duration is reckoned from the bytes that are left
+        mark, size = file.read(4), int.from_bytes(file.read(4), "little")
+    there = track.file.stat().st_size
+    if mark == b"RIFF" and size < 2**32 - 1 and there < 0.95 * size:
+        raise MediaError(track.file, f"ends after {there} of {size + 8} bytes; get the file again")
     with _opened(track.file, kind) as container:
         stream = getattr(container.streams, kind)[0]
         whole = stream.duration * stream.time_base if stream.duration else (container.duration or 0) / av.time_base
