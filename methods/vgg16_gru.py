@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 from optuna.distributions import FloatDistribution, IntDistribution
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 from torchvision.models import vgg16
 
 from datasets.base import Media
@@ -34,6 +35,7 @@ from methods.base import (
 from methods.parts import networks, states
 from methods.parts.audio import Mfcc
 from methods.parts.faces import FaceTracker, crop_box
+from methods.parts.gru import Gru
 from methods.parts.ragged import Ragged
 from methods.parts.resident import once
 from methods.parts.training import Schedule, fit, recognised
@@ -175,14 +177,12 @@ class Subsystem(nn.Module):
 
     def __init__(self, width: int, branch: Branch) -> None:
         super().__init__()
-        self.gru = nn.GRU(width, branch.units, branch.layers, batch_first=True)
+        self.gru = Gru(width, branch.units, branch.layers, batch_first=True)
         self.dense = nn.Sequential(nn.Linear(branch.units, branch.dense), nn.ReLU())
         self.normalise = nn.BatchNorm1d(branch.dense) if branch.normalised else nn.Identity()
 
-    def forward(self, rows: Tensor, lengths: Tensor) -> Tensor:
-        states = self.gru(rows)[0]  # [B, T, units]
-        last = states[torch.arange(len(lengths), device=rows.device), lengths - 1]
-        normalised: Tensor = self.normalise(self.dense(last))
+    def forward(self, rows: PackedSequence) -> Tensor:
+        normalised: Tensor = self.normalise(self.dense(self.gru.last(rows)))
         return normalised
 
 
@@ -199,21 +199,17 @@ class Fusion(nn.Module):
         self.mean = nn.Buffer(torch.zeros(widths.get("mfcc", 0)))
         self.deviation = nn.Buffer(torch.ones(widths.get("mfcc", 0)))
 
-    def forward(self, batch: Mapping[str, tuple[Tensor, Tensor]]) -> Tensor:
-        told = [self.subsystems[name](self._rows(name, *batch[name]), batch[name][1]) for name in sorted(batch)]
+    def forward(self, batch: Mapping[str, PackedSequence]) -> Tensor:
+        told = [self.subsystems[name](self._seen(name, batch[name])) for name in sorted(batch)]
         logits: Tensor = self.classify(torch.cat(told, dim=1))
         return logits
 
-    def _rows(self, name: str, rows: Tensor, lengths: Tensor) -> Tensor:
+    def _seen(self, name: str, rows: PackedSequence) -> PackedSequence:
         if name == "mfcc":
-            return (rows - self.mean) / self.deviation
+            return rows._replace(data=(rows.data - self.mean) / self.deviation)
         if self.eyes is None:
             return rows
-        real = torch.arange(rows.shape[1], device=rows.device) < lengths[:, None]  # padding is in no batch's statistics
-        seen = self.eyes(rows[real].permute(0, 3, 1, 2) / 127.5 - 1)  # [frames, values]
-        padded: Tensor = seen.new_zeros(*real.shape, seen.shape[-1])
-        padded[real] = seen
-        return padded
+        return rows._replace(data=self.eyes(rows.data.permute(0, 3, 1, 2) / 127.5 - 1))  # [frames, values]
 
 
 def _flattened(config: Config) -> int:
@@ -341,5 +337,5 @@ def _sequences(examples: Examples, device: str) -> dict[str, Ragged]:
     return once(examples, "sequences", device, made)
 
 
-def _batch(sequences: Mapping[str, Ragged], rows: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-    return {name: ragged.padded(rows) for name, ragged in sequences.items()}
+def _batch(sequences: Mapping[str, Ragged], rows: Tensor) -> dict[str, PackedSequence]:
+    return {name: ragged.packed(rows) for name, ragged in sequences.items()}

@@ -1,4 +1,4 @@
-"""Sequences of different lengths, laid end to end on one device; batches are padded only as far as they must be."""
+"""Sequences of different lengths, laid end to end on one device; batches are padded as little as can be."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,6 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+from methods.parts.training import sent
 
 
 class Ragged:
@@ -17,15 +20,25 @@ class Ragged:
         self.flat = torch.from_numpy(np.concatenate(rows)).to(device)
         self.lengths = torch.tensor([len(row) for row in rows], device=device)
         self._firsts = self.lengths.cumsum(0) - self.lengths
-        self._lengths = [len(row) for row in rows]
+        self._lengths = torch.tensor([len(row) for row in rows])  # on the host
+        self._begun = self._lengths.cumsum(0) - self._lengths
 
     def __len__(self) -> int:
         return len(self._lengths)
 
     def padded(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """Some sequences [B, T, ...] of the longest's length, last rows repeated, and their lengths [B]."""
-        longest = max(self._lengths[number] for number in chosen.tolist())
-        chosen = chosen.to(self.flat.device)
+        longest = int(self._lengths[chosen].max())
+        chosen = sent(chosen, self.flat.device)
         lengths = self.lengths[chosen]
         steps = torch.minimum(torch.arange(longest, device=self.flat.device), lengths[:, None] - 1)
         return self.flat[self._firsts[chosen, None] + steps], lengths
+
+    def packed(self, chosen: Tensor) -> PackedSequence:
+        """Some sequences without padding: all first rows, all second ones and so on."""
+        lengths, order = self._lengths[chosen].sort(descending=True, stable=True)
+        real = torch.arange(int(lengths[0]))[:, None] < lengths  # [T, B]
+        step, rank = real.nonzero(as_tuple=True)
+        numbers = self._begun[chosen[order]][rank] + step
+        rows, there, back = (sent(found, self.flat.device) for found in (numbers, order, order.argsort()))
+        return PackedSequence(self.flat[rows], real.sum(dim=1), there, back)
