@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 from torch.nn.utils.rnn import pad_sequence
 
 from methods.base import Examples, Method, Prepared, RunContext
-from methods.parts import networks
+from methods.parts import alexnet, networks
 from methods.parts.attention_network import ClipNetwork
 from methods.parts.dbn import Dbn
 from methods.parts.face_teaching import FaceModel
@@ -55,6 +56,8 @@ def vgg16_gru(method: Any, train: Examples, run: RunContext) -> Iterator[Lesson]
 
     clips = [_tensors(clip) for clip in train.inputs]
     widths = {name: rows.shape[-1] for name, rows in clips[0].items()}
+    if "faces" in widths:
+        clips = [{**clip, "faces": clip["faces"].permute(0, 3, 1, 2)} for clip in clips]  # PyTorch's order
     with networks.seeded(run.seed):
         network = Fusion(method.config, widths, len(train.classes)).to(run.device)
     if "mfcc" in widths:
@@ -65,7 +68,7 @@ def vgg16_gru(method: Any, train: Examples, run: RunContext) -> Iterator[Lesson]
             return (rows - network.mean) / network.deviation
         if network.eyes is None:
             return rows
-        told = network.eyes(rows[real].permute(0, 3, 1, 2) / 127.5 - 1)  # what is padded is in no batch's statistics
+        told = network.eyes(rows[real] / 127.5 - 1)  # what is padded is in no batch's statistics
         padded: Tensor = told.new_zeros(*real.shape, told.shape[-1])
         padded[real] = told
         return padded
@@ -124,7 +127,33 @@ def attention_fbp(method: Any, train: Examples, run: RunContext) -> Iterator[Les
         network = ClipNetwork(widths, config.hearing, config.attentions, config.fusing, len(train.classes))
     assert network.ear
     fit_scale(network.ear, torch.cat([clip["audio"] for clip in clips]).flatten(0, 1))
-    yield Lesson("", network.to(run.device), clips, targets, config.schedule, network, varies=True)
+    network.to(run.device)
+
+    def attended(name: str, rows: Tensor, lengths: Tensor) -> Tensor:
+        real = torch.arange(rows.shape[1], device=rows.device) < lengths[:, None]
+        if name == "audio":
+            rows, real = _sound_vectors(network.ear, rows, lengths, real)
+        told: Tensor = network.attend[name](rows, real)
+        return told
+
+    def forward(batch: Batch) -> Tensor:
+        told = {name: attended(name, *batch[name]) for name in sorted(batch)}
+        whole = network.fuse(told["audio"], told["video"]) if network.fuse else torch.cat(list(told.values()), dim=1)
+        logits: Tensor = network.classify(whole)
+        return logits
+
+    yield Lesson("", network, clips, targets, config.schedule, forward, varies=True)
+
+
+def _sound_vectors(ear: Any, rows: Tensor, lengths: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
+    """A spectrogram thrice, as a picture in colours."""
+    x = ((rows - ear.mean) / ear.deviation).where(real[:, :, None, None], 0.0)
+    x = x.permute(0, 3, 1, 2).expand(-1, 3, -1, -1)
+    if x.shape[3] != ear.height:
+        x = interpolate(x, (x.shape[2], ear.height), mode="bilinear", antialias=True)
+    maps, lengths = alexnet.feature_maps(ear.features, x, lengths)
+    real = torch.arange(maps.shape[2], device=rows.device) < lengths[:, None]
+    return maps.flatten(2).transpose(1, 2), real.repeat_interleave(maps.shape[3], dim=1)
 
 
 def hybrid_dbn(method: Any, train: Examples, run: RunContext) -> Iterator[Lesson]:

@@ -1,6 +1,7 @@
 """Sequences of different lengths, laid end to end on one device; batches are padded as little as can be."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,21 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from methods.parts.training import sent
+
+
+PART = 8  # sequences of like lengths that are padded to the longest of them
+
+
+@dataclass(frozen=True)
+class Alike:
+    """Some sequences in parts of like lengths: rows [b, T, ...] and how many of them are real [b]."""
+
+    parts: Sequence[tuple[Tensor, Tensor]]
+    back: Tensor  # [B] where each sequence that was asked for stands in the parts
+
+    def each(self, make: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """What is made of each sequence by itself [B, ...]."""
+        return torch.cat([make(*part) for part in self.parts])[self.back]
 
 
 class Ragged:
@@ -33,6 +49,12 @@ class Ragged:
         lengths = self.lengths[chosen]
         steps = torch.minimum(torch.arange(longest, device=self.flat.device), lengths[:, None] - 1)
         return self.flat[self._firsts[chosen, None] + steps], lengths
+
+    def alike(self, chosen: Tensor, size: int = PART) -> Alike:
+        """Some sequences in parts of that size, so that hardly any padding is needed."""
+        order = self._lengths[chosen].argsort(descending=True, stable=True)
+        parts = [self.padded(part) for part in chosen[order].split(size)]  # type: ignore[no-untyped-call]
+        return Alike(parts, sent(order.argsort(), self.flat.device))
 
     def packed(self, chosen: Tensor) -> PackedSequence:
         """Some sequences without padding: all first rows, all second ones and so on."""
