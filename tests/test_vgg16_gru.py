@@ -207,7 +207,7 @@ def test_padding_does_not_count_in_training_either() -> None:
     lengths = torch.tensor([4, 2, 3])
     more = torch.cat([faces, torch.full((3, 5, 32, 32, 3), 255, dtype=torch.uint8)], dim=1)
     told = [network({"faces": packed(rows, lengths)}).detach() for rows in (faces, more)]
-    assert torch.allclose(*told, rtol=1e-4, atol=1e-5)
+    assert torch.allclose(told[0], told[1], rtol=1e-4, atol=1e-5)
 
 
 def test_only_the_last_state_goes_on(trained: tuple[Vgg16Gru, list[dict[str, np.ndarray]]]) -> None:

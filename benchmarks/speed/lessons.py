@@ -4,8 +4,9 @@ Each method's function does what its `fit` does, in the same order and from the 
 whoever asks for the next one has trained the network of the last.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from methods.parts.dbn import Dbn
 from methods.parts.face_teaching import FaceModel
 from methods.parts.fusion import fit_scale
 from methods.parts.pooled import Segments
+from methods.parts.recurrent import BiLstm
 from methods.parts.towers import Towers, joined
 from methods.parts.training import Schedule
 
@@ -77,7 +79,7 @@ def vgg16_gru(method: Any, train: Examples, run: RunContext) -> Iterator[Lesson]
         told = []
         for name, (rows, lengths) in sorted(batch.items()):
             real = torch.arange(rows.shape[1], device=rows.device) < lengths[:, None]
-            subsystem = network.subsystems[name]
+            subsystem: Any = network.subsystems[name]
             states = nn.GRU.forward(subsystem.gru, seen(name, rows, real))[0]
             last = states[torch.arange(len(lengths), device=rows.device), lengths - 1]
             told.append(subsystem.normalise(subsystem.dense(last)))
@@ -101,7 +103,29 @@ def cnn_lstm_dnn(method: Any, train: Examples, run: RunContext) -> Iterator[Less
             scale.learn(rows)  # type: ignore[operator]
             tables[name] = scale.table(rows, lengths[name])  # type: ignore[operator]
     clips = [{name: table[number] for name, table in tables.items()} for number in range(len(train))]
+    for layer in network.modules():
+        if isinstance(layer, BiLstm):
+            layer.forward = partial(_bi_lstm, layer)  # type: ignore[method-assign]
     yield Lesson("", network, clips, _targets(train), method.config.schedule, lambda batch: network(_whole(batch)))
+
+
+def _bi_lstm(layer: BiLstm, rows: Tensor) -> Tensor:
+    """Step by step, for PyTorch's own has no recurrent dropout."""
+    if not layer.training:
+        return layer.lstm(rows)[0]  # type: ignore[no-any-return]
+    weights = [torch.stack(pair) for pair in zip(*layer.lstm.all_weights, strict=True)]
+    steps = rows.transpose(0, 1)  # [T, B, width]
+    both = torch.stack([steps, steps.flip(0)])  # in both directions
+    inputs = both @ weights[0].mT[:, None] + (weights[2] + weights[3])[:, None, None]
+    state = cell = rows.new_zeros(2, len(rows), layer.lstm.hidden_size)
+    mask, states = nn.functional.dropout(torch.ones_like(state), layer.dropout), []
+    for step in inputs.unbind(1):
+        enter, forget, update, leave = (step + (state * mask) @ weights[1].mT).chunk(4, dim=-1)
+        cell = forget.sigmoid() * cell + enter.sigmoid() * update.tanh()
+        state = leave.sigmoid() * cell.tanh()
+        states.append(state)
+    forwards, backwards = torch.stack(states, dim=2)
+    return torch.cat([forwards, backwards.flip(1)], dim=-1)
 
 
 def attention_fbp(method: Any, train: Examples, run: RunContext) -> Iterator[Lesson]:
@@ -200,7 +224,7 @@ def avef(method: Any, train: Examples, run: RunContext) -> Iterator[Lesson]:
 
 def _towers(
     network: Towers, method: Any, train: Examples, run: RunContext
-) -> Iterator[Lesson] | Any:  # returns segments and their targets
+) -> Generator[Lesson, None, tuple[Segments, Tensor]]:
     segments = Segments(train, "cpu")
     targets = _targets(train)[segments.owners]
     for name, tower in network.parts().items():
@@ -208,9 +232,14 @@ def _towers(
             fit_scale(tower, segments.sound().flatten(0, 2))
         cut = [{name: segments.of(name, torch.tensor([number]))[0]} for number in range(len(segments))]
         schedule = getattr(method.config, name).schedule
-        yield Lesson(name, tower, cut, targets, schedule, lambda batch, name=name, tower=tower: tower(batch[name][0]))
+        yield Lesson(name, tower, cut, targets, schedule, partial(_seen, name, tower))
         tower.eval()
     return segments if run.device == "cpu" else Segments(train, run.device), targets
+
+
+def _seen(name: str, tower: nn.Module, batch: Batch) -> Tensor:
+    logits: Tensor = tower(batch[name][0])
+    return logits
 
 
 LESSONS: Mapping[str, Callable[[Method, Examples, RunContext], Iterator[Lesson]]] = {

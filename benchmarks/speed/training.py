@@ -1,16 +1,16 @@
-"""How fast methods are trained: their own `fit`, beside a plain PyTorch loop of the same networks over the same batches.
+"""How fast methods are trained: their own `fit`, beside a plain PyTorch loop of the same networks and batches.
 
 Both begin alike, take the same steps and must reach the same losses. The first epoch, which warms up, is not counted.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -18,7 +18,7 @@ from benchmarks.console import Progress
 from benchmarks.plugins import load
 from benchmarks.settings import Wish, assigned, configured, flat
 from benchmarks.speed.lessons import LESSONS, Lesson, collated
-from benchmarks.speed.made_up import LONGEST, SHORTEST, examples
+from benchmarks.speed.made_up import examples
 from benchmarks.speed.measure import Measure
 from methods.base import Examples, Method, RunContext
 from methods.parts import networks
@@ -172,12 +172,14 @@ def float_operations(lesson: Lesson, device: str) -> float:
     lesson.network.train()
     with networks.seeded(0), FlopCounterMode(display=False) as counter:
         for number in some:
-            batch, targets = collated(2 * [(lesson.examples[number], lesson.targets[number])])  # alike: nothing is padded
+            batch, targets = collated(
+                2 * [(lesson.examples[number], lesson.targets[number])]
+            )  # alike: nothing is padded
             there = {name: (rows.to(device), lengths.to(device)) for name, (rows, lengths) in batch.items()}
             nn.functional.cross_entropy(lesson.forward(there), targets.to(device)).backward()  # type: ignore[no-untyped-call]
     lesson.network.load_state_dict(kept)
     lesson.network.zero_grad()
-    return counter.get_total_flops() / 2 / len(some) * len(lesson.examples)
+    return float(counter.get_total_flops()) / 2 / len(some) * len(lesson.examples)
 
 
 def product_rate(device: str, size: int = 1024) -> float:

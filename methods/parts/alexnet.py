@@ -81,9 +81,10 @@ class AlexNet(nn.Module):
 class FirstConv2d(nn.Conv2d):
     """A picture of one channel is taken for one of as many equal ones as there should be, without the work of that."""
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  torch's name
         weight = self.weight.sum(dim=1, keepdim=True) if input.shape[1] == 1 else self.weight
-        return self._conv_forward(input, weight, self.bias)
+        convolved: Tensor = self._conv_forward(input, weight, self.bias)
+        return convolved
 
 
 def convolutions(channels: Sequence[int] = CHANNELS) -> nn.Sequential:

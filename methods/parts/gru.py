@@ -58,8 +58,8 @@ class _Recurrence(torch.autograd.Function):
         gates[..., : 2 * units] += second[..., : 2 * units]
         heard, states = inputs.new_empty(2, *inputs.shape[:-1], units)
         state = inputs.new_zeros(*inputs.shape[:-2], sizes[0], units)
-        whole = (gates[..., : 2 * units], *gates.split(units, dim=-1), heard, states)
-        for both, r, z, n, v, after in zip(*(part.split(sizes, dim=-2) for part in whole), strict=True):
+        whole = (gates[..., : 2 * units], *gates.chunk(3, dim=-1), heard, states)
+        for both, r, z, n, v, after in zip(*(_parted(part, sizes, -2) for part in whole), strict=True):
             state = state[..., : both.shape[-2], :]
             told = state @ turned
             both.add_(told[..., : 2 * units]).sigmoid_()
@@ -68,20 +68,20 @@ class _Recurrence(torch.autograd.Function):
             state = torch.lerp(n, state, z, out=after)
         ctx.save_for_backward(gates, heard, states, weight)
         ctx.sizes = sizes
-        return states
+        return states  # type: ignore[no-any-return]
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         """A gate's gradient is the state's by its slope, so a step is a product; the weights' is one for all steps."""
         gates, heard, states, weight = ctx.saved_tensors
         before = _before(states, ctx.sizes)
-        r, z, n = gates.split(weight.shape[-1], dim=-1)
+        r, z, n = gates.chunk(3, dim=-1)
         of_n = (1 - z) * (1 - n * n)
         slopes = torch.stack([of_n * heard * r * (1 - r), (before - n) * z * (1 - z), of_n * r], dim=-2)
         error = gradient.clone()
         told = torch.empty_like(slopes)  # the gradient of what is heard of the state before
-        parts = (part.split(ctx.sizes, dim=-2) for part in (error, z))
-        thirds = (part.split(ctx.sizes, dim=-3) for part in (slopes, told))
+        parts = (_parted(part, ctx.sizes, -2) for part in (error, z))
+        thirds = (_parted(part, ctx.sizes, -3) for part in (slopes, told))
         carried = error[..., :0, :]
         for now, stays, slope, moved in reversed(list(zip(*parts, *thirds, strict=True))):
             now[..., : carried.shape[-2], :] += carried
@@ -92,8 +92,13 @@ class _Recurrence(torch.autograd.Function):
         return to_inputs, moved.mT @ before, moved.sum(dim=-2), None
 
 
+def _parted(rows: Tensor, sizes: Sequence[int], axis: int) -> Sequence[Tensor]:
+    parts: Sequence[Tensor] = rows.split(list(sizes), dim=axis)  # type: ignore[no-untyped-call]
+    return parts
+
+
 def _before(states: Tensor, sizes: Sequence[int]) -> Tensor:
     """The state before each row's; before the first, zero."""
-    parts = states.split(list(sizes), dim=-2)
+    parts = _parted(states, sizes, -2)
     again = [last[..., :size, :] for last, size in zip(parts, sizes[1:], strict=False)]
     return torch.cat([torch.zeros_like(parts[0]), *again], dim=-2)

@@ -12,7 +12,6 @@ from torch.nn.utils.rnn import PackedSequence
 
 from methods.parts.training import sent
 
-
 PART = 8  # sequences of like lengths that are padded to the longest of them
 
 
