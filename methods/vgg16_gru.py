@@ -5,7 +5,7 @@ International Midwest Symposium on Circuits and Systems (MWSCAS), 2021, doi:10.1
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ import numpy.typing as npt
 import torch
 from optuna.distributions import FloatDistribution, IntDistribution
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence
 from torchvision.models import vgg16
 
 from datasets.base import Media
@@ -36,7 +35,7 @@ from methods.parts import networks, states
 from methods.parts.audio import Mfcc
 from methods.parts.faces import FaceTracker, crop_box
 from methods.parts.gru import Gru
-from methods.parts.ragged import Ragged
+from methods.parts.ragged import Packed, Ragged
 from methods.parts.resident import once
 from methods.parts.training import Schedule, fit, recognised
 from methods.parts.weights import VGG16
@@ -181,7 +180,7 @@ class Subsystem(nn.Module):
         self.dense = nn.Sequential(nn.Linear(branch.units, branch.dense), nn.ReLU())
         self.normalise = nn.BatchNorm1d(branch.dense) if branch.normalised else nn.Identity()
 
-    def forward(self, rows: PackedSequence) -> Tensor:
+    def forward(self, rows: Packed) -> Tensor:
         normalised: Tensor = self.normalise(self.dense(self.gru.last(rows)))
         return normalised
 
@@ -199,17 +198,17 @@ class Fusion(nn.Module):
         self.mean = nn.Buffer(torch.zeros(widths.get("mfcc", 0)))
         self.deviation = nn.Buffer(torch.ones(widths.get("mfcc", 0)))
 
-    def forward(self, batch: Mapping[str, PackedSequence]) -> Tensor:
+    def forward(self, batch: Mapping[str, Packed]) -> Tensor:
         told = [self.subsystems[name](self._seen(name, batch[name])) for name in sorted(batch)]
         logits: Tensor = self.classify(torch.cat(told, dim=1))
         return logits
 
-    def _seen(self, name: str, rows: PackedSequence) -> PackedSequence:
+    def _seen(self, name: str, rows: Packed) -> Packed:
         if name == "mfcc":
-            return rows._replace(data=(rows.data - self.mean) / self.deviation)
+            return replace(rows, rows=(rows.rows - self.mean) / self.deviation)
         if self.eyes is None:
             return rows
-        return rows._replace(data=self.eyes(rows.data.permute(0, 3, 1, 2) / 127.5 - 1))  # [frames, values]
+        return replace(rows, rows=self.eyes(rows.rows.permute(0, 3, 1, 2) / 127.5 - 1))  # [frames, values]
 
 
 def _flattened(config: Config) -> int:
@@ -337,5 +336,5 @@ def _sequences(examples: Examples, device: str) -> dict[str, Ragged]:
     return once(examples, "sequences", device, made)
 
 
-def _batch(sequences: Mapping[str, Ragged], rows: Tensor) -> dict[str, PackedSequence]:
+def _batch(sequences: Mapping[str, Ragged], rows: Tensor) -> dict[str, Packed]:
     return {name: ragged.packed(rows) for name, ragged in sequences.items()}

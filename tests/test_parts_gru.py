@@ -11,13 +11,21 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_sequence
 
 from methods.parts import networks
-from methods.parts.gru import Gru, last_rows, recurrence
-from methods.parts.ragged import Ragged
+from methods.parts.gru import Gru, recurrence
+from methods.parts.ragged import Packed, Ragged
 from methods.parts.recurrent import BiLstm
 
 
 def gradients(made: Tensor, *of: Tensor) -> list[Tensor]:
     return list(torch.autograd.grad((made * torch.linspace(-1, 2, made.numel()).view(made.shape)).sum(), of))
+
+
+def packed(rows: list[Tensor]) -> Packed:
+    """By PyTorch's own."""
+    told = pack_sequence(rows, enforce_sorted=False)
+    order, lengths = told.unsorted_indices, torch.tensor([len(sequence) for sequence in rows])
+    assert order is not None
+    return Packed(told.data, told.batch_sizes, (told.batch_sizes.cumsum(0) - told.batch_sizes)[lengths - 1] + order)
 
 
 @settings(deadline=None, max_examples=30)
@@ -28,7 +36,7 @@ def test_last_states_and_gradients_are_those_of_nn_gru(lengths: list[int], layer
         gru = Gru(3, 5, layers, batch_first=True).double()
         rows = [torch.randn(length, 3, dtype=torch.float64, requires_grad=True) for length in lengths]
     of = (*gru.parameters(), *rows)
-    found = gru.last(pack_sequence(rows, enforce_sorted=False))
+    found = gru.last(packed(rows))
     expected = torch.stack([gru(sequence[None])[0][0, -1] for sequence in rows])  # each alone
     assert torch.allclose(found, expected)
     for one, other in zip(gradients(found, *of), gradients(expected, *of), strict=True):
@@ -70,12 +78,10 @@ def test_ragged_sequences_without_padding(lengths: list[int], data: st.DataObjec
     chosen = data.draw(st.lists(st.integers(0, len(lengths) - 1), min_size=1, max_size=9))
     ragged = Ragged(sequences, "cpu")
     told = [torch.from_numpy(sequences[n] if lengths[n] else np.zeros((1, 2), np.float32)) for n in chosen]
-    packed, expected = ragged.packed(torch.tensor(chosen)), pack_sequence(told, enforce_sorted=False)
-    assert torch.equal(packed.batch_sizes, expected.batch_sizes)
-    padded, found = nn.utils.rnn.pad_packed_sequence(packed, batch_first=True)
-    for row, length, right in zip(padded, found, told, strict=True):
-        assert torch.equal(row[:length], right)
-    assert last_rows(packed.batch_sizes).tolist() == last_rows(expected.batch_sizes).tolist()
+    found, expected = ragged.packed(torch.tensor(chosen)), packed(told)
+    assert torch.equal(found.sizes, expected.sizes)
+    assert torch.equal(found.rows[found.ends], torch.stack([rows[-1] for rows in told]))
+    assert torch.equal(found.rows.sort(dim=0)[0], expected.rows.sort(dim=0)[0])
     size = data.draw(st.integers(1, 9))
     summed = ragged.alike(torch.tensor(chosen), size).each(lambda rows, real: _sums(rows, real))
     assert torch.allclose(summed, torch.stack([rows.sum(dim=0) for rows in told]), atol=1e-5)

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch._dynamo.exc import TorchDynamoException
 
+from benchmarks.console import Tell
 from benchmarks.speed import training
 from benchmarks.speed.lessons import LESSONS
 from benchmarks.speed.training import CASES, Case
-from methods.base import RunContext
+from methods.base import Examples, Method, RunContext
 from methods.parts import networks
 from methods.parts.training import Compiled, Schedule, channels_last, fit
 from tests.toys import one_thread
@@ -27,8 +28,8 @@ def _quick() -> Iterator[None]:
 
 
 @contextmanager
-def silent(what: str) -> Iterator[object]:
-    yield lambda *_: None
+def silent(what: str) -> Iterator[Tell]:
+    yield lambda done, total, now="": None
 
 
 @pytest.mark.parametrize("case", SMALL, ids=lambda case: f"{case.name}-{case.modality}")
@@ -65,12 +66,16 @@ def test_operations_of_a_layer_are_counted() -> None:
     layer = nn.Linear(13, 6)
     rows = [{"x": torch.zeros(1, 13)} for _ in range(16)]
     lesson = dataclasses.replace(
-        lesson, network=layer, examples=rows, targets=torch.zeros(16, dtype=torch.int64), forward=lambda b: layer(b["x"][0][:, 0])
-    )  # fmt: skip
+        lesson,
+        network=layer,
+        examples=rows,
+        targets=torch.zeros(16, dtype=torch.int64),
+        forward=lambda batch: layer(batch["x"][0][:, 0]),
+    )
     assert training.float_operations(lesson, "cpu") == 16 * 2 * 2 * 13 * 6
 
 
-def _made(modality: str) -> tuple[object, object, RunContext]:
+def _made(modality: str) -> tuple[Method, Examples, RunContext]:
     make, train = training.prepared(Case("vgg16-gru", modality, 4, 2), "quick")
     return make(), train, RunContext()
 
@@ -112,10 +117,11 @@ def test_what_cannot_be_compiled_runs_as_it_is() -> None:
 
 
 def test_weights_in_another_order_are_the_same() -> None:
-    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Unflatten(1, (2, 2)), nn.Conv3d(2, 2, 2))
+    flat, deep = nn.Conv2d(3, 4, 3), nn.Conv3d(2, 2, 2)
+    network = nn.Sequential(flat, nn.ReLU(), nn.Unflatten(1, (2, 2)), deep)
     pictures = torch.randn(2, 3, 8, 8)
     before = network(pictures)
     channels_last(network)
-    assert network[0].weight.is_contiguous(memory_format=torch.channels_last)
-    assert network[3].weight.is_contiguous(memory_format=torch.channels_last_3d)
+    assert flat.weight.is_contiguous(memory_format=torch.channels_last)
+    assert deep.weight.is_contiguous(memory_format=torch.channels_last_3d)
     assert torch.allclose(network(pictures), before, atol=1e-5)

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 from torchvision.transforms.v2 import functional as transforms
 
 from benchmarks.settings import Wish, configured
 from methods.base import Examples, RunContext
+from methods.parts.ragged import Packed, Ragged
 from methods.parts.training import Schedule
 from methods.parts.weights import WeightStore
 from methods.vgg16_gru import Branch, Config, Fusion, ImagenetVgg16, Vgg16Gru
@@ -195,8 +195,9 @@ def test_padding_changes_no_answer(trained: tuple[Vgg16Gru, list[dict[str, np.nd
         assert padded == pytest.approx(alone, abs=1e-6)
 
 
-def packed(rows: torch.Tensor, lengths: torch.Tensor) -> PackedSequence:
-    return pack_padded_sequence(rows, lengths, batch_first=True, enforce_sorted=False)
+def packed(rows: torch.Tensor, lengths: torch.Tensor) -> Packed:
+    sequences = [sequence[:length].numpy() for sequence, length in zip(rows, lengths.tolist(), strict=True)]
+    return Ragged(sequences, "cpu").packed(torch.arange(len(sequences)))
 
 
 def test_padding_does_not_count_in_training_either() -> None:

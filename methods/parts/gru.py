@@ -12,22 +12,24 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 from torch.nn.utils.rnn import PackedSequence
 
+from methods.parts.ragged import Packed
 from methods.parts.training import accelerated
 
 
 class Gru(nn.GRU):
     """`nn.GRU`, asked for its last states; on a CPU all steps are differentiated at once, which takes half the time."""
 
-    def last(self, packed: PackedSequence) -> Tensor:
+    several = False  # whether this stands for several networks, under vmap
+
+    def last(self, packed: Packed) -> Tensor:
         """The last layer's state behind the last row of each sequence [B, units]."""
-        if accelerated(packed.data.device):  # cuDNN
-            states: Tensor = self(packed)[1][-1]
-            return states
-        rows, sizes = packed.data, packed.batch_sizes.tolist()
+        rows, sizes = packed.rows, packed.sizes.tolist()
+        if accelerated(rows.device) and not self.several:  # cuDNN
+            states: Tensor = self(PackedSequence(rows, packed.sizes))[0].data
+            return states[packed.ends]
         for seen, kept, bias, second in self.all_weights:
             rows = recurrence(linear(rows, seen, bias), kept, second, sizes)
-        ends = rows[last_rows(packed.batch_sizes)]
-        return ends if packed.unsorted_indices is None else ends[packed.unsorted_indices]
+        return rows[packed.ends]
 
 
 def recurrence(inputs: Tensor, weight: Tensor, bias: Tensor, sizes: Sequence[int]) -> Tensor:
@@ -36,22 +38,16 @@ def recurrence(inputs: Tensor, weight: Tensor, bias: Tensor, sizes: Sequence[int
     The N rows are `sizes[0]` first rows of sequences, then `sizes[1]` second ones, of the longest sequences first. In
     front may stand a dimension of networks: weight [..., 3 units, units], bias [..., 3 units].
     """
-    states: Tensor = _Recurrence.apply(inputs, weight, bias, list(sizes))  # type: ignore[no-untyped-call]
+    states: Tensor = _Recurrence.apply(inputs, weight, bias, list(sizes))[0]  # type: ignore[no-untyped-call]
     return states
-
-
-def last_rows(sizes: Tensor) -> Tensor:
-    """Where each sequence's last row lies, the longest sequence first."""
-    ranks = torch.arange(int(sizes[0]))
-    lengths = (sizes[:, None] > ranks).sum(dim=0)
-    return (sizes.cumsum(0) - sizes)[lengths - 1] + ranks
 
 
 class _Recurrence(torch.autograd.Function):
     """h' = n + z (h - n), n = tanh(input + r v), where r and z are gates and v is what n hears of the state h."""
 
     @staticmethod
-    def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor, sizes: list[int]) -> Tensor:
+    def forward(inputs: Tensor, weight: Tensor, bias: Tensor, sizes: list[int]) -> tuple[Tensor, Tensor, Tensor]:
+        """States, and what the way back needs: gates and v."""
         units = weight.shape[-1]
         turned, second = weight.mT.contiguous(), bias.unsqueeze(-2)
         gates = inputs.clone()  # r, z and n
@@ -66,12 +62,28 @@ class _Recurrence(torch.autograd.Function):
             torch.add(told[..., 2 * units :], second[..., 2 * units :], out=v)
             n.addcmul_(r, v).tanh_()
             state = torch.lerp(n, state, z, out=after)
-        ctx.save_for_backward(gates, heard, states, weight)
-        ctx.sizes = sizes
-        return states  # type: ignore[no-any-return]
+        return states, gates, heard
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+        _, weight, _, ctx.sizes = inputs
+        states, gates, heard = output
+        ctx.mark_non_differentiable(gates, heard)
+        ctx.save_for_backward(gates, heard, states, weight)
+
+    @staticmethod
+    def vmap(
+        info: Any, dims: tuple[int | None, ...], inputs: Tensor, weight: Tensor, bias: Tensor, sizes: list[int]
+    ) -> tuple[Any, Any]:
+        """A dimension of networks goes in front."""
+        parts = [
+            part.expand(info.batch_size, *part.shape) if dim is None else part.movedim(dim, 0)
+            for part, dim in zip((inputs, weight, bias), dims[:3], strict=True)
+        ]
+        return _Recurrence.apply(*parts, sizes), (0, 0, 0)  # type: ignore[no-untyped-call]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor, None]:
         """A gate's gradient is the state's by its slope, so a step is a product; the weights' is one for all steps."""
         gates, heard, states, weight = ctx.saved_tensors
         before = _before(states, ctx.sizes)

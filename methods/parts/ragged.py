@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import PackedSequence
 
 from methods.parts.training import sent
 
@@ -25,6 +24,15 @@ class Alike:
     def each(self, make: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         """What is made of each sequence by itself [B, ...]."""
         return torch.cat([make(*part) for part in self.parts])[self.back]
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Some sequences without padding: all first rows, then all second ones and so on, of the longest sequence first."""
+
+    rows: Tensor  # [N, ...]
+    sizes: Tensor  # how many first rows, second ones and so on there are; on the host
+    ends: Tensor  # [B] where the last row of each sequence that was asked for is
 
 
 class Ragged:
@@ -55,11 +63,12 @@ class Ragged:
         parts = [self.padded(part) for part in chosen[order].split(size)]  # type: ignore[no-untyped-call]
         return Alike(parts, sent(order.argsort(), self.flat.device))
 
-    def packed(self, chosen: Tensor) -> PackedSequence:
-        """Some sequences without padding: all first rows, all second ones and so on."""
+    def packed(self, chosen: Tensor) -> Packed:
+        """Some sequences without padding."""
         lengths, order = self._lengths[chosen].sort(descending=True, stable=True)
         real = torch.arange(int(lengths[0]))[:, None] < lengths  # [T, B]
         step, rank = real.nonzero(as_tuple=True)
         numbers = self._begun[chosen[order]][rank] + step
-        rows, there, back = (sent(found, self.flat.device) for found in (numbers, order, order.argsort()))
-        return PackedSequence(self.flat[rows], real.sum(dim=1), there, back)
+        sizes = real.sum(dim=1)
+        ends = ((sizes.cumsum(0) - sizes)[lengths - 1] + torch.arange(len(lengths)))[order.argsort()]
+        return Packed(self.flat[sent(numbers, self.flat.device)], sizes, sent(ends, self.flat.device))

@@ -69,7 +69,7 @@ def fit(
             wanted = targets[there]
             with mixed_precision(device):
                 logits = forward(there if static else chosen)
-            loss = nn.functional.cross_entropy(logits.float(), wanted)
+            loss = nn.functional.cross_entropy(precise(logits), wanted)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             if schedule.clip_norm:
@@ -77,7 +77,7 @@ def fit(
             optimiser.step()
             losses.append(loss.detach() * len(wanted))
             hits.append((logits.detach().argmax(dim=1) == wanted).sum())
-        _report(torch.stack(losses).cpu(), torch.stack(hits).cpu(), len(targets), epoch, run)
+        report(torch.stack(losses).cpu(), torch.stack(hits).cpu(), len(targets), epoch, run)
         network.eval()
         if validate:
             score = validate()
@@ -140,6 +140,11 @@ def sent(tensor: Tensor, device: torch.device) -> Tensor:
     return tensor.pin_memory().to(device, non_blocking=True) if accelerated(device) else tensor.to(device)
 
 
+def precise(logits: Tensor) -> Tensor:
+    """In single precision at least."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
 def channels_last(network: nn.Module) -> None:
     """Weights of convolutions in the order in which our pictures and films lie."""
     orders = {4: torch.channels_last, 5: torch.channels_last_3d}
@@ -167,7 +172,7 @@ def probabilities(network: nn.Module, parts: Iterable[Mapping[str, Tensor]]) -> 
     return np.asarray(torch.cat(told).numpy())
 
 
-def _report(losses: Tensor, hits: Tensor, examples: int, epoch: int, run: RunContext) -> None:
+def report(losses: Tensor, hits: Tensor, examples: int, epoch: int, run: RunContext) -> None:
     """The only look at the device in an epoch."""
     wrong = (~losses.isfinite()).nonzero()
     if len(wrong):
