@@ -43,6 +43,16 @@ def test_last_states_and_gradients_are_those_of_nn_gru(lengths: list[int], layer
         assert torch.allclose(one, other, atol=1e-12)
 
 
+def test_what_a_gpu_is_given_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same function on the host: `nn.GRU` on packed sequences instead of our own steps."""
+    with networks.seeded(0):
+        gru = Gru(3, 5, 2, batch_first=True)
+        rows = packed([torch.randn(length, 3) for length in (2, 7, 1, 4)])
+    ours = gru.last(rows)
+    monkeypatch.setattr("methods.parts.gru.accelerated", lambda device: True)
+    assert torch.allclose(gru.last(rows), ours, atol=1e-6)
+
+
 def test_the_recurrence_is_differentiated_rightly() -> None:
     with networks.seeded(1):
         inputs, weight, bias = (torch.randn(*size, dtype=torch.float64) for size in ((9, 6), (6, 2), (6,)))

@@ -1,8 +1,8 @@
 """What is faster than a plain loop must learn the same."""
 
 import dataclasses
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 
 import pytest
 import torch
@@ -15,6 +15,7 @@ from benchmarks.speed.lessons import LESSONS
 from benchmarks.speed.training import CASES, Case
 from methods.base import Examples, Method, RunContext
 from methods.parts import networks
+from methods.parts import training as plain_training
 from methods.parts.training import Compiled, Schedule, channels_last, fit
 from tests.toys import one_thread
 
@@ -99,6 +100,34 @@ def learnt(static: bool, compiled: bool) -> dict[str, Tensor]:
 def test_a_compiled_step_learns_the_same() -> None:
     plain, compiled = learnt(False, False), learnt(True, True)
     assert all(torch.allclose(compiled[name], tensor, atol=1e-6) for name, tensor in plain.items())
+
+
+def test_the_way_of_a_gpu_learns_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All but the hardware: the order of weights, the compiled step, the numbers sent there."""
+
+    def weights() -> dict[str, Tensor]:
+        with networks.seeded(0):
+            network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3))
+            pictures = torch.randn(9, 3, 6, 6)
+        targets = torch.arange(9) % 3
+        fit(network, lambda rows: network(pictures[rows]), targets, Schedule(2, 4, 0.01), RunContext(), static=True)
+        return network.state_dict()
+
+    expected, made = weights(), []
+
+    def compiled(forward: Callable[[Tensor], Tensor]) -> Compiled:
+        made.append(forward)
+        return Compiled(forward, backend="aot_eager")
+
+    monkeypatch.setattr(plain_training, "accelerated", lambda device: True)
+    monkeypatch.setattr(plain_training, "sent", lambda tensor, device: tensor.to(device))
+    monkeypatch.setattr(plain_training, "mixed_precision", lambda device: nullcontext())
+    monkeypatch.setattr(plain_training, "Compiled", compiled)
+    assert all(torch.allclose(tensor, expected[name], atol=1e-5) for name, tensor in weights().items())
+    assert not made, "a few steps are not worth compiling"
+    monkeypatch.setattr(plain_training, "STEPS", 4)
+    assert all(torch.allclose(tensor, expected[name], atol=1e-5) for name, tensor in weights().items())
+    assert len(made) == 1
 
 
 def test_what_cannot_be_compiled_runs_as_it_is() -> None:

@@ -36,18 +36,18 @@ class Case:
     name: str
     modality: str
     clips: int
-    epochs: int = 4
+    epochs: int = 3
 
 
 CASES = (
     Case("vgg16-gru", "audio", 64),
-    Case("vgg16-gru", "video", 64),
-    Case("vgg16-gru", "av", 64),
-    Case("cnn-lstm-dnn", "av", 64),
+    Case("vgg16-gru", "video", 32),
+    Case("vgg16-gru", "av", 32),
+    Case("cnn-lstm-dnn", "av", 48),
     Case("attention-fbp", "audio", 64),
-    Case("attention-fbp", "av", 32),
-    Case("hybrid-dbn", "av", 16),
-    Case("avef", "av", 16),
+    Case("attention-fbp", "av", 16),
+    Case("hybrid-dbn", "av", 8),
+    Case("avef", "av", 8),
 )
 
 
