@@ -23,6 +23,7 @@ from methods.parts.face_networks import IR50, RESNET18, VGGFACE, published_file
 from methods.parts.face_teaching import FaceModel, Faces, member_seed, taught
 from methods.parts.frames import FacesAndSound, Pictures, Sound, share_without_face
 from methods.parts.ragged import Ragged
+from methods.parts.resident import once
 from methods.parts.reweighing import Kind as Reweighing
 from methods.parts.reweighing import class_weights, reweighed
 from methods.parts.training import Schedule
@@ -278,16 +279,13 @@ class AttentionFbp(Method):
     def _sequences(self, examples: Examples, device: str) -> dict[str, dict[str, Ragged]]:
         """For each kind of features: a clip's frames' features (video) and its spectrogram (audio)."""
         kinds = tuple(dict.fromkeys(self.config.members))
-        sounds: list[npt.NDArray[np.float32]] = []
         frames: dict[str, list[npt.NDArray[np.float32]]] = {kind: [] for kind in kinds}
         for clip in examples.inputs:
-            if self.modality != "video":
-                sounds.append(clip["sound"])
             for kind in kinds if self.modality != "audio" else ():
                 models = [self.network.face(name) for name in self._taught(kind)]
                 described = torch.cat([model.describe(_kind(kind), clip["faces"]) for model in models], dim=1)
                 frames[kind].append(described.cpu().numpy())
-        sound = {"audio": Ragged(sounds, device)} if sounds else {}
+        sound = {} if self.modality == "video" else {"audio": _sounds(examples, device)}
         return {kind: {**sound, **({"video": Ragged(rows, device)} if rows else {})} for kind, rows in frames.items()}
 
     def predict_proba(self, examples: Examples) -> npt.NDArray[np.float64]:
@@ -307,6 +305,10 @@ class AttentionFbp(Method):
         models = {name: FaceModel(self.config.faces.shape, count) for name, count in shape["faces"].items()}
         self._build(tuple(shape["classes"]), models, RunContext())
         networks.restore(folder, self.network)
+
+
+def _sounds(examples: Examples, device: str) -> Ragged:
+    return once(examples, "sound", device, lambda: Ragged([clip["sound"] for clip in examples.inputs], device))
 
 
 def _kind(member: str) -> enhancements.Kind:

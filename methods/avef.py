@@ -228,7 +228,8 @@ class Avef(Method):
     ) -> None:
         schedule = getattr(self.config, name).schedule
         with networks.seeded(run.seed):
-            fit(tower, lambda rows: tower.classify(look(rows)), targets, schedule, run.named(name), watch, keep="last")
+            told = run.named(name)
+            fit(tower, lambda rows: tower.classify(look(rows)), targets, schedule, told, watch, "last", static=True)
 
     def _recognised(self, watched: Watched) -> float:
         """By all networks."""
@@ -255,7 +256,7 @@ class Avef(Method):
             return logits
 
         with networks.seeded(run.seed):
-            fit(network, forward, targets, self.config.together, run.named("together"), watch, keep="last")
+            fit(network, forward, targets, self.config.together, run.named("together"), watch, "last", static=True)
 
     def _pooled(self, segments: Segments) -> npt.NDArray[np.float64]:
         """What the machines see of each clip: the DBN's second hidden layer, or the only network's fc7."""

@@ -237,6 +237,7 @@ class HybridDbn(Method):
                 run.named(name),
                 watch,
                 keep="last",
+                static=True,
             )
 
     def _pooled(self, segments: Segments) -> dict[str, npt.NDArray[np.float64]]:

@@ -5,7 +5,7 @@ International Midwest Symposium on Circuits and Systems (MWSCAS), 2021, doi:10.1
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,8 @@ from methods.base import (
 from methods.parts import networks, states
 from methods.parts.audio import Mfcc
 from methods.parts.faces import FaceTracker, crop_box
-from methods.parts.ragged import Ragged
+from methods.parts.gru import Gru
+from methods.parts.ragged import Packed, Ragged
 from methods.parts.resident import once
 from methods.parts.training import Schedule, fit, recognised
 from methods.parts.weights import VGG16
@@ -176,14 +177,12 @@ class Subsystem(nn.Module):
 
     def __init__(self, width: int, branch: Branch) -> None:
         super().__init__()
-        self.gru = nn.GRU(width, branch.units, branch.layers, batch_first=True)
+        self.gru = Gru(width, branch.units, branch.layers, batch_first=True)
         self.dense = nn.Sequential(nn.Linear(branch.units, branch.dense), nn.ReLU())
         self.normalise = nn.BatchNorm1d(branch.dense) if branch.normalised else nn.Identity()
 
-    def forward(self, rows: Tensor, lengths: Tensor) -> Tensor:
-        states = self.gru(rows)[0]  # [B, T, units]
-        last = states[torch.arange(len(lengths), device=rows.device), lengths - 1]
-        normalised: Tensor = self.normalise(self.dense(last))
+    def forward(self, rows: Packed) -> Tensor:
+        normalised: Tensor = self.normalise(self.dense(self.gru.last(rows)))
         return normalised
 
 
@@ -200,21 +199,17 @@ class Fusion(nn.Module):
         self.mean = nn.Buffer(torch.zeros(widths.get("mfcc", 0)))
         self.deviation = nn.Buffer(torch.ones(widths.get("mfcc", 0)))
 
-    def forward(self, batch: Mapping[str, tuple[Tensor, Tensor]]) -> Tensor:
-        told = [self.subsystems[name](self._rows(name, *batch[name]), batch[name][1]) for name in sorted(batch)]
+    def forward(self, batch: Mapping[str, Packed]) -> Tensor:
+        told = [self.subsystems[name](self._seen(name, batch[name])) for name in sorted(batch)]
         logits: Tensor = self.classify(torch.cat(told, dim=1))
         return logits
 
-    def _rows(self, name: str, rows: Tensor, lengths: Tensor) -> Tensor:
+    def _seen(self, name: str, rows: Packed) -> Packed:
         if name == "mfcc":
-            return (rows - self.mean) / self.deviation
+            return replace(rows, rows=(rows.rows - self.mean) / self.deviation)
         if self.eyes is None:
             return rows
-        real = torch.arange(rows.shape[1], device=rows.device) < lengths[:, None]  # padding is in no batch's statistics
-        seen = self.eyes(rows[real].permute(0, 3, 1, 2) / 127.5 - 1)  # [frames, values]
-        padded: Tensor = seen.new_zeros(*real.shape, seen.shape[-1])
-        padded[real] = seen
-        return padded
+        return replace(rows, rows=self.eyes(rows.rows.permute(0, 3, 1, 2) / 127.5 - 1))  # [frames, values]
 
 
 def _flattened(config: Config) -> int:
@@ -342,5 +337,5 @@ def _sequences(examples: Examples, device: str) -> dict[str, Ragged]:
     return once(examples, "sequences", device, made)
 
 
-def _batch(sequences: Mapping[str, Ragged], rows: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-    return {name: ragged.padded(rows) for name, ragged in sequences.items()}
+def _batch(sequences: Mapping[str, Ragged], rows: Tensor) -> dict[str, Packed]:
+    return {name: ragged.packed(rows) for name, ragged in sequences.items()}

@@ -20,6 +20,7 @@ from methods.attention_fbp import AttentionFbp, Config
 from methods.base import Examples, MethodError, RunContext, WeightsFile
 from methods.parts import alexnet
 from methods.parts.attention_network import ClipNetwork
+from methods.parts.ragged import Ragged
 from methods.parts.reweighing import PAPER, class_weights, reweighed
 from methods.parts.training import Schedule, fit
 
@@ -79,12 +80,13 @@ def test_one_step_of_the_papers_size() -> None:
     config = Config()
     torch.manual_seed(0)
     network = ClipNetwork({"audio": 1, "video": 512}, config.hearing, config.attentions, config.fusing, 7)
-    batch = {
-        "audio": (torch.randn(2, 237, 200, 1), torch.tensor([237, 100])),
-        "video": (torch.randn(2, 24, 512), torch.tensor([10, 24])),
-    }
+    rng = np.random.default_rng(0)
+    sounds, faces = ([rng.standard_normal((n, *size), np.float32) for n in lengths] for lengths, size in (
+        ((237, 100), (200, 1)), ((10, 24), (512,))
+    ))  # fmt: skip
+    batch = {"audio": Ragged(sounds, "cpu"), "video": Ragged(faces, "cpu")}
     with FlopCounterMode(display=False) as counter:
-        network(batch)
+        network({name: part.alike(torch.arange(2)) for name, part in batch.items()})
     sizes = {name: sum(p.numel() for p in part.parameters()) for name, part in network.named_children()}
     print(f"{sum(sizes.values()):,} parameters {sizes}, {counter.get_total_flops() / 2e9:.2f} GFLOP a clip")  # noqa: T201
     attentions = sum(width * 128 + 128 + 128 for width in (256, 512))
@@ -96,7 +98,7 @@ def test_one_step_of_the_papers_size() -> None:
     }
     before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
     targets = torch.arange(2)
-    fit(network, lambda rows: network({n: (x[rows], k[rows]) for n, (x, k) in batch.items()}), targets,
+    fit(network, lambda rows: network({n: part.alike(rows) for n, part in batch.items()}), targets,
         Schedule(1, 2, 1e-4), RunContext())  # fmt: skip
     assert not [name for name, parameter in network.named_parameters() if torch.equal(parameter, before[name])]
 

@@ -78,11 +78,20 @@ class AlexNet(nn.Module):
         return self.classify(self.embed(pictures))
 
 
+class FirstConv2d(nn.Conv2d):
+    """A picture of one channel is taken for one of as many equal ones as there should be, without the work of that."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  torch's name
+        weight = self.weight.sum(dim=1, keepdim=True) if input.shape[1] == 1 else self.weight
+        convolved: Tensor = self._conv_forward(input, weight, self.bias)
+        return convolved
+
+
 def convolutions(channels: Sequence[int] = CHANNELS) -> nn.Sequential:
     """The five convolutions up to the last pooling; sides of pictures of 227 pixels."""
     one, two, three, four, five = channels
     return nn.Sequential(
-        nn.Conv2d(3, one, 11, stride=4, padding=2),  # 227 -> 56
+        FirstConv2d(3, one, 11, stride=4, padding=2),  # 227 -> 56
         nn.ReLU(),
         nn.MaxPool2d(3, stride=2),  # 27
         nn.Conv2d(one, two, 5, padding=2),

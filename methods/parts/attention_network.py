@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -16,11 +17,11 @@ from methods.parts import alexnet, states
 from methods.parts.attention import Kind, attention
 from methods.parts.bilinear import FactorizedBilinearPooling
 from methods.parts.networks import he_initialised, seeded
-from methods.parts.ragged import Ragged
+from methods.parts.ragged import Alike, Ragged
 from methods.parts.training import Schedule, fit, recognised
 
 Sequences = Mapping[str, Ragged]  # of clips: frames' features (video), spectrograms (audio)
-Batch = Mapping[str, tuple[Tensor, Tensor]]  # rows [B, n, ...] and how many of them are real [B]
+Batch = Mapping[str, Alike]  # of sequences [B, n, ...]
 PART = 64  # clips that are asked about at once
 
 
@@ -81,7 +82,7 @@ class SoundVectors(nn.Module):
         """[B, T, bins, channels] and lengths -> vectors [B, n, C], and which are real [B, n]"""
         real = torch.arange(rows.shape[1], device=rows.device) < lengths[:, None]
         x = ((rows - self.mean) / self.deviation).where(real[:, :, None, None], 0.0)
-        x = x.permute(0, 3, 1, 2).expand(-1, 3, -1, -1)  # [B, 3, T, bins]
+        x = x.permute(0, 3, 1, 2)  # [B, 1 or 3, T, bins]
         if x.shape[3] != self.height:
             x = interpolate(x, (x.shape[2], self.height), mode="bilinear", antialias=True)
         x = pad(x, (0, 0, 0, max(0, alexnet.SMALLEST - x.shape[2])))  # of a sound too short for the poolings
@@ -114,7 +115,7 @@ class ClipNetwork(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """[B, classes]"""
-        told = {name: self._attended(name, *batch[name]) for name in sorted(batch)}  # [B, width] each
+        told = {name: batch[name].each(partial(self._attended, name)) for name in sorted(batch)}  # [B, width] each
         whole = self.fuse(told["audio"], told["video"]) if self.fuse else torch.cat(list(told.values()), dim=1)
         logits: Tensor = self.classify(whole)
         return logits
@@ -156,4 +157,4 @@ class ClipNetwork(nn.Module):
 
 
 def _batch(sequences: Sequences, rows: Tensor) -> Batch:
-    return {name: ragged.padded(rows) for name, ragged in sequences.items()}
+    return {name: ragged.alike(rows) for name, ragged in sequences.items()}

@@ -14,6 +14,7 @@ from datasets.base import Media
 from methods.base import Examples, MethodError, Prepared
 from methods.parts.audio import Framing, LogMel, Mel, speech_spectrogram, with_deltas
 from methods.parts.faces import FaceTracker, crop_box
+from methods.parts.training import sent
 
 RATE = 16_000
 
@@ -106,7 +107,7 @@ def as_tensor(faces: npt.NDArray[np.uint8], device: str) -> Tensor:
     Contiguous: PyTorch 2.11 writes past the gradients of strided 1 x 1 convolutions of permuted pictures on several
     cores.
     """
-    return torch.from_numpy(faces).to(device).permute(0, 3, 1, 2).contiguous().float()
+    return sent(torch.from_numpy(faces), torch.device(device)).permute(0, 3, 1, 2).contiguous().float()
 
 
 def share_without_face(examples: Examples) -> float:

@@ -97,6 +97,7 @@ class FusionNetwork(nn.Module):
                 run,
                 watch,
                 keep="last",
+                static=True,
             )
 
 

@@ -1,12 +1,38 @@
-"""Sequences of different lengths, laid end to end on one device; batches are padded only as far as they must be."""
+"""Sequences of different lengths, laid end to end on one device; batches are padded as little as can be."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+
+from methods.parts.training import sent
+
+PART = 8  # sequences of like lengths that are padded to the longest of them
+
+
+@dataclass(frozen=True)
+class Alike:
+    """Some sequences in parts of like lengths: rows [b, T, ...] and how many of them are real [b]."""
+
+    parts: Sequence[tuple[Tensor, Tensor]]
+    back: Tensor  # [B] where each sequence that was asked for stands in the parts
+
+    def each(self, make: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """What is made of each sequence by itself [B, ...]."""
+        return torch.cat([make(*part) for part in self.parts])[self.back]
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Some sequences without padding: all first rows, then all second ones and so on, of the longest sequence first."""
+
+    rows: Tensor  # [N, ...]
+    sizes: Tensor  # how many first rows, second ones and so on there are; on the host
+    ends: Tensor  # [B] where the last row of each sequence that was asked for is
 
 
 class Ragged:
@@ -17,15 +43,32 @@ class Ragged:
         self.flat = torch.from_numpy(np.concatenate(rows)).to(device)
         self.lengths = torch.tensor([len(row) for row in rows], device=device)
         self._firsts = self.lengths.cumsum(0) - self.lengths
-        self._lengths = [len(row) for row in rows]
+        self._lengths = torch.tensor([len(row) for row in rows])  # on the host
+        self._begun = self._lengths.cumsum(0) - self._lengths
 
     def __len__(self) -> int:
         return len(self._lengths)
 
     def padded(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """Some sequences [B, T, ...] of the longest's length, last rows repeated, and their lengths [B]."""
-        longest = max(self._lengths[number] for number in chosen.tolist())
-        chosen = chosen.to(self.flat.device)
+        longest = int(self._lengths[chosen].max())
+        chosen = sent(chosen, self.flat.device)
         lengths = self.lengths[chosen]
         steps = torch.minimum(torch.arange(longest, device=self.flat.device), lengths[:, None] - 1)
         return self.flat[self._firsts[chosen, None] + steps], lengths
+
+    def alike(self, chosen: Tensor, size: int = PART) -> Alike:
+        """Some sequences in parts of that size, so that hardly any padding is needed."""
+        order = self._lengths[chosen].argsort(descending=True, stable=True)
+        parts = [self.padded(part) for part in chosen[order].split(size)]  # type: ignore[no-untyped-call]
+        return Alike(parts, sent(order.argsort(), self.flat.device))
+
+    def packed(self, chosen: Tensor) -> Packed:
+        """Some sequences without padding."""
+        lengths, order = self._lengths[chosen].sort(descending=True, stable=True)
+        real = torch.arange(int(lengths[0]))[:, None] < lengths  # [T, B]
+        step, rank = real.nonzero(as_tuple=True)
+        numbers = self._begun[chosen[order]][rank] + step
+        sizes = real.sum(dim=1)
+        ends = ((sizes.cumsum(0) - sizes)[lengths - 1] + torch.arange(len(lengths)))[order.argsort()]
+        return Packed(self.flat[sent(numbers, self.flat.device)], sizes, sent(ends, self.flat.device))

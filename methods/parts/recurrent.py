@@ -1,5 +1,7 @@
 """A bidirectional LSTM with recurrent dropout, which PyTorch's own does not have."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -28,14 +30,58 @@ class BiLstm(nn.Module):
         steps = rows.transpose(0, 1)  # [T, B, width]
         both = torch.stack([steps, steps.flip(0)]).flatten(1, 2)
         inputs = torch.baddbmm((bias + second)[:, None], both, seen.mT).view(2, *steps.shape[:2], -1)
-        state = cell = rows.new_zeros(2, len(rows), self.lstm.hidden_size)
-        kept = kept.mT.contiguous()
-        mask = nn.functional.dropout(torch.ones_like(state), self.dropout)
-        states = []
-        for step in inputs.unbind(1):  # [2, B, 4 * units]
-            enter, forget, update, leave = (step + (state * mask) @ kept).chunk(4, dim=-1)
-            cell = forget.sigmoid() * cell + enter.sigmoid() * update.tanh()
-            state = leave.sigmoid() * cell.tanh()
-            states.append(state)
-        forwards, backwards = torch.stack(states, dim=2)  # [B, T, units] each
+        mask = nn.functional.dropout(rows.new_ones(2, len(rows), self.lstm.hidden_size), self.dropout)
+        with torch.autocast(rows.device.type, enabled=False):  # one precision for all steps, there and back
+            states: Tensor = _Recurrence.apply(inputs.float(), kept, mask.float())  # type: ignore[no-untyped-call]
+        forwards, backwards = states.transpose(1, 2)  # [B, T, units] each
         return torch.cat([forwards, backwards.flip(1)], dim=-1)
+
+
+class _Recurrence(torch.autograd.Function):
+    """All steps of both directions, differentiated at once: [2, T, B, 4 * units] -> states [2, T, B, units]."""
+
+    @staticmethod
+    def forward(ctx: Any, inputs: Tensor, weight: Tensor, mask: Tensor) -> Tensor:
+        units = mask.shape[-1]
+        turned, gates = weight.mT.contiguous(), inputs.clone()
+        states, cells = inputs.new_empty(2, *inputs.shape[:-1], units)
+        state = cell = torch.zeros_like(mask)
+        for whole, after, filled in zip(gates.unbind(1), states.unbind(1), cells.unbind(1), strict=True):
+            whole.add_((state * mask) @ turned)
+            whole[..., : 2 * units].sigmoid_()
+            whole[..., 2 * units : 3 * units].tanh_()
+            whole[..., 3 * units :].sigmoid_()
+            enter, forget, update, leave = whole.chunk(4, dim=-1)
+            cell = torch.addcmul(enter * update, forget, cell, out=filled)
+            state = torch.mul(leave, cell.tanh(), out=after)
+        ctx.save_for_backward(gates, states, cells, weight, mask)
+        return states  # type: ignore[no-any-return]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        """A gate's gradient is its slope by the cell's, or by the state's; the weights' is one product of all steps."""
+        gates, states, cells, weight, mask = ctx.saved_tensors
+        enter, forget, update, leave = gates.chunk(4, dim=-1)
+        seen, shown = _before(cells), cells.tanh()
+        of_cell = torch.stack(
+            [update * enter * (1 - enter), seen * forget * (1 - forget), enter * (1 - update * update)], dim=-2
+        )  # [2, T, B, 3, units]
+        of_state, within = shown * leave * (1 - leave), leave * (1 - shown * shown)
+        error, moved = gradient.clone(), torch.empty_like(gates).view(*states.shape[:-1], 4, -1)
+        parts = (part.unbind(1) for part in (error, moved, of_cell, of_state, within, forget))
+        carried = kept = torch.zeros_like(mask)  # the gradients of the state and of the cell
+        for now, told, slopes, slope, through, stays in reversed(list(zip(*parts, strict=True))):
+            now += carried
+            cell = torch.addcmul(kept, now, through)
+            torch.mul(slopes, cell.unsqueeze(-2), out=told[..., :3, :])
+            torch.mul(slope, now, out=told[..., 3, :])
+            carried = (told.flatten(-2) @ weight).mul_(mask)
+            kept = cell * stays
+        to_inputs = moved.flatten(-2)
+        heard = _before(states) * mask.unsqueeze(1)
+        return to_inputs, to_inputs.flatten(1, 2).mT @ heard.flatten(1, 2), None
+
+
+def _before(series: Tensor) -> Tensor:
+    """[2, T, B, units] one step later, after zeros."""
+    return torch.cat([torch.zeros_like(series[:, :1]), series[:, :-1]], dim=1)

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
 from math import inf
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from methods.base import MethodError, RunContext
+
+STEPS = 1000  # so many pay for compiling them
 
 
 @dataclass(frozen=True)
@@ -41,25 +43,33 @@ def fit(
     run: RunContext,
     validate: Callable[[], float] | None = None,
     keep: Literal["best", "last"] = "best",
+    static: bool = False,
 ) -> None:
     """Cross-entropy. `forward` maps the numbers of some examples, on the host, to their logits.
 
     `validate`, the higher the better, is told after each epoch. With it the first of the best epochs is kept, unless
-    the last shall be; without it the last.
+    the last shall be; without it the last. `static`: all examples are alike in shape, and `forward` looks at nothing on
+    the host, so that it takes the numbers on the device.
     """
-    optimiser = _optimiser(network, schedule, fused=targets.device.type == "cuda")
     if len(targets) < 2:
         raise MethodError(f"a network needs two training clips at least, but there is {len(targets)}; hold out less")
+    device = targets.device
+    if accelerated(device):
+        channels_last(network)
+        steps = schedule.epochs * -(-len(targets) // schedule.batch)
+        forward = Compiled(forward) if static and steps >= STEPS else forward
+    optimiser = _optimiser(network, schedule)
     shuffler = torch.Generator().manual_seed(run.seed)
     best, kept = -inf, None
     for epoch in range(1, schedule.epochs + 1):
         network.train()
         losses, hits = [], []
         for chosen in batches(torch.randperm(len(targets), generator=shuffler), schedule.batch):
-            wanted = targets[chosen.to(targets.device)]
-            with mixed_precision(targets.device):
-                logits = forward(chosen)
-            loss = nn.functional.cross_entropy(logits.float(), wanted)
+            there = sent(chosen, device)
+            wanted = targets[there]
+            with mixed_precision(device):
+                logits = forward(there if static else chosen)
+            loss = nn.functional.cross_entropy(precise(logits), wanted)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             if schedule.clip_norm:
@@ -67,7 +77,7 @@ def fit(
             optimiser.step()
             losses.append(loss.detach() * len(wanted))
             hits.append((logits.detach().argmax(dim=1) == wanted).sum())
-        _report(torch.stack(losses).cpu(), torch.stack(hits).cpu(), len(targets), epoch, run)
+        report(torch.stack(losses).cpu(), torch.stack(hits).cpu(), len(targets), epoch, run)
         network.eval()
         if validate:
             score = validate()
@@ -80,11 +90,31 @@ def fit(
     network.eval()
 
 
-def _optimiser(network: nn.Module, schedule: Schedule, fused: bool) -> torch.optim.Optimizer:
+def _optimiser(network: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
+    """Fused: one pass over all weights."""
     parameters, rate = network.parameters(), schedule.learning_rate
     if schedule.momentum is None:
-        return torch.optim.Adam(parameters, lr=rate, fused=fused or None)
-    return torch.optim.SGD(parameters, lr=rate, momentum=schedule.momentum, fused=fused or None)
+        return torch.optim.Adam(parameters, lr=rate, fused=True)
+    return torch.optim.SGD(parameters, lr=rate, momentum=schedule.momentum, fused=True)
+
+
+class Compiled:
+    """A forward pass, and the one back, each started as one CUDA graph; as it was where it cannot be compiled."""
+
+    def __init__(self, forward: Callable[[Tensor], Tensor], **options: Any) -> None:
+        """`options` of torch.compile take the place of ours."""
+        self._plain = forward
+        self._run = torch.compile(forward, dynamic=False, **(options or {"mode": "reduce-overhead"}))
+
+    def __call__(self, chosen: Tensor) -> Tensor:
+        from torch._dynamo.exc import TorchDynamoException  # takes a second
+
+        try:
+            logits: Tensor = self._run(chosen)
+        except TorchDynamoException:  # no compiler is there, or it does not know the network
+            self._run = self._plain
+            return self._plain(chosen)
+        return logits
 
 
 def recognised(answers: npt.ArrayLike, targets: npt.NDArray[np.int64]) -> float:
@@ -100,9 +130,32 @@ def batches(order: Tensor, size: int) -> Iterator[Tensor]:
     yield from parts
 
 
+def accelerated(device: torch.device) -> bool:
+    """Whether steps are started on a GPU, which runs behind the host."""
+    return device.type == "cuda"
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """On the device, without waiting for what that is at."""
+    return tensor.pin_memory().to(device, non_blocking=True) if accelerated(device) else tensor.to(device)
+
+
+def precise(logits: Tensor) -> Tensor:
+    """In single precision at least."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+def channels_last(network: nn.Module) -> None:
+    """Weights of convolutions in the order in which our pictures and films lie."""
+    orders = {4: torch.channels_last, 5: torch.channels_last_3d}
+    for parameter in network.parameters():
+        if parameter.dim() in orders:
+            parameter.data = parameter.data.contiguous(memory_format=orders[parameter.dim()])
+
+
 def mixed_precision(device: torch.device) -> AbstractContextManager[object]:
     """bf16 where the hardware has it; emulated it would be hundreds of times slower."""
-    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+    if accelerated(device) and torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.autocast("cuda", torch.bfloat16)
     return nullcontext()
 
@@ -119,7 +172,7 @@ def probabilities(network: nn.Module, parts: Iterable[Mapping[str, Tensor]]) -> 
     return np.asarray(torch.cat(told).numpy())
 
 
-def _report(losses: Tensor, hits: Tensor, examples: int, epoch: int, run: RunContext) -> None:
+def report(losses: Tensor, hits: Tensor, examples: int, epoch: int, run: RunContext) -> None:
     """The only look at the device in an epoch."""
     wrong = (~losses.isfinite()).nonzero()
     if len(wrong):

@@ -1,0 +1,152 @@
+"""The GRU without padding, and the bidirectional LSTM with recurrent dropout, beside PyTorch's own and step by step."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_sequence
+
+from methods.parts import networks
+from methods.parts.gru import Gru, recurrence
+from methods.parts.ragged import Packed, Ragged
+from methods.parts.recurrent import BiLstm
+
+
+def gradients(made: Tensor, *of: Tensor) -> list[Tensor]:
+    return list(torch.autograd.grad((made * torch.linspace(-1, 2, made.numel()).view(made.shape)).sum(), of))
+
+
+def packed(rows: list[Tensor]) -> Packed:
+    """By PyTorch's own."""
+    told = pack_sequence(rows, enforce_sorted=False)
+    order, lengths = told.unsorted_indices, torch.tensor([len(sequence) for sequence in rows])
+    assert order is not None
+    return Packed(told.data, told.batch_sizes, (told.batch_sizes.cumsum(0) - told.batch_sizes)[lengths - 1] + order)
+
+
+@settings(deadline=None, max_examples=30)
+@given(lengths=st.lists(st.integers(1, 9), min_size=1, max_size=7), layers=st.integers(1, 3))
+def test_last_states_and_gradients_are_those_of_nn_gru(lengths: list[int], layers: int) -> None:
+    """Sequences of any lengths, in any order; every parameter, and the rows themselves."""
+    with networks.seeded(0):
+        gru = Gru(3, 5, layers, batch_first=True).double()
+        rows = [torch.randn(length, 3, dtype=torch.float64, requires_grad=True) for length in lengths]
+    of = (*gru.parameters(), *rows)
+    found = gru.last(packed(rows))
+    expected = torch.stack([gru(sequence[None])[0][0, -1] for sequence in rows])  # each alone
+    assert torch.allclose(found, expected)
+    for one, other in zip(gradients(found, *of), gradients(expected, *of), strict=True):
+        assert torch.allclose(one, other, atol=1e-12)
+
+
+def test_what_a_gpu_is_given_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same function on the host: `nn.GRU` on packed sequences instead of our own steps."""
+    with networks.seeded(0):
+        gru = Gru(3, 5, 2, batch_first=True)
+        rows = packed([torch.randn(length, 3) for length in (2, 7, 1, 4)])
+    ours = gru.last(rows)
+    monkeypatch.setattr("methods.parts.gru.accelerated", lambda device: True)
+    assert torch.allclose(gru.last(rows), ours, atol=1e-6)
+
+
+def test_the_recurrence_is_differentiated_rightly() -> None:
+    with networks.seeded(1):
+        inputs, weight, bias = (torch.randn(*size, dtype=torch.float64) for size in ((9, 6), (6, 2), (6,)))
+    assert torch.autograd.gradcheck(
+        lambda one, two, three: recurrence(one, two, three, [4, 3, 2]),
+        [part.requires_grad_() for part in (inputs, weight, bias)],
+    )
+
+
+def test_several_networks_at_once() -> None:
+    """A dimension of networks in front changes none of them."""
+    with networks.seeded(2):
+        inputs, weight, bias = parts = [
+            torch.randn(3, *size, dtype=torch.float64, requires_grad=True) for size in ((7, 9), (9, 3), (9,))
+        ]
+    sizes = [3, 2, 2]
+    for number in range(3):
+        together = recurrence(inputs, weight, bias, sizes)
+        alone = [part.detach()[number].requires_grad_() for part in parts]
+        states = recurrence(alone[0], alone[1], alone[2], sizes)
+        assert torch.allclose(together[number], states)
+        grown = gradients(together[number], *parts)
+        for one, other in zip(grown, gradients(states, *alone), strict=True):
+            assert torch.allclose(one[number], other)
+
+
+@settings(deadline=None)
+@given(lengths=st.lists(st.integers(0, 9), min_size=1, max_size=8), data=st.data())
+def test_ragged_sequences_without_padding(lengths: list[int], data: st.DataObject) -> None:
+    """Packed as PyTorch packs them; in parts of like lengths, each gets its own rows and its own place."""
+    rng = np.random.default_rng(0)
+    sequences = [rng.normal(size=(length, 2)).astype(np.float32) for length in lengths]
+    chosen = data.draw(st.lists(st.integers(0, len(lengths) - 1), min_size=1, max_size=9))
+    ragged = Ragged(sequences, "cpu")
+    told = [torch.from_numpy(sequences[n] if lengths[n] else np.zeros((1, 2), np.float32)) for n in chosen]
+    found, expected = ragged.packed(torch.tensor(chosen)), packed(told)
+    assert torch.equal(found.sizes, expected.sizes)
+    assert torch.equal(found.rows[found.ends], torch.stack([rows[-1] for rows in told]))
+    assert torch.equal(found.rows.sort(dim=0)[0], expected.rows.sort(dim=0)[0])
+    size = data.draw(st.integers(1, 9))
+    summed = ragged.alike(torch.tensor(chosen), size).each(lambda rows, real: _sums(rows, real))
+    assert torch.allclose(summed, torch.stack([rows.sum(dim=0) for rows in told]), atol=1e-5)
+    assert all(len(rows) <= size for rows, _ in ragged.alike(torch.tensor(chosen), size).parts)
+
+
+def _sums(rows: Tensor, lengths: Tensor) -> Tensor:
+    real = torch.arange(rows.shape[1]) < lengths[:, None]
+    summed: Tensor = (rows * real[..., None]).sum(dim=1)
+    return summed
+
+
+def step_by_step(layer: BiLstm, rows: Tensor, masks: Tensor) -> Tensor:
+    """PyTorch's own cell, one step after the other, with what each direction hides."""
+    told: list[Tensor] = []
+    for direction, mask in zip(layer.lstm.all_weights, masks, strict=True):
+        cell = nn.LSTMCell(rows.shape[-1], layer.lstm.hidden_size).to(rows.dtype)
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        state = memory = rows.new_zeros(len(rows), layer.lstm.hidden_size)
+        states = []
+        for step in rows.unbind(1) if not told else rows.flip(1).unbind(1):
+            state, memory = torch.func.functional_call(
+                cell, dict(zip(names, direction, strict=True)), (step, (state * mask, memory))
+            )
+            states.append(state)
+        told.append(torch.stack(states, dim=1))
+    return torch.cat([told[0], told[1].flip(1)], dim=-1)
+
+
+def test_recurrent_dropout_is_that_of_cells_one_by_one() -> None:
+    with networks.seeded(3):
+        layer, rows = BiLstm(3, 4, dropout=0.5), torch.randn(5, 6, 3, requires_grad=True)
+    with networks.seeded(4):
+        found = layer(rows)
+    with networks.seeded(4):
+        masks = nn.functional.dropout(rows.new_ones(2, 5, 4), 0.5)
+    expected = step_by_step(layer, rows, masks)
+    of = (rows, *layer.parameters())
+    assert torch.allclose(found, expected, atol=1e-5)
+    for one, other in zip(gradients(found, *of), gradients(expected, *of), strict=True):
+        assert torch.allclose(one, other, atol=1e-4)
+
+
+@pytest.mark.parametrize("make", [lambda: BiLstm(3, 4, 0.2), lambda: nn.Sequential(nn.Linear(3, 4))])
+def test_mixed_precision_goes_there_and_back(make: Callable[[], nn.Module]) -> None:
+    """The host's stands for a GPU's: what is asked for in bf16 is near to what is in full precision."""
+    with networks.seeded(5):
+        layer, rows = make(), torch.randn(4, 6, 3)
+    told = []
+    for enabled in (True, False):
+        layer.zero_grad()
+        with networks.seeded(6), torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            loss = layer(rows).float().square().mean()
+        loss.backward()
+        told.append(
+            torch.cat([parameter.grad.flatten() for parameter in layer.parameters() if parameter.grad is not None])
+        )
+    assert torch.allclose(told[0], told[1], rtol=0.1, atol=0.02)
