@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
-from math import inf
 from typing import Literal
 
 import numpy as np
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from methods.base import MethodError, RunContext
+from methods.parts.course import Course
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,14 @@ def fit(
     """Cross-entropy. `forward` maps the numbers of some examples, on the host, to their logits.
 
     `validate`, the higher the better, is told after each epoch. With it the first of the best epochs is kept, unless
-    the last shall be; without it the last.
+    the last shall be; without it the last. One that was cut short goes on, if `run` has kept how far it was.
     """
     optimiser = _optimiser(network, schedule, fused=targets.device.type == "cuda")
     if len(targets) < 2:
         raise MethodError(f"a network needs two training clips at least, but there is {len(targets)}; hold out less")
     shuffler = torch.Generator().manual_seed(run.seed)
-    best, kept = -inf, None
-    for epoch in range(1, schedule.epochs + 1):
+    course = Course(run, network, (shuffler,), optimiser)
+    for epoch in course.epochs(schedule.epochs):
         network.train()
         losses, hits = [], []
         for chosen in batches(torch.randperm(len(targets), generator=shuffler), schedule.batch):
@@ -67,16 +67,16 @@ def fit(
             optimiser.step()
             losses.append(loss.detach() * len(wanted))
             hits.append((logits.detach().argmax(dim=1) == wanted).sum())
-        _report(torch.stack(losses).cpu(), torch.stack(hits).cpu(), len(targets), epoch, run)
+        _report(torch.stack(losses).cpu(), torch.stack(hits).cpu(), len(targets), epoch, course.run)
         network.eval()
         if validate:
             score = validate()
-            run.log("validation_score", score, epoch)
-            run.prune("validation_score", score, epoch)
-            if keep == "best" and score > best:
-                best, kept = score, deepcopy(network.state_dict())
-    if kept:
-        network.load_state_dict(kept)
+            course.run.log("validation_score", score, epoch)
+            course.run.prune("validation_score", score, epoch)
+            if keep == "best" and score > course.best:
+                course.best, course.kept = score, deepcopy(network.state_dict())
+    if course.kept:
+        network.load_state_dict(course.kept)
     network.eval()
 
 
