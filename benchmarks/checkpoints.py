@@ -1,14 +1,16 @@
 """How far the trainings of a Cell are, on disk: written whole, at most every few seconds, gone when it is finished."""
 
+import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from benchmarks.environment import code, libraries
 from benchmarks.files import remove, whole
 from datasets.base import UserError
 from methods.base import Checkpoint
@@ -25,6 +27,7 @@ class OnDisk:
     folder: Path
     tell: Callable[[str], None]
     every: float = EVERY
+    share: float = SHARE
     saved: set[str] = field(default_factory=set)
     since: float = field(default_factory=lambda: time.monotonic())
     took: float = 0.0
@@ -49,7 +52,7 @@ class OnDisk:
     def due(self, stage: str, last: bool) -> bool:
         """Whether enough has been done since the last one; of a training that has one, its end is kept as well."""
         passed = time.monotonic() - self.since
-        return passed >= max(self.every, self.took / SHARE) or (last and stage in self.saved)
+        return passed >= max(self.every, self.took / self.share) or (last and stage in self.saved)
 
     def save(self, stage: str, checkpoint: Checkpoint) -> None:
         """Tensors with what is told of them beside, in one file."""
@@ -67,7 +70,18 @@ class OnDisk:
 
     def discard(self) -> None:
         """The Cell is finished."""
-        remove(self.folder)
+        remove(self.folder.parent)
 
     def _file(self, stage: str) -> Path:
         return self.folder / f"{stage or 'training'}.safetensors"
+
+
+def kept_at(place: Path, key: str, made_with: Sequence[object], tell: Callable[[str], None]) -> OnDisk:
+    """Of a Cell, or of a model to begin with; other code, settings or libraries begin anew."""
+    told = hashlib.sha256(repr((made_with, code(), sorted(libraries().items()))).encode()).hexdigest()[:16]
+    return OnDisk(place / "checkpoints" / key / told, tell)
+
+
+def forget(place: Path, key: str) -> None:
+    """Whoever asks for everything anew begins at the beginning."""
+    remove(place / "checkpoints" / key)

@@ -4,7 +4,7 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.metadata import version
@@ -12,6 +12,7 @@ from pathlib import Path
 from time import monotonic
 
 from benchmarks.corpora import cache
+from benchmarks.files import damaged
 from benchmarks.pool import each
 from datasets.base import Advance, Clip, DatasetError, Track, file_digest, tie
 from datasets.media import probe
@@ -29,8 +30,7 @@ class Content:
 def contents(clips: Sequence[Clip], advance: Advance) -> dict[str, Content]:
     """By the clip's id. Files that were read before and have not changed since are not read again."""
     cache().mkdir(parents=True, exist_ok=True)
-    store = sqlite3.connect(cache() / f"contents-{version('av')}.sqlite", timeout=60, isolation_level=None)
-    with closing(store) as database:
+    with _opened(cache() / f"contents-{version('av')}.sqlite") as database:
         database.execute("create table if not exists contents (file text primary key, content text)")
         known, unknown, identities = _remembered(database, clips)
         faults = []
@@ -54,6 +54,16 @@ def contents(clips: Sequence[Clip], advance: Advance) -> dict[str, Content]:
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         raise DatasetError(f"unreadable: {faults[0]}{more}; or exclude it by name with --exclude FILE")
     return known
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[sqlite3.Connection]:
+    """What keeps it from being read or written, in one line."""
+    try:
+        with closing(sqlite3.connect(file, timeout=60, isolation_level=None)) as database:
+            yield database
+    except sqlite3.Error as error:
+        raise damaged(error, file) from None
 
 
 def _remembered(

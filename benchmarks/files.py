@@ -3,7 +3,7 @@
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,8 +11,9 @@ from safetensors import SafetensorError
 
 from datasets.base import UserError
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
-CLOSED = (errno.EROFS, errno.EACCES, errno.EPERM)
+FULL = (errno.ENOSPC, errno.EDQUOT), ("StorageFull", "disk is full", "No space left", "QuotaExceeded")
+CLOSED = (errno.EROFS, errno.EACCES, errno.EPERM), ("ReadOnlyFilesystem", "PermissionDenied", "readonly database")
+REMEDY = "make it writable, or name another folder with BENCH_CACHE (the cache) or --tracking-uri (results)"
 
 
 class FileError(UserError):
@@ -46,16 +47,23 @@ def remove(place: Path) -> None:
 
 def explained(error: Exception, place: Path | str = "") -> Exception:
     """The same as a line with a remedy, if it is about the disk; else as it is."""
-    number = getattr(error, "errno", None)
     where = place or getattr(error, "filename", "") or "a file"
-    text = str(error)
-    if number in FULL or any(sign in text for sign in ("StorageFull", "disk is full", "No space left")):
+    if _is(error, *FULL):
         return FileError(f"{where} cannot be written: the disk is full; make room there, then give the same command")
-    if number in CLOSED or any(
-        sign in text for sign in ("ReadOnlyFilesystem", "PermissionDenied", "readonly database")
-    ):
-        return FileError(
-            f"{where} cannot be written ({getattr(error, 'strerror', '') or 'not writable'}); make it writable, or name "
-            "another folder for the cache with BENCH_CACHE, for results with --tracking-uri"
-        )
+    if _is(error, *CLOSED):
+        return FileError(f"{where} cannot be written: it is read-only here; {REMEDY}")
     return error
+
+
+def _is(error: Exception, numbers: Sequence[int], signs: Sequence[str]) -> bool:
+    """By the system's number; SQLite and safetensors tell it in words."""
+    return getattr(error, "errno", None) in numbers or any(sign in str(error) for sign in signs)
+
+
+def damaged(error: Exception, file: Path) -> Exception:
+    """The same of a file of SQLite's in the cache, which may be no database any more."""
+    if any(sign in str(error) for sign in ("malformed", "not a database")):
+        return FileError(f"{file} is damaged; delete it: it is made again")
+    if "unable to open database file" in str(error):
+        return FileError(f"{file} cannot be opened or made; {REMEDY}")
+    return explained(error, file)

@@ -1,6 +1,7 @@
 """The end of a run: what the user sees, and what programs read."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from benchmarks import console
@@ -51,6 +52,16 @@ def show(outcomes: Sequence[Outcome], uri: str) -> None:
     console.out.print(f"results: {uri} (to browse: mlflow ui --backend-store-uri {uri})", markup=False)
 
 
+def tell_waiting(outcomes: Sequence[Outcome], folder: Path, uri: str) -> bool:
+    """Whether there are results that the store has not taken; if so, how they get there."""
+    if count := sum(outcome.waiting for outcome in outcomes):
+        console.warn(
+            f"{count} results wait in {folder} until {uri} can take them: python -m benchmarks sync sends them, and "
+            "the same command then completes the rows without training anything again"
+        )
+    return bool(count)
+
+
 def as_json(outcome: Outcome) -> dict[str, Any]:
     """A row as a document."""
     row, arena = outcome.row, outcome.arena
@@ -78,6 +89,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "trained_now": outcome.trained,
         "complete": outcome.complete,
         "failures": dict(outcome.failures),
+        "waiting": outcome.waiting,
         "metrics": outcome.measured(),
         "run_id": outcome.run_id,
     }
@@ -117,7 +129,7 @@ def _line(outcome: Outcome) -> dict[str, object]:
         "modality": row.modality,
         "preset": " ".join(filter(None, dict.fromkeys((row.wish.preset, row.wish.variant, *row.stamps, people)))),
         **shown,
-        "folds": f"{outcome.done}" if outcome.complete else f"{outcome.done} of {len(row.cells)}: INCOMPLETE",
+        "folds": f"{outcome.done}" if outcome.complete and not outcome.waiting else f"{outcome.done} of {len(row.cells)}: {'NOT SENT' if outcome.complete else 'INCOMPLETE'}",
         "run_now": outcome.trained,
     }
 

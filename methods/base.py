@@ -133,7 +133,7 @@ class RunContext:
     pretrained: Mapping[str, Path | None] = field(default_factory=dict)  # what `Method.pretrained` found
     initial: Mapping[str, Path] = field(default_factory=dict)  # by name in `Method.sources`, the folder `save` filled
     prune: Callable[[str, float, int], None] = lambda name, value, step: None  # noqa: ARG005  may end a trial: let it
-    checkpoints: Checkpoints = NoCheckpoints()
+    checkpoints: Checkpoints = field(default_factory=NoCheckpoints)
     stage: str = ""  # which of several trainings in a fit this is of
 
     def named(self, stage: str) -> "RunContext":

@@ -1,7 +1,8 @@
 """A training that is cut short goes on at its last checkpoint, and ends as if nothing had happened, to the last bit."""
 
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,11 @@ class Watched:
         if len(self.told) == self.most:
             raise Cut
         self.told.append((name, value, epoch))
+
+
+def always(folder: Path, tell: Callable[[str], None] = lambda line: None) -> OnDisk:
+    """At the end of every epoch."""
+    return OnDisk(folder, tell, 0, math.inf)
 
 
 @pytest.fixture(autouse=True)
@@ -78,10 +84,10 @@ def test_a_fit_of_each_method_goes_on_to_the_same_end(bench: Bench, tmp_path: Pa
     said = list[str]()
     for most in (length // 3, 2 * length // 3, length - 1):
         with pytest.raises(Cut):
-            fitted(bench, Watched(most), OnDisk(tmp_path / "kept", said.append, every=0))
+            fitted(bench, Watched(most), always(tmp_path / "kept", said.append))
         torch.randn(5)  # what others draw meanwhile changes nothing
     resumed = Watched()
-    method = fitted(bench, resumed, OnDisk(tmp_path / "kept", said.append, every=0))
+    method = fitted(bench, resumed, always(tmp_path / "kept", said.append))
     assert any("goes on after epoch" in line for line in said)
     assert resumed.told == whole.told
     assert files(method, tmp_path / "b") == files(undisturbed, tmp_path / "a")
@@ -114,8 +120,8 @@ def test_wherever_it_is_cut_the_best_epoch_and_every_state_are_the_same(
     whole, resumed = Watched(), Watched()
     expected = trained(None, whole, momentum=momentum).state_dict()
     with pytest.raises(Cut):
-        trained(OnDisk(tmp_path, lambda line: None, 0), Watched(most), momentum=momentum)
-    found = trained(OnDisk(tmp_path, lambda line: None, 0), resumed, momentum=momentum).state_dict()
+        trained(always(tmp_path), Watched(most), momentum=momentum)
+    found = trained(always(tmp_path), resumed, momentum=momentum).state_dict()
     assert all(torch.equal(found[name], expected[name]) for name in expected)
     assert resumed.told == whole.told
 
@@ -130,10 +136,10 @@ def test_finished_layers_of_a_belief_network_are_not_trained_again(tmp_path: Pat
         one.pretrain(data, schedule, RunContext(log=expected))
         untouched = {name: tensor.clone() for name, tensor in two.state_dict().items()}
         with pytest.raises(Cut):
-            two.pretrain(data, schedule, RunContext(log=Watched(4), checkpoints=OnDisk(tmp_path, print, 0)))
+            two.pretrain(data, schedule, RunContext(log=Watched(4), checkpoints=always(tmp_path)))
         two.load_state_dict(untouched)
         resumed = Watched()
-        two.pretrain(data, schedule, RunContext(log=resumed, checkpoints=OnDisk(tmp_path, print, 0)))
+        two.pretrain(data, schedule, RunContext(log=resumed, checkpoints=always(tmp_path)))
     assert all(torch.equal(two.state_dict()[name], tensor) for name, tensor in one.state_dict().items())
     assert resumed.told == expected.told and load_file(tmp_path / "rbm_1.safetensors")
 
@@ -161,10 +167,10 @@ def test_fast_epochs_are_not_slowed_by_checkpoints(tmp_path: Path, monkeypatch: 
 def test_a_damaged_checkpoint_is_said_and_the_training_begins_anew(spoil: Any, tmp_path: Path) -> None:
     said = list[str]()
     with pytest.raises(Cut):
-        trained(OnDisk(tmp_path, said.append, 0), Watched(7))
+        trained(always(tmp_path, said.append), Watched(7))
     (file,) = tmp_path.iterdir()
     file.write_bytes(spoil(file.read_bytes()))
-    expected, found = trained(None, Watched()), trained(OnDisk(tmp_path, said.append, 0), Watched())
+    expected, found = trained(None, Watched()), trained(always(tmp_path, said.append), Watched())
     (line,) = said
     assert str(file) in line and "damaged" in line and "anew" in line
     for name, tensor in expected.state_dict().items():
@@ -180,14 +186,14 @@ def test_a_disk_that_is_full_costs_the_checkpoint_not_the_training(
 
     monkeypatch.setattr("benchmarks.checkpoints.save_file", full)
     said = list[str]()
-    trained(OnDisk(tmp_path, said.append, 0), Watched())
+    trained(always(tmp_path, said.append), Watched())
     assert len(said) == 4 and all("disk is full" in line and str(tmp_path) in line for line in said)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_checkpoint_is_tensors_and_json(tmp_path: Path) -> None:
     with pytest.raises(Cut):
-        trained(OnDisk(tmp_path, lambda line: None, 0), Watched(7))
+        trained(always(tmp_path), Watched(7))
     (file,) = tmp_path.iterdir()
     whole = file.read_bytes()
     header = json.loads(whole[8 : 8 + int.from_bytes(whole[:8], "little")])
