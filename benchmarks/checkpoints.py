@@ -79,7 +79,7 @@ class OnDisk:
 def kept_at(place: Path, key: str, made_with: Sequence[object], tell: Callable[[str], None]) -> OnDisk:
     """Of a Cell, or of a model to begin with; other code, settings or libraries begin anew."""
     told = hashlib.sha256(repr((made_with, code(), sorted(libraries().items()))).encode()).hexdigest()[:16]
-    return OnDisk(place / "checkpoints" / key / told, tell)
+    return OnDisk(place / "checkpoints" / key / told, tell, EVERY, SHARE)
 
 
 def forget(place: Path, key: str) -> None:

@@ -75,7 +75,7 @@ def run(
     from benchmarks.engine import Engine
     from benchmarks.execute import Place
     from benchmarks.inner import Tuning
-    from benchmarks.outcomes import as_json, show, show_arena, tell_waiting
+    from benchmarks.outcomes import as_json, show, show_arena
     from benchmarks.run import Request, plan
     from benchmarks.track import Tracker
     from datasets.base import UserError
@@ -100,11 +100,10 @@ def run(
     execute = place.on(tracker.uri, planned.device, trials.storage if tune else "")
     engine = Engine(tracker, planned.device, console.progress, fresh, console.warn, execute, trials)
     outcomes = engine.run_all(planned.rows)
-    unsent = tell_waiting(outcomes, tracker.spool.folder, tracker.shown)
     judged = {
         outcome.run_id: gate.judged(outcome, tracker)
         for outcome in outcomes
-        if gate and gate.names(outcome.row, outcome.arena) and not outcome.waiting
+        if gate and gate.names(outcome.row, outcome.arena)
     }
     if json:
         told = {run_id: {"regression": judgement.told()} for run_id, judgement in judged.items()}
@@ -114,7 +113,7 @@ def run(
     for judgement in judged.values():
         judgement.refuse() if json else judgement.show()
     refresh_leaderboard(tracker)
-    failed = int(unsent or not all(outcome.complete for outcome in outcomes))
+    failed = int(any(outcome.waiting or not outcome.complete for outcome in outcomes))
     raise typer.Exit(max([failed, *(judgement.code for judgement in judged.values())]))
 
 

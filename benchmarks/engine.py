@@ -156,6 +156,11 @@ class Engine:
                         closed[job.row.key] = self._closed(row)
             for key in [key for key, outcome in closed.items() if outcome.waiting]:
                 closed[key] = self._closed(begun[key])
+        if count := sum(outcome.waiting for outcome in closed.values()):
+            self.tell(
+                f"{count} results wait in {self.tracker.spool.folder} until {self.tracker.shown} takes them: python -m "
+                "benchmarks sync sends them; the same command then completes the rows, and trains nothing again"
+            )
         return [closed[row.key] for row, _ in rows]
 
     def _known(self, rows: Sequence[tuple[Row, Arena]]) -> list[Known]:

@@ -1,7 +1,6 @@
 """The end of a run: what the user sees, and what programs read."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from benchmarks import console
@@ -50,16 +49,6 @@ def show(outcomes: Sequence[Outcome], uri: str) -> None:
             console.note(f"{outcome.row.title}: in {found_nothing:.0f} tested clips nothing was found for an input")
     console.out.print("% over all test clips ± standard deviation over folds and seeds", style="dim", markup=False)
     console.out.print(f"results: {uri} (to browse: mlflow ui --backend-store-uri {uri})", markup=False)
-
-
-def tell_waiting(outcomes: Sequence[Outcome], folder: Path, uri: str) -> bool:
-    """Whether there are results that the store has not taken; if so, how they get there."""
-    if count := sum(outcome.waiting for outcome in outcomes):
-        console.warn(
-            f"{count} results wait in {folder} until {uri} can take them: python -m benchmarks sync sends them, and "
-            "the same command then completes the rows without training anything again"
-        )
-    return bool(count)
 
 
 def as_json(outcome: Outcome) -> dict[str, Any]:

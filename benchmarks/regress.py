@@ -125,6 +125,8 @@ def unfit(outcome: Outcome) -> list[str]:
     if outcome.failures:
         cell, why = next(iter(outcome.failures.items()))
         found.append(f"incomplete: {len(outcome.failures)} of {len(outcome.results)} Cells failed, {cell}: {why}")
+    if outcome.waiting:
+        found.append(f"{outcome.waiting} results are not in the store yet; python -m benchmarks sync sends them")
     if outcome.stale:
         found.append(
             f"{outcome.stale} finished Cells, or models that they begin with, are not of today's code; --fresh runs "
