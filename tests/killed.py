@@ -22,9 +22,10 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 IMPORTED = ["benchmarks.engine", "benchmarks.commands_run", "benchmarks.report", "benchmarks.registry", "mlflow.pyfunc",
-            "methods.cnn_lstm_dnn", "sklearn.svm", "optuna", "tests.tinybench"]  # fmt: skip
+            "methods.cnn_lstm_dnn", "sklearn.svm", "optuna", "torch._dynamo", "reports.leaderboard", "matplotlib.figure",
+            "matplotlib.backends.backend_agg", "tests.tinybench"]  # fmt: skip
 REAL = "cnn-lstm-dnn"
-EPOCHS = 8
+SMALL = {"schedule.epochs": 6, "sound.frames": 8, "speech.units": 8, "speech.channels": (4, 4, 8, 8), "speech.dense": 8}
 OUTLIVED = 120  # seconds that no run takes
 
 
@@ -45,7 +46,7 @@ def command(folder: Path, page: bool) -> None:
     methods.__path__.append(str(folder.parent / "plugins"))
     checkpoints.EVERY, checkpoints.SHARE, pool.FEW = 0.0, inf, 1000
     kind = load("methods", REAL)
-    kind.quick = {**kind.quick, "schedule.epochs": EPOCHS}
+    kind.quick = {**kind.quick, **SMALL}
     sys.argv = ["benchmarks", "run", "--method", f"toy,{REAL}", "--modality", "audio", "--dataset", "ravdess", "--protocol", HALVES,
                 "--data-root", str(folder.parent / "data"), "--preset", "quick"]  # fmt: skip
     code = main()
