@@ -118,7 +118,9 @@ def _line(outcome: Outcome) -> dict[str, object]:
         "modality": row.modality,
         "preset": " ".join(filter(None, dict.fromkeys((row.wish.preset, row.wish.variant, *row.stamps, people)))),
         **shown,
-        "folds": f"{outcome.done}" if outcome.complete and not outcome.waiting else f"{outcome.done} of {len(row.cells)}: {'NOT SENT' if outcome.complete else 'INCOMPLETE'}",
+        "folds": f"{outcome.done}"
+        if outcome.complete and not outcome.waiting
+        else f"{outcome.done} of {len(row.cells)}: {'NOT SENT' if outcome.complete else 'INCOMPLETE'}",
         "run_now": outcome.trained,
     }
 
