@@ -268,7 +268,7 @@ class Engine:
             nobody = f"its result is in the store: {error}"
             results = [own.get(cell.key) or Result(cell, None, nobody) for cell in begun.job.row.cells]
             trained = sum(result.scores is not None and result.trained for result in own.values())
-            waiting = sum(result.scores is not None for result in own.values())
+            waiting = sum(bool(self.tracker.spool.waiting(key)) for key in own) or 1  # or those of another machine
             return Outcome(begun.job.row, begun.job.arena, results, trained, begun.job.run_id, waiting=waiting)
 
     def _settled(self, begun: Begun) -> Outcome:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +18,7 @@ from benchmarks.cost import metered, operations, parameters
 from benchmarks.files import explained
 from benchmarks.inner import Tuning
 from benchmarks.plan import Cell, Entrant, Row
-from benchmarks.prepare import PreparationError, Store, Stored, reason
+from benchmarks.prepare import DamagedError, PreparationError, Store, Stored, fill, reason
 from benchmarks.reach import AwayError
 from benchmarks.record import cell_tags, membership, model_facts
 from benchmarks.scored import read_scores
@@ -99,7 +99,7 @@ class Job:
                 if self.fault or self.store is None:
                     raise PreparationError(self.fault)
                 with self._begun_with(cell.seed) as initial:
-                    result = self._fit_and_test(cell, self.store, initial, run, told, notes.append)
+                    result = self._tried(cell, self.store, initial, run, told, notes.append)
         except Exception as error:  # one Cell's fault, whatever it is, must not cost the others
             return Result(cell, None, reason(explained(error)), notes=tuple(notes))
         waits = [f"{cell.title} is kept in {self.tracker.spool.folder}: {run.waits}"] if run.waits else []
@@ -138,6 +138,18 @@ class Job:
     def _begun_with(self, seed: int) -> AbstractContextManager[Mapping[str, Path]]:
         """Folders of the models that a fit begins with."""
         return folders(self.initial.get(seed, {}), self.tracker)
+
+    def _tried(
+        self, cell: Cell, store: Store, initial: Mapping[str, Path], run: CellRun, told: Told, tell: Told
+    ) -> Result:
+        """Once more, where inputs were damaged and could be made again."""
+        try:
+            return self._fit_and_test(cell, store, initial, run, told, tell)
+        except DamagedError:
+            count = 1 + store.purge(self.arena.clips)
+            tell(f"{count} damaged files of {store.folder} are made again")
+            fill(self.row, self.arena.clips, self.arena.contents, self.device, lambda what: nullcontext(unwatched))
+            return self._fit_and_test(cell, store, initial, run, told, tell)
 
     def _fit_and_test(
         self, cell: Cell, store: Store, initial: Mapping[str, Path], run: CellRun, told: Told, tell: Told
@@ -204,6 +216,10 @@ class Job:
         found = keep(run, tuned)
         figures = {"tune_seconds": time.perf_counter() - started}
         return replace(self.row, config=tuned.config), found, figures
+
+
+def unwatched(done: int, total: int, now: str = "") -> None:
+    """Nobody watches."""
 
 
 def read(cell: Cell, done: Done, tracker: Tracker) -> Result:

@@ -20,10 +20,11 @@ from math import inf
 from multiprocessing import get_context
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import Any
 
 IMPORTED = ["benchmarks.engine", "benchmarks.commands_run", "benchmarks.report", "benchmarks.registry", "mlflow.pyfunc",
-            "methods.cnn_lstm_dnn", "sklearn.svm", "optuna", "torch._dynamo", "reports.leaderboard", "matplotlib.figure",
-            "matplotlib.backends.backend_agg", "tests.tinybench"]  # fmt: skip
+            "methods.cnn_lstm_dnn", "sklearn.svm", "optuna", "torch._dynamo", "reports.leaderboard",
+            "matplotlib.figure", "matplotlib.backends.backend_agg", "tests.tinybench"]  # fmt: skip
 REAL = "cnn-lstm-dnn"
 SMALL = {"schedule.epochs": 6, "sound.frames": 8, "speech.units": 8, "speech.channels": (4, 4, 8, 8), "speech.dense": 8}
 OUTLIVED = 120  # seconds that no run takes
@@ -47,8 +48,8 @@ def command(folder: Path, page: bool) -> None:
     checkpoints.EVERY, checkpoints.SHARE, pool.FEW = 0.0, inf, 1000
     kind = load("methods", REAL)
     kind.quick = {**kind.quick, **SMALL}
-    sys.argv = ["benchmarks", "run", "--method", f"toy,{REAL}", "--modality", "audio", "--dataset", "ravdess", "--protocol", HALVES,
-                "--data-root", str(folder.parent / "data"), "--preset", "quick"]  # fmt: skip
+    sys.argv = ["benchmarks", "run", "--method", f"toy,{REAL}", "--modality", "audio", "--dataset", "ravdess",
+                "--protocol", HALVES, "--data-root", str(folder.parent / "data"), "--preset", "quick"]  # fmt: skip
     code = main()
     sys.stdout.flush()
     os._exit(code)
@@ -81,7 +82,7 @@ class Trial:
         process.join()
 
     def answers(self) -> Mapping[str, object]:
-        """All that was found, less when and by whom: predictions, scores, the printed table, the leaderboard's table."""
+        """All that was found, less when and by whom: predictions, scores, curves, the printed table."""
         found: dict[str, object] = {}
         for run in self.runs("row"):
             place = Path(run.info.artifact_uri)
@@ -96,7 +97,7 @@ class Trial:
         shown = [line.split() for line in (self.folder / "out.txt").read_text().splitlines() if "results:" not in line]
         return found | {"shown": [words[:-1] for words in shown]}  # the last column is what was run now
 
-    def runs(self, kind: str, more: str = "") -> list[object] | list:  # type: ignore[type-arg]
+    def runs(self, kind: str, more: str = "") -> list[Any]:
         from mlflow import MlflowClient
 
         client = MlflowClient(f"sqlite:///{self.folder}/results.db")
@@ -162,7 +163,7 @@ def main(runs: int = 50, seed: int = 0, page: bool = True) -> int:
     shutil.copy(folder / "empty.db", undisturbed.folder / "results.db")
     length, fine = undisturbed.whole(), True
     like = undisturbed.answers()
-    sys.stdout.write(f"undisturbed: {length:.1f} s; {sum(map(len, like.values()))} facts; in {folder}\n")  # type: ignore[arg-type,misc]
+    sys.stdout.write(f"undisturbed: {length:.1f} s; in {folder}\n")
     for number in range(1, runs + 1):
         told, right = tried(folder, number, chance.uniform(0, length), like, page)
         fine &= right

@@ -41,7 +41,8 @@ def test_of_many_that_ask_at_once_one_gets_it(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_process_held_is_free_at_once_and_it_is_named(tmp_path: Path) -> None:
-    code = f"from benchmarks.claims import *; Claims(Path({str(tmp_path)!r})).take('k'); print('it', flush=True); time.sleep(60)"
+    held = f"from benchmarks.claims import *; Claims(Path({str(tmp_path)!r})).take('k')"
+    code = f"{held}; print('it', flush=True); time.sleep(60)"
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=Path(__file__).parents[1])
     assert process.stdout and process.stdout.readline() == b"it\n"
     mine = Claims(tmp_path)
@@ -63,7 +64,7 @@ def test_a_number_that_another_process_has_now_is_no_sign_of_life() -> None:
 
 
 def test_of_elsewhere_silence_counts_not_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The heartbeat is a number: as long as it grows, and until it was watched for the whole of its patience, it lives."""
+    """The heartbeat is a number: as long as it grows, and until it was watched for all its patience, it lives."""
     mine, now = Claims(tmp_path, patience=60), [0.0]
     there = Owner("elsewhere", "there:1", "1")
     monkeypatch.setattr(own, "me", lambda: there)
