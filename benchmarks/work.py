@@ -14,6 +14,7 @@ from benchmarks.arenas import Arena
 from benchmarks.cellrun import CURVES, POINTS, CellRun, read_curves
 from benchmarks.checkpoints import kept_at
 from benchmarks.claims import PAUSE, claims
+from benchmarks.console import Tell
 from benchmarks.cost import metered, operations, parameters
 from benchmarks.files import explained
 from benchmarks.inner import Tuning
@@ -148,7 +149,7 @@ class Job:
         except DamagedError:
             count = 1 + store.purge(self.arena.clips)
             tell(f"{count} damaged files of {store.folder} are made again")
-            fill(self.row, self.arena.clips, self.arena.contents, self.device, lambda what: nullcontext(unwatched))
+            fill(self.row, self.arena.clips, self.arena.contents, self.device, unshown)
             return self._fit_and_test(cell, store, initial, run, told, tell)
 
     def _fit_and_test(
@@ -218,8 +219,14 @@ class Job:
         return replace(self.row, config=tuned.config), found, figures
 
 
-def unwatched(done: int, total: int, now: str = "") -> None:
-    """Nobody watches."""
+def unshown(what: str) -> AbstractContextManager[Tell]:
+    """Progress that nobody watches."""
+
+    def tell(done: int, total: int, now: str = "") -> None:
+        del done, total, now
+
+    del what
+    return nullcontext(tell)
 
 
 def read(cell: Cell, done: Done, tracker: Tracker) -> Result:

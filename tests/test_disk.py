@@ -71,7 +71,7 @@ def test_a_store_on_a_full_disk_costs_no_result(bench: Bench, disk: Path, monkey
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.chdir(disk)  # where MLflow keeps what belongs to runs
     filler = fill(disk, 300_000)
-    code, out, err = bench.run("--json")
+    code, _, err = bench.run("--json")
     assert code in (1, 2) and "Traceback" not in err and "disk is full" in err, err
     filler.unlink()
     fits = len(diary("fit"))
@@ -112,7 +112,7 @@ def test_inputs_that_were_cut_short_are_said_and_made_again(number: int, bench: 
     whole = {file: file.read_bytes() for file in files}
     for file in files[:number]:
         os.truncate(file, len(whole[file]) - 3)
-    code, out, err = bench.run()
+    code, _, err = bench.run()
     assert code == 0, err
     (line,) = (line for line in err.splitlines() if "made again" in line)
     assert f"{number} damaged files" in line and str(files[0].parent) in line
