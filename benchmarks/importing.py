@@ -11,7 +11,7 @@ from benchmarks.audits import Audit, splits, summed
 from benchmarks.audits import Row as FoldRow
 from benchmarks.console import Progress
 from benchmarks.content import corpus_digest
-from benchmarks.engine import Outcome
+from benchmarks.outcome import Outcome
 from benchmarks.plan import Cell, Initial, digest
 from benchmarks.plugins import PluginError, build, canonical, names
 from benchmarks.predictions import ByFold, PredictionsError, matched, named, understood

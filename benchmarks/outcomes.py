@@ -5,7 +5,7 @@ from typing import Any
 
 from benchmarks import console
 from benchmarks.arenas import Arena
-from benchmarks.engine import Outcome
+from benchmarks.outcome import Outcome
 from benchmarks.plan import Initial
 from benchmarks.work import EMPTY
 from protocols.scores import METRICS

@@ -9,8 +9,9 @@ import numpy as np
 
 from benchmarks.arenas import Arena
 from benchmarks.baseline import Baseline, BaselineError, frozen, question, read
-from benchmarks.engine import Engine, Outcome
+from benchmarks.engine import Engine
 from benchmarks.judgement import Judgement, Rule
+from benchmarks.outcome import Outcome
 from benchmarks.plan import Entrant, Row
 from benchmarks.run import Plan
 from benchmarks.track import Tracker

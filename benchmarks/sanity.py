@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks import console
 from benchmarks.arenas import Arena, arena
 from benchmarks.corpora import opened
-from benchmarks.engine import joined
+from benchmarks.outcome import joined
 from benchmarks.plan import Row, row
 from benchmarks.prepare import Store, Stored, fill
 from benchmarks.settings import Wish
