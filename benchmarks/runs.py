@@ -61,6 +61,7 @@ class Runs:
 
         for chatty in ("mlflow", "alembic"):  # once imported, for the import sets levels of its own
             logging.getLogger(chatty).setLevel(logging.WARNING)
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # tracebacks of what it raises as well
         return Client(MlflowClient(self.uri), self.reach)
 
     @contextmanager

@@ -175,4 +175,5 @@ def main(runs: int = 50, seed: int = 0, page: bool = True) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*map(int, sys.argv[1:])))
+    runs, seed = (*map(int, sys.argv[1:3]), *(50, 0)[len(sys.argv) - 1 :])
+    sys.exit(main(runs, seed))

@@ -57,7 +57,8 @@ def toys(tmp_path_factory: pytest.TempPathFactory) -> ToySet:
 
 @pytest.fixture(scope="module", params=GRADIENT, ids="-".join)
 def bench(request: pytest.FixtureRequest, toys: ToySet) -> Bench:
-    return Bench(*request.param, toys, toys.folder)
+    name, modality = request.param
+    return Bench(name, modality, toys, toys.folder)
 
 
 def fitted(bench: Bench, watched: Watched, kept: OnDisk | None) -> Method:

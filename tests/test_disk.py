@@ -1,15 +1,18 @@
 """A disk that is full or read-only, and files that were cut short: one line that names the place and the remedy,
 nothing half-written that counts, and the same command goes on once it can."""
 
+import json
 import os
 import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from benchmarks.plugins import load
 from tests.tinybench import Bench, diary, make_bench, store  # noqa: F401  a fixture
 
 SMALL = 4 * 2**20  # bytes
@@ -70,14 +73,24 @@ def test_a_store_on_a_full_disk_costs_no_result(bench: Bench, disk: Path, monkey
     uri = store(disk / "results.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.chdir(disk)  # where MLflow keeps what belongs to runs
-    filler = fill(disk, 300_000)
-    code, _, err = bench.run("--json")
-    assert code in (1, 2) and "Traceback" not in err and "disk is full" in err, err
-    filler.unlink()
-    fits = len(diary("fit"))
-    code, (told,) = bench.json()
-    assert (code, told["complete"], told["finished"]) == (0, True, 2)
-    assert len(diary("fit")) == 2 >= fits
+    toy = load("methods", "toy")
+    fit, fits = toy.fit, iter((1, 2))
+
+    def filling(self: Any, *facts: Any) -> None:
+        if next(fits) == 2:
+            fill(disk)
+        fit(self, *facts)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(toy, "fit", filling)
+        code, out, err = bench.run("--json")
+    (told,) = json.loads(out)
+    assert (code, told["waiting"], told["finished"]) == (1, 1, 2), err
+    assert "disk is full" in err and "1 results wait in" in err and "Traceback" not in err
+    (disk / "filler").unlink()
+    code, (again,) = bench.json()
+    assert (code, again["complete"], again["trained_now"], again["metrics"]) == (0, True, 0, told["metrics"])
+    assert len(diary("fit")) == 2
     assert list((bench.folder / "cache/spool").iterdir()) == []
 
 
