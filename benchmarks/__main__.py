@@ -10,6 +10,7 @@ from benchmarks import (
     commands_regress,
     commands_results,
     commands_run,
+    commands_speed,
     commands_tune,
     console,
     interrupts,
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Published audio-visual emotion-recognition methods under the same, subject-independent rules.",
 )
-for part in (commands_run, commands_tune, commands_regress, commands_results, commands_corpora):
+for part in (commands_run, commands_tune, commands_regress, commands_results, commands_corpora, commands_speed):
     app.add_typer(part.commands)
 INTERRUPTED = 130  # as shells count: 128 and the number of the signal
 

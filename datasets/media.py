@@ -11,9 +11,11 @@ import av
 import numpy as np
 import numpy.typing as npt
 from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from datasets.base import DatasetError, MediaError, Track
 from datasets.stills import read_still
@@ -21,6 +23,7 @@ from datasets.stills import read_still
 Sound = npt.NDArray[np.float32]
 Picture = npt.NDArray[np.uint8]
 PROBE_RATE = 16_000
+BEFORE = 1  # seconds before a part from which it is decoded
 
 
 def read_audio(track: Track, rate: int) -> Sound:
@@ -29,11 +32,13 @@ def read_audio(track: Track, rate: int) -> Sound:
         raise DatasetError(f"rate must be at least 1 sample a second, but got {rate}")
     with _opened(track.file, "audio") as container:
         stream = container.streams.audio[0]
-        _seek(container, track)
+        _seek(container, track, stream)
         resampler = av.AudioResampler(format="fltp", rate=rate)
         parts: list[Sound] = []
         first: float | None = None
         for frame in container.decode(stream):
+            if first is None and _long_before(frame, container, track):
+                continue
             if first is None:
                 first = _seconds(frame, container)
             if track.end is not None and _seconds(frame, container) >= track.end:
@@ -44,6 +49,13 @@ def read_audio(track: Track, rate: int) -> Sound:
             raise MediaError(track.file, "has an audio track without a single sample; get the file again")
         parts.extend(_mono(resampled) for resampled in resampler.resample(None))
     return _cut(np.concatenate(parts), first, track, rate)
+
+
+def _long_before(frame: AudioFrame, container: InputContainer, track: Track) -> bool:
+    """Whether nothing of it is wanted: in a film a seek goes to a whole picture, which may be an hour before."""
+    if frame.time is None:
+        return False
+    return _seconds(frame, container) + frame.samples / frame.sample_rate < track.start - BEFORE
 
 
 def _mono(frame: AudioFrame) -> Sound:
@@ -68,7 +80,7 @@ def read_frames(track: Track, per_second: float | None) -> Iterator[Picture]:
     with _opened(track.file, "video") as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
-        _seek(container, track)
+        _seek(container, track, stream)
         shown = _between(container.decode(stream), container, track)
         if per_second is None:
             yield from (_picture(frame, track) for _, frame in shown)
@@ -128,9 +140,11 @@ def _seconds(frame: AudioFrame | VideoFrame, container: InputContainer) -> float
     return 0.0 if frame.time is None else frame.time - start
 
 
-def _seek(container: InputContainer, track: Track) -> None:
-    if track.start > 1:
-        container.seek(int((track.start - 1) * av.time_base) + (container.start_time or 0))
+def _seek(container: InputContainer, track: Track, stream: AudioStream | VideoStream) -> None:
+    """In the stream's own time: sound is cut anywhere, and whole pictures of a film may be an hour apart."""
+    if track.start > BEFORE and stream.time_base:
+        begin = track.start - BEFORE + (container.start_time or 0) / av.time_base
+        container.seek(int(begin / stream.time_base), stream=stream)
 
 
 @contextmanager
@@ -188,7 +202,7 @@ def _watch(track: Track) -> float:
     with _opened(track.file, "video") as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
-        _seek(container, track)
+        _seek(container, track, stream)
         for instant, frame in _between(container.decode(stream), container, track):
             if frame.is_corrupt:
                 raise MediaError(track.file, f"is damaged {instant:.1f} seconds in; get the file again")
