@@ -199,4 +199,4 @@ def test_a_checkpoint_is_tensors_and_json(tmp_path: Path) -> None:
     whole = file.read_bytes()
     header = json.loads(whole[8 : 8 + int.from_bytes(whole[:8], "little")])
     facts = json.loads(header["__metadata__"]["facts"])
-    assert facts["epoch"] == 2 and len(facts["told"]) == 6  # loss, accuracy and score of each
+    assert facts["epoch"] == 2 and len(facts["told"]) == 8  # loss, accuracy, score and what may end a trial, of each
