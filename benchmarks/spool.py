@@ -119,6 +119,7 @@ def send(tracker: "Tracker", parcel: Parcel) -> str:
         tracker.client.set_terminated(run_id, facts["status"], end_time=facts["ended"])
     if facts["instead"]:
         tracker.supersede(facts["instead"])
+    remove(tracker.place / "checkpoints" / facts["tags"]["bench.key"])  # its process may have died before it did so
     (parcel.folder / FACTS).unlink()  # from now on it is no parcel
     shutil.rmtree(parcel.folder, ignore_errors=True)
     return str(run_id)
