@@ -13,6 +13,7 @@ from benchmarks import (
     commands_speed,
     commands_tune,
     console,
+    interrupts,
 )
 
 app = typer.Typer(
@@ -29,21 +30,32 @@ INTERRUPTED = 130  # as shells count: 128 and the number of the signal
 
 
 def main() -> int:
-    """Exit code 0: done; 1: the answer is no; 2: the request cannot be carried out, with one line that says why."""
+    """Exit code 0: done; 1: the answer is no; 2: the request cannot be carried out, with one line that says why.
+
+    130: interrupted by Ctrl-C, 143: asked to end.
+    """
     from typer._click.exceptions import ClickException
 
     from datasets.base import UserError
 
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while they wait halve a shared machine
     try:
-        code: int = app(standalone_mode=False) or 0
+        with interrupts.heeded():
+            code: int = app(standalone_mode=False) or 0
         if code == INTERRUPTED:  # Typer's answer to Ctrl-C, given without a word
-            console.fail("interrupted; what is finished is kept")
+            console.fail(interrupts.told)
+            return 128 + interrupts.number
         return code
     except ClickException as error:
         console.fail(error.format_message())
     except UserError as error:
         console.fail(error)
+    except OSError as error:
+        from benchmarks.files import explained
+
+        if (told := explained(error)) is error:
+            raise
+        console.fail(told)
     return 2
 
 

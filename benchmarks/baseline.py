@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.arenas import Arena
-from benchmarks.engine import Outcome
+from benchmarks.outcome import Outcome
 from benchmarks.plan import Entrant
 from datasets.base import UserError
 from reports.gate import METRICS

@@ -157,3 +157,21 @@ def import_(
         console.show_audit(found.audit)
         console.note("training is as claimed: who was trained on cannot be seen from here")
         show([outcome], tracker.shown)
+
+
+@commands.command()
+def sync(tracking_uri: TrackingUri = "") -> None:
+    """Send results that wait here because the store could not take them. Exit code 1 if some still wait."""
+    from benchmarks.spool import deliver
+    from benchmarks.track import Tracker
+
+    tracker = Tracker(tracking_uri)
+    spool = tracker.spool
+    sent, why = deliver(tracker)
+    left = len(spool.waiting())
+    console.out.print(f"{sent} results sent to {tracker.shown}, {left} wait{f': {why}' if why else ''}", markup=False)
+    if sent and not left:
+        console.note("the run command that made them, given again, completes their rows and the leaderboard")
+    for address, count in spool.elsewhere().items():
+        console.note(f"{count} wait for {address}; name it with --tracking-uri")
+    raise typer.Exit(int(bool(left)))

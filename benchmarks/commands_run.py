@@ -74,7 +74,7 @@ def run(
     jobs: Jobs = 0,
     json: Json = False,
 ) -> None:
-    """Compare methods on corpora; what is finished is not run again. Exit code 1 if a Cell failed."""
+    """Compare methods on corpora; what is finished is not run again. Exit code 1 if a Cell failed, or is not sent."""
     from benchmarks import sanity as permuting
     from benchmarks.address import absolute
     from benchmarks.engine import Engine
@@ -126,7 +126,9 @@ def run(
     for judgement in judged.values():
         judgement.refuse() if json else judgement.show()
     refresh_leaderboard(tracker)
-    failed = int(not all(outcome.complete for outcome in outcomes) or any(one.failed for one in tested))
+    failed = int(
+        any(outcome.waiting or not outcome.complete for outcome in outcomes) or any(one.failed for one in tested)
+    )
     raise typer.Exit(max([failed, *(judgement.code for judgement in judged.values())]))
 
 

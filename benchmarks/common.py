@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 def refresh_leaderboard(tracker: "Tracker") -> None:
     """The last act of a run; what it was to show is kept, whatever becomes of the page."""
+    from benchmarks.files import explained
     from benchmarks.registry import champions
     from benchmarks.report import folder, report
     from datasets.base import UserError
@@ -24,8 +25,10 @@ def refresh_leaderboard(tracker: "Tracker") -> None:
         for champion in champions(tracker, results):
             if champion.moved:
                 console.note(f"{champion.method} is now the champion of {champion.name}")
-    except UserError as error:
-        console.warn(error)
+    except (UserError, OSError) as error:
+        if isinstance(told := explained(error), OSError):
+            raise
+        console.warn(told)
 
 
 def excluded_names(file: Path | None) -> frozenset[str]:

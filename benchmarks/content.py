@@ -4,7 +4,7 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.metadata import version
@@ -12,6 +12,7 @@ from pathlib import Path
 from time import monotonic
 
 from benchmarks.corpora import cache
+from benchmarks.files import damaged
 from benchmarks.pool import EndedError, each
 from datasets.base import Advance, Clip, DatasetError, Track, file_digest, tie
 from datasets.media import probe
@@ -31,8 +32,7 @@ class Content:
 def contents(clips: Sequence[Clip], advance: Advance) -> dict[str, Content]:
     """By the clip's id. Files that were read before and have not changed since are not read again."""
     cache().mkdir(parents=True, exist_ok=True)
-    store = sqlite3.connect(cache() / f"contents-{version('av')}.sqlite", timeout=60, isolation_level=None)
-    with closing(store) as database:
+    with _opened(cache() / f"contents-{version('av')}.sqlite") as database:
         database.execute("create table if not exists contents (file text primary key, content text)")
         known, unknown, identities = _remembered(database, clips)
         faults: list[tuple[str, str]] = []
@@ -67,6 +67,16 @@ def _told(faults: Sequence[tuple[str, str]]) -> str:
     more = f" and {len(faults) - NAMED} more, which check names" if len(faults) > NAMED else ""
     also = f"; unreadable too: {named}{more}" if named else ""
     return f"unreadable: {first}: {why}; or exclude it by name with --exclude FILE{also}"
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[sqlite3.Connection]:
+    """What keeps it from being read or written, in one line."""
+    try:
+        with closing(sqlite3.connect(file, timeout=60, isolation_level=None)) as database:
+            yield database
+    except sqlite3.Error as error:
+        raise damaged(error, file) from None
 
 
 def _remembered(

@@ -1,11 +1,12 @@
 """Where a corpus lies: the user's folder, or a stand-in rendered once."""
 
 import os
+import tempfile
 from pathlib import Path
 
 from benchmarks.console import Progress
 from benchmarks.plugins import load, names, resolve
-from datasets.base import Advance, Dataset, DatasetError
+from datasets.base import Advance, Dataset, DatasetError, UserError
 from datasets.standin import VERSION, manifest, render
 
 CACHE = "BENCH_CACHE"
@@ -22,6 +23,17 @@ def data_root(given: Path | None) -> Path | None:
 def cache() -> Path:
     """The folder of everything that can be made again."""
     return Path(os.environ.get(CACHE, ".benchmarks"))
+
+
+def node_cache() -> Path:
+    """The same of a machine where a cluster's worker runs: its own cache, else a folder that nobody else can write."""
+    if CACHE in os.environ:
+        return Path(os.environ[CACHE])
+    folder = Path(tempfile.gettempdir()) / f"benchmarks-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise UserError(f"{folder} belongs to somebody else; set {CACHE} to a folder of your own on every node")
+    return folder
 
 
 def excluded(file: Path | None) -> frozenset[str]:

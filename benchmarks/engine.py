@@ -1,95 +1,41 @@
 """Runs rows: prepare, then their Cells wherever they are executed, then the row's own results. Finished is skipped."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
+from benchmarks import interrupts
 from benchmarks.arenas import Arena
+from benchmarks.checkpoints import forget
 from benchmarks.console import Progress
 from benchmarks.environment import code, describe
 from benchmarks.execute import Executor, here
 from benchmarks.inner import Tuning
-from benchmarks.plan import Cell, Entrant, Row
+from benchmarks.outcome import Outcome
+from benchmarks.plan import Cell, Row
 from benchmarks.prepare import PreparationError, Store, fill
+from benchmarks.reach import LATER, AwayError
 from benchmarks.record import audited, line, row_record
 from benchmarks.resume import KEPT, Shelf, Whole
+from benchmarks.spool import deliver
 from benchmarks.summaries import Part, kept
-from benchmarks.track import ENVIRONMENT, TUNING, Done, Kept, Tracker
+from benchmarks.track import ENVIRONMENT, TUNING, Done, Kept, Opening, Tracker
 from benchmarks.transfer import known, taught
-from benchmarks.work import EMPTY, Job, Result, read
+from benchmarks.work import Job, Result, read
 from datasets.base import UserError
 from methods.base import MethodError
-from protocols.scores import METRICS, Scores
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of a row."""
+class Known:
+    """A row and what the store knows of it at the beginning of a run."""
 
-    row: Entrant
+    row: Row
     arena: Arena
-    results: Sequence[Result]
-    trained: int  # Cells that were run, or imported, now; the others were finished before
-    run_id: str
-    stale: int = 0  # Cells, and models they begin with, that other code than today's made
-    told: Mapping[str, float] | None = None  # what was measured, of a row that was finished before
-
-    @property
-    def finished(self) -> Sequence[Result]:
-        return [result for result in self.results if result.scores]
-
-    @property
-    def done(self) -> int:
-        """Finished Cells."""
-        return len(self.finished) if self.told is None else len(self.results)
-
-    @property
-    def failures(self) -> Mapping[str, str]:
-        """By Cell, why."""
-        return (
-            {}
-            if self.told is not None
-            else {result.cell.title: result.error for result in self.results if not result.scores}
-        )
-
-    @property
-    def complete(self) -> bool:
-        return not self.failures
-
-    def pooled(self) -> list[Scores]:
-        """Of each seed, its finished Cells as one."""
-        by_seed: dict[int, list[Scores]] = {}
-        for result in self.finished:
-            if result.scores:
-                by_seed.setdefault(result.cell.seed, []).append(result.scores)
-        return [joined(scores) for scores in by_seed.values()]
-
-    def measured(self) -> dict[str, float]:
-        """Pooled over all test clips (the mean over seeds), and the spread over folds."""
-        if self.told is not None:
-            return dict(self.told)
-        pooled, folds = self.pooled(), [result.scores for result in self.finished if result.scores]
-        if not pooled:
-            return {}
-        values = {name: float(np.mean([getattr(scores, name) for scores in pooled])) for name in METRICS}
-        if len(folds) > 1:
-            values |= {f"{name}_fold_sd": float(np.std([getattr(s, name) for s in folds], ddof=1)) for name in METRICS}
-        values[EMPTY] = sum(result.empty for result in self.finished) / len(pooled)
-        return values if self.complete else {f"incomplete_{name}": value for name, value in values.items()}
-
-
-def joined(parts: Sequence[Scores]) -> Scores:
-    """The clips of several folds as one."""
-    return Scores(
-        labels=parts[0].labels,
-        names=tuple(name for part in parts for name in part.names),
-        subjects=tuple(subject for part in parts for subject in part.subjects),
-        truth=tuple(label for part in parts for label in part.truth),
-        probabilities=np.concatenate([part.probabilities for part in parts]),
-    )
+    experiment: str
+    whole: Whole | None
+    before: Mapping[str, Done]  # by key, what was finished earlier
 
 
 @dataclass
@@ -123,48 +69,89 @@ class Engine:
         return outcome
 
     def run_all(self, rows: Sequence[tuple[Row, Arena]]) -> list[Outcome]:
-        """Several rows; each is closed as soon as the last of its Cells is back."""
+        """Several rows; each is closed as soon as the last of its Cells is back, and the store has them all."""
         begun, closed = dict[str, Begun](), dict[str, Outcome]()
-        work = self._jobs(rows, begun, closed)
-        with self._killed(begun, closed), closing(self.execute(work, self.progress)) as results:
-            for job, result in results:
-                row = begun[job.row.key]
-                row.results[result.cell.key] = result
-                if result.error:
-                    self.tell(f"{job.row.title}, {result.cell.title} failed: {result.error}")
-                elif earlier := row.before.get(result.cell.key):
-                    self.tracker.supersede(earlier.run_id)
-                if row.whole:
-                    closed[job.row.key] = self._closed(row)
+        known = self._known(rows)
+        with self._killed(known, begun, closed):
+            work = self._jobs(known, begun, closed)
+            with closing(self.execute(work, self.progress)) as results:
+                for job, result in results:
+                    row = begun[job.row.key]
+                    row.results[result.cell.key] = result
+                    for line in result.notes:
+                        self.tell(f"{job.row.title}: {line}")
+                    if result.error:
+                        self.tell(f"{job.row.title}, {result.cell.title} failed: {result.error}")
+                    if row.whole:
+                        closed[job.row.key] = self._closed(row)
+            for key in [key for key, outcome in closed.items() if outcome.waiting]:
+                closed[key] = self._closed(begun[key])
+        if count := sum(outcome.waiting for outcome in closed.values()):
+            self.tell(
+                f"{count} results wait in {self.tracker.spool.folder} until {self.tracker.shown} takes them: python -m "
+                "benchmarks sync sends them; the same command then completes the rows, and trains nothing again"
+            )
         return [closed[row.key] for row, _ in rows]
 
-    def _jobs(
-        self, rows: Sequence[tuple[Row, Arena]], begun: dict[str, Begun], closed: dict[str, Outcome]
-    ) -> Iterator[Job]:
-        """One after the other as they are asked for; what has nothing to run is closed at once."""
+    def _known(self, rows: Sequence[tuple[Row, Arena]]) -> list[Known]:
+        """What the store knows of each row, all at the beginning, for later it may be away."""
+        sent, why = deliver(self.tracker)
+        if sent or why:
+            self.tell(f"{sent} results that waited were sent" + (f"; others wait: {why}" if why else ""))
+        self.tracker.spool.sweep()
         shelf = Shelf(self.tracker, frozenset(row.name for row, _ in rows))
+        known = dict[str, Known]()
         for row, arena in rows:
-            if row.key in begun or row.key in closed:
+            if row.key not in known:
+                experiment = self.tracker.experiment(arena.experiment)
+                whole = None if self.fresh else shelf.find(row, arena)
+                before = {} if whole else self.tracker.finished(experiment, "bench.setup", row.setup)
+                known[row.key] = Known(row, arena, experiment, whole, before)
+        for experiment in {one.experiment for one in known.values() if not one.whole}:
+            self.tracker.bury(experiment)
+        return list(known.values())
+
+    def _jobs(self, known: Sequence[Known], begun: dict[str, Begun], closed: dict[str, Outcome]) -> Iterator[Job]:
+        """One after the other as they are asked for; what has nothing to run is closed at once."""
+        for one in known:
+            if one.whole:
+                closed[one.row.key] = self._whole(one.row, one.arena, one.whole)
                 continue
-            if not self.fresh and (whole := shelf.find(row, arena)):
-                closed[row.key] = self._whole(row, arena, whole)
-                continue
-            begun[row.key] = now = self._begin(row, arena)
+            begun[one.row.key] = now = self._begin(one)
             if now.job.todo:
                 yield now.job
             else:
-                closed[row.key] = self._closed(now)
+                closed[one.row.key] = self._closed(now)
 
     @contextmanager
-    def _killed(self, begun: Mapping[str, Begun], closed: Mapping[str, Outcome]) -> Iterator[None]:
-        """What ends otherwise is not left as if it were running."""
+    def _killed(
+        self, known: Sequence[Known], begun: Mapping[str, Begun], closed: Mapping[str, Outcome]
+    ) -> Iterator[None]:
+        """What ends otherwise is not left as if it were running, and its user is told what there is of it."""
         try:
             yield
-        except BaseException:
-            for key, row in begun.items():
-                if key not in closed:
-                    self.tracker.kill(row.job.run_id)
+        except BaseException as error:
+            with suppress(UserError):
+                for key, row in begun.items():
+                    if (key not in closed or closed[key].waiting) and row.job.run_id:
+                        self.tracker.kill(row.job.run_id)
+            if isinstance(error, KeyboardInterrupt):
+                interrupts.told = self._summary(known, begun)
             raise
+
+    def _summary(self, known: Sequence[Known], begun: Mapping[str, Begun]) -> str:
+        """Of a run that was interrupted."""
+        cells = {one.row.key: {cell.key for cell in one.row.cells} for one in known}
+        done = {one.row.key: set(cells[one.row.key]) if one.whole else set(one.before) for one in known}
+        if self.fresh:
+            done = {key: set() for key in done}
+        for key, row in begun.items():
+            done[key] |= {result.cell.key for result in row.results.values() if result.scores}
+        count = sum(len(done[key] & cells[key]) for key in cells)
+        return (
+            f"interrupted: {count} of {sum(map(len, cells.values()))} Cells are finished and kept"
+            f"{'; the same command without --fresh' if self.fresh else '; the same command'} goes on with the others"
+        )
 
     def _whole(self, row: Row, arena: Arena, whole: Whole) -> Outcome:
         """A row that was finished before, as it was then; nothing is written."""
@@ -172,37 +159,65 @@ class Engine:
         self._compare_sources(row, done)
         return Outcome(row, arena, whole, 0, whole.run_id, _stale(row, done) + self._stale_models(row), whole.measured)
 
-    def _begin(self, row: Row, arena: Arena) -> Begun:
-        experiment = self.tracker.experiment(arena.experiment)
-        before = self.tracker.finished(experiment, "bench.setup", row.setup)
+    def _begin(self, known: Known) -> Begun:
+        row, arena, experiment, before = known.row, known.arena, known.experiment, known.before
         todo = [cell for cell in row.cells if self.fresh or cell.key not in before]
+        if self.fresh:
+            for cell in todo:
+                forget(self.tracker.place, cell.key)
         store, fault = self._inputs(row, arena) if todo else (None, "")
-        title = f"{row.title}, {arena.protocol}"
-        run_id = self.tracker.open_row(experiment, row.key, title, *row_record(row, arena, self.device), bool(todo))
+        opening = Opening(row.key, f"{row.title}, {arena.protocol}", *row_record(row, arena, self.device))
+        run_id = self._opened(known, opening, todo)
+        self._compare_sources(row, [before[cell.key] for cell in row.cells if cell not in todo])
         with self.tracker.row(run_id):
-            if todo:  # else it would tell of a machine that computed nothing
-                self.tracker.note(run_id, ENVIRONMENT, describe(self.device))
-                self.tracker.note(run_id, "folds.json", [audited(fold) for fold in arena.folds])
-            self._compare_sources(row, [before[cell.key] for cell in row.cells if cell not in todo])
             initial, fault = self._taught(row, {cell.seed for cell in todo}) if store else ({}, fault)
-        again = frozenset(before[cell.key].run_id for cell in todo if cell.key in before)
-        rest = (experiment, run_id, self.tracker, self.device, again, self.tuning)
+        again = {cell.key: before[cell.key].run_id for cell in todo if cell.key in before}
+        rest = (experiment, run_id, self.tracker, self.device, again, None if run_id else opening, self.tuning)
         job = Job(row, arena, todo, store, initial, fault, *rest)
         return Begun(job, before)
 
+    def _opened(self, known: Known, opening: Opening, todo: Sequence[Cell]) -> str:
+        """The row's run in the store; empty where that is away."""
+        try:
+            run_id = self.tracker.open_row(known.experiment, opening, bool(todo))
+            if todo:  # else it would tell of a machine that computed nothing
+                with self.tracker.row(run_id):
+                    self.tracker.note(run_id, ENVIRONMENT, describe(self.device))
+                    self.tracker.note(run_id, "folds.json", [audited(fold) for fold in known.arena.folds])
+        except AwayError:
+            return ""
+        return run_id
+
     def _closed(self, begun: Begun) -> Outcome:
-        """The row's own results, from those of its Cells."""
+        """The row's own results, from those of its Cells; where the store lacks some of them, it stays open."""
+        try:
+            deliver(self.tracker)
+            return self._settled(begun)
+        except AwayError as error:
+            own = begun.results
+            nobody = f"its result is in the store: {error}"
+            results = [own.get(cell.key) or Result(cell, None, nobody) for cell in begun.job.row.cells]
+            trained = sum(result.scores is not None and result.trained for result in own.values())
+            waiting = sum(bool(self.tracker.spool.waiting(key)) for key in own) or 1  # or those of another machine
+            return Outcome(begun.job.row, begun.job.arena, results, trained, begun.job.run_id, waiting=waiting)
+
+    def _settled(self, begun: Begun) -> Outcome:
         job, row, done = begun.job, begun.job.row, begun.before
+        run_id = job.run_id
         if begun.results:  # perhaps another process was asked for the same
             done = {**done, **self.tracker.settled(job.experiment, "bench.setup", row.setup)}
+            if any(result.scores and key not in done for key, result in begun.results.items()):
+                raise AwayError(f"{self.tracker.shown} has not taken all results; {LATER}")
+            if job.opening:
+                run_id = self.tracker.open_row(job.experiment, job.opening, True)
         results = [self._counted(cell, begun, done.get(cell.key)) for cell in row.cells]
         old = [done[cell.key] for cell in row.cells if cell.key not in begun.results]
-        trained = sum(result.scores is not None for result in begun.results.values())
-        outcome = Outcome(row, job.arena, results, trained, job.run_id, _stale(row, old) + self._stale_models(row))
+        trained = sum(result.scores is not None and result.trained for result in begun.results.values())
+        outcome = Outcome(row, job.arena, results, trained, run_id, _stale(row, old) + self._stale_models(row))
         lines = [line(r.cell, r.scores, r.error, r.run_id, _kept_for_us(r, done.get(r.cell.key))) for r in results]
         if row.wish.trials:
-            self.tracker.note(job.run_id, TUNING, [self._found(result) for result in outcome.finished])
-        self.tracker.close_row(job.run_id, outcome.measured(), lines, outcome.complete, self._kept(outcome))
+            self.tracker.note(run_id, TUNING, [self._found(result) for result in outcome.finished])
+        self.tracker.close_row(run_id, outcome.measured(), lines, outcome.complete, self._kept(outcome))
         return outcome
 
     def _found(self, result: Result) -> Mapping[str, Any]:

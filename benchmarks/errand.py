@@ -6,20 +6,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.environment import digest, libraries
 from benchmarks.parcels import Consignment
 from benchmarks.plan import Cell
 from benchmarks.prepare import reason
-from benchmarks.work import Job, Result, read
+from benchmarks.work import Job, Result
 from datasets.base import UserError
 from protocols.scores import Scores
 
 if TYPE_CHECKING:
     from ray import ObjectRef
 
-Told = tuple[Scores | None, str, str, int, Mapping[str, float], Sequence[tuple[str, float, int]] | None]
+Told = tuple[  # all of a Result but its Cell, in its order
+    Scores | None,
+    str,
+    str,
+    int,
+    Mapping[str, float],
+    Sequence[tuple[str, float, int]] | None,
+    Mapping[str, Any] | None,
+    bool,
+    tuple[str, ...],
+]
 OPTIONS = {"results": "--tracking-uri", "trials": "--storage"}  # which name the stores
 BOOT = Path("/proc/sys/kernel/random/boot_id")  # Linux
 
@@ -80,7 +90,7 @@ def carry_out(
         (cell,) = (cell for cell in consignment.job.todo if cell.key == key)
         return _told(consignment, cell, files)
     except Exception as error:  # as in a Job: one Cell's fault must not cost the others
-        return None, reason(error), "", 0, {}, None
+        return failed(reason(error))
 
 
 def help_out(
@@ -105,11 +115,8 @@ def _consignment(ref: "ObjectRef[Consignment]") -> Consignment:
 
 
 def _told(consignment: Consignment, cell: Cell, files: "Mapping[str, ObjectRef[bytes]] | None") -> Told | None:
-    job = consignment.job
-    if done := job.tracker.meanwhile(job.experiment, cell.key, job.before):
-        return _without_cell(read(cell, done, job.tracker))
     at_hand = _opened(consignment, cell, files)
-    return None if at_hand is None else _without_cell(at_hand.run(cell, _nobody))
+    return None if at_hand is None else _without_cell(at_hand.wait(cell, _nobody))
 
 
 def _opened(consignment: Consignment, cell: Cell, files: "Mapping[str, ObjectRef[bytes]] | None") -> Job | None:
@@ -123,4 +130,19 @@ def _nobody(now: str) -> None:
 
 
 def _without_cell(result: Result) -> Told:
-    return result.scores, result.error, result.run_id, result.empty, result.metrics, result.curves
+    return (
+        result.scores,
+        result.error,
+        result.run_id,
+        result.empty,
+        result.metrics,
+        result.curves,
+        result.tuned,
+        result.trained,
+        result.notes,
+    )
+
+
+def failed(why: str) -> Told:
+    """Of a Cell that did not come to an end."""
+    return None, why, "", 0, {}, None, None, True, ()

@@ -7,6 +7,7 @@ from functools import partial
 from importlib.util import find_spec
 
 from benchmarks.console import Progress
+from benchmarks.plan import Cell
 from benchmarks.work import Job, Result
 from datasets.base import UserError
 
@@ -14,13 +15,20 @@ Executor = Callable[[Iterable[Job], Progress], Generator[tuple[Job, Result]]]
 
 
 def here(jobs: Iterable[Job], progress: Progress) -> Generator[tuple[Job, Result]]:
-    """In this process, one after the other."""
+    """In this process, one after the other; what another process is at comes last, and is waited for."""
     for job in jobs:
         with progress(job.title) as advance:
-            for number, cell in enumerate(job.todo):
-                told = partial(advance, number, len(job.todo))
-                told(cell.title)
-                yield job, job.run(cell, told)
+            others, done = list[Cell](), 0
+            for wait in (False, True):
+                for cell in others if wait else job.todo:
+                    told = partial(advance, done, len(job.todo))
+                    told(cell.title)
+                    result = job.wait(cell, told) if wait else job.attempt(cell, told)
+                    if result is None:
+                        others.append(cell)
+                        continue
+                    done += 1
+                    yield job, result
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import ray
 from ray import ObjectRef
 from ray.exceptions import RayError, RayTaskError, RuntimeEnvSetupError
 
-from benchmarks.errand import ClusterError, Errand, Told, carry_out, help_out
+from benchmarks.errand import ClusterError, Errand, Told, carry_out, failed, help_out
 from benchmarks.parcels import Consignment, consigned
 from benchmarks.plan import Cell
 from benchmarks.prepare import reason
@@ -124,7 +124,7 @@ class Flights:
             fault = (
                 f"its worker was lost {RETRIES + 1} times ({type(error).__name__}); the logs of Ray on its node say why"
             )
-            return None, fault, "", 0, {}, None
+            return failed(fault)
         return told
 
 

@@ -7,9 +7,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 
-from safetensors.numpy import load_file
-
-from benchmarks.prepare import Store
+from benchmarks.prepare import Store, read
 from datasets.base import Media
 from methods.base import Prepared
 
@@ -26,8 +24,7 @@ class Handed(Sequence[Prepared]):
         return len(self.files)
 
     def __getitem__(self, number: int) -> Prepared:  # type: ignore[override]
-        inputs: Prepared = load_file(self.files[number])
-        return inputs
+        return read(self.files[number])
 
     @property
     def digests(self) -> tuple[str, ...]:

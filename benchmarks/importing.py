@@ -11,16 +11,17 @@ from benchmarks.audits import Audit, splits, summed
 from benchmarks.audits import Row as FoldRow
 from benchmarks.console import Progress
 from benchmarks.content import corpus_digest
-from benchmarks.engine import Outcome
+from benchmarks.outcome import Outcome
 from benchmarks.plan import Cell, Initial, digest
 from benchmarks.plugins import PluginError, build, canonical, names
 from benchmarks.predictions import ByFold, PredictionsError, matched, named, understood
+from benchmarks.reach import TrackingError
 from benchmarks.record import audited, cell_tags, line, membership, row_record
 from benchmarks.settings import Wish
 from benchmarks.summaries import Part
 from benchmarks.summaries import kept as summarised
 from benchmarks.tables import Table
-from benchmarks.track import Tracker
+from benchmarks.track import Opening, Tracker
 from benchmarks.work import EMPTY, Result, marks
 from datasets.base import TASKS, Clip, Dataset, DatasetError
 from methods.base import Modality
@@ -130,23 +131,23 @@ class Import:
             return Outcome(row, where, kept, 0, run_id)
         params, tags = row_record(row, where, ELSEWHERE)
         title = f"{row.title}, {where.protocol}"
-        run_id = tracker.open_row(experiment, row.key, title, params, tags | self._marked(), True)
+        run_id = tracker.open_row(experiment, Opening(row.key, title, params, tags | self._marked()), True)
         tracker.note(run_id, "folds.json", [audited(fold) for fold in where.folds])
         tracker.note(run_id, "findings.json", [str(finding) for finding in self.audit.verdict.findings])
         with tracker.row(run_id):
             results = []
             for cell in row.cells:
-                kept_as = self._keep(tracker, experiment, run_id, cell) if cell in todo else before[cell.key].run_id
+                kept_as = old = before[cell.key].run_id if cell.key in before else ""
+                if cell in todo:
+                    kept_as = self._keep(tracker, experiment, run_id, cell, old)
                 results.append(Result(cell, self.row.scores[cell.key], "", kept_as))
-                if cell in todo and cell.key in before:
-                    tracker.supersede(before[cell.key].run_id)
         outcome = Outcome(row, where, results, len(todo), run_id)
         lines = [line(result.cell, result.scores, "", result.run_id) for result in results]
         parts = [Part(cell.fold.name, cell.seed, row.scores[cell.key], {}, []) for cell in row.cells]
         tracker.close_row(run_id, outcome.measured(), lines, outcome.complete, summarised(parts))
         return outcome
 
-    def _keep(self, tracker: Tracker, experiment: str, parent: str, cell: Cell) -> str:
+    def _keep(self, tracker: Tracker, experiment: str, parent: str, cell: Cell, instead: str) -> str:
         tags = cell_tags(self.row, self.arena, cell, ELSEWHERE) | self._marked()
         fold = cell.fold
         figures = {
@@ -155,10 +156,12 @@ class Import:
             "test_clips": len(fold.test_media),
             "dropped_clips": len(fold.dropped),
         }
-        with tracker.cell(experiment, parent, f"{self.row.title}, {cell.title}", tags) as run:
+        with tracker.cell(experiment, parent, f"{self.row.title}, {cell.title}", tags, instead) as run:
             facts = membership(self.row, self.arena, cell)
             run.finish(self.row.scores[cell.key], figures, None, facts, f"{marks(self.row, self.arena)}, imported")
-            return run.run_id
+        if run.waits:
+            raise TrackingError(f"{self.row.title} is not imported: {run.waits}")
+        return run.run_id
 
     def _marked(self) -> dict[str, Any]:
         """Tags that no other row has."""

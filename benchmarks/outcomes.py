@@ -5,7 +5,7 @@ from typing import Any
 
 from benchmarks import console
 from benchmarks.arenas import Arena
-from benchmarks.engine import Outcome
+from benchmarks.outcome import Outcome
 from benchmarks.plan import Initial
 from benchmarks.work import EMPTY
 from protocols.scores import METRICS
@@ -78,6 +78,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "trained_now": outcome.trained,
         "complete": outcome.complete,
         "failures": dict(outcome.failures),
+        "waiting": outcome.waiting,
         "metrics": outcome.measured(),
         "run_id": outcome.run_id,
     }
@@ -117,7 +118,9 @@ def _line(outcome: Outcome) -> dict[str, object]:
         "modality": row.modality,
         "preset": " ".join(filter(None, dict.fromkeys((row.wish.preset, row.wish.variant, *row.stamps, people)))),
         **shown,
-        "folds": f"{outcome.done}" if outcome.complete else f"{outcome.done} of {len(row.cells)}: INCOMPLETE",
+        "folds": f"{outcome.done}"
+        if outcome.complete and not outcome.waiting
+        else f"{outcome.done} of {len(row.cells)}: {'NOT SENT' if outcome.complete else 'INCOMPLETE'}",
         "run_now": outcome.trained,
     }
 

@@ -1,16 +1,14 @@
 """What a Cell needs on another machine: the driver's own files where that sees them, else copies that are sent."""
 
-import os
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks.corpora import CACHE
+from benchmarks.corpora import node_cache
+from benchmarks.files import whole
 from benchmarks.plan import Cell, Row
 from benchmarks.prepare import Store
 from benchmarks.work import Job
-from datasets.base import UserError
 from methods.base import WeightsFile
 from methods.parts.weights import sha256
 
@@ -32,7 +30,7 @@ class Consignment:
         wanted = self.files(cell)
         absent = {file.parent for file in wanted if not self._own(file)}
         there = {file: place for file, place in wanted.items() if file.parent in absent}
-        copies = _copies() if there else Path()
+        copies = node_cache() if there else Path()
         for place in there.values():
             if not (copies / place).is_file():
                 if fetch is None:
@@ -97,20 +95,6 @@ def _place(store: Store, file: Path) -> str:
     return f"{store.folder.parent.name}/{store.folder.name}/{file.name}"
 
 
-def _copies() -> Path:
-    """This machine's own cache, else a folder for temporary files that nobody else can write."""
-    if CACHE in os.environ:
-        return Path(os.environ[CACHE])
-    folder = Path(tempfile.gettempdir()) / f"benchmarks-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.stat().st_uid != os.getuid():
-        raise UserError(f"{folder} belongs to somebody else; set {CACHE} to a folder of your own on every node")
-    return folder
-
-
 def _keep(content: bytes, file: Path) -> None:
-    """Whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    beside = file.with_suffix(f".{os.getpid()}")
-    beside.write_bytes(content)
-    beside.replace(file)
+    with whole(file) as beside:
+        beside.write_bytes(content)

@@ -2,7 +2,6 @@
 
 import hashlib
 import inspect
-import os
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,12 +11,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from benchmarks.console import Progress
 from benchmarks.content import Content
 from benchmarks.corpora import cache
 from benchmarks.environment import decoders, source
+from benchmarks.files import FileError, remove, whole
 from benchmarks.plan import Row
 from benchmarks.pool import EndedError, each
 from datasets.base import Advance, Clip, DatasetError, Media, Track, UserError
@@ -28,11 +29,25 @@ class PreparationError(Exception):
     """A method's preparation failed on a clip: a fault of the method, not of the user."""
 
 
+class DamagedError(PreparationError):
+    """A file of the cache is not what was written there."""
+
+
 def reason(error: Exception) -> str:
     """Why something failed, in a line."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     known = isinstance(error, UserError | PreparationError)
     return lines[-1] if known else f"{type(error).__name__}: {lines[-1]}"
+
+
+def read(file: Path) -> Prepared:
+    """A clip's inputs. A file that is damaged is removed, so that it is made again."""
+    try:
+        inputs: Prepared = load_file(file)
+    except SafetensorError as error:
+        remove(file)
+        raise DamagedError(f"{file} was damaged ({error}), and is removed; the same command makes it again") from None
+    return inputs
 
 
 @dataclass(frozen=True)
@@ -47,8 +62,20 @@ class Store:
         return self.folder / f"{self.contents[media.clip_id].media}.safetensors"
 
     def read(self, media: Media) -> Prepared:
-        inputs: Prepared = load_file(self.file(media))
-        return inputs
+        return read(self.file(media))
+
+    def purge(self, clips: Sequence[Clip]) -> int:
+        """How many damaged files were removed, here and where these were made from."""
+        removed = self.source.purge(clips) if self.source else 0
+        for file in {self.file(clip.media) for clip in clips}:
+            try:
+                if file.is_file():
+                    with safe_open(file, "numpy"):
+                        pass
+            except SafetensorError:
+                remove(file)
+                removed += 1
+        return removed
 
     def missing(self, clips: Sequence[Clip]) -> list[Clip]:
         """Clips that have none yet; of clips with the same content, one."""
@@ -120,7 +147,7 @@ def _folder(kind: str, key: str) -> Path:
     return folder
 
 
-Fault = tuple[str, str] | None  # whose it is, "clip" or "method", and what
+Fault = tuple[str, str] | None  # whose it is, "clip", "method" or "disk", and what
 
 
 def _prepare(preparation: Preparation, job: tuple[Media, Path]) -> Fault:
@@ -132,6 +159,8 @@ def _prepare(preparation: Preparation, job: tuple[Media, Path]) -> Fault:
         return "clip", str(error)
     except MethodError as error:
         return "method", str(error)
+    except FileError as error:
+        return "disk", str(error)
     except Exception:  # whatever a stranger's method raises must reach the user with its clip
         return "method", traceback.format_exc()
     return None
@@ -148,6 +177,8 @@ def _nameless(media: Media, folder: Path) -> Media:
 
 
 def _raise(fault: Fault, clip: Clip) -> None:
+    if fault and fault[0] == "disk":
+        raise FileError(fault[1])
     if fault and fault[0] == "clip":
         raise DatasetError(f"unreadable: {clip.name}: {fault[1]}; or exclude it by name with --exclude FILE")
     if fault:
@@ -155,7 +186,6 @@ def _raise(fault: Fault, clip: Clip) -> None:
 
 
 def _write(inputs: Prepared, file: Path) -> None:
-    """Whole or not at all: a reader, or a second run, never meets half a file."""
-    beside = file.with_suffix(f".{os.getpid()}")
-    save_file({name: np.ascontiguousarray(array) for name, array in inputs.items()}, beside)
-    beside.replace(file)
+    """A reader, or a second run, never meets half a file."""
+    with whole(file) as beside:
+        save_file({name: np.ascontiguousarray(array) for name, array in inputs.items()}, beside)

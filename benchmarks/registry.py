@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks import console
 from benchmarks.plugins import canonical, load, names
-from benchmarks.runs import TrackingError
+from benchmarks.reach import TrackingError
 from benchmarks.track import Tracker
 from datasets.base import TASKS, UserError
 

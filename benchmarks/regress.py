@@ -9,8 +9,9 @@ import numpy as np
 
 from benchmarks.arenas import Arena
 from benchmarks.baseline import Baseline, BaselineError, frozen, question, read
-from benchmarks.engine import Engine, Outcome
+from benchmarks.engine import Engine
 from benchmarks.judgement import Judgement, Rule
+from benchmarks.outcome import Outcome
 from benchmarks.plan import Entrant, Row
 from benchmarks.run import Plan
 from benchmarks.track import Tracker
@@ -125,6 +126,8 @@ def unfit(outcome: Outcome) -> list[str]:
     if outcome.failures:
         cell, why = next(iter(outcome.failures.items()))
         found.append(f"incomplete: {len(outcome.failures)} of {len(outcome.results)} Cells failed, {cell}: {why}")
+    if outcome.waiting:
+        found.append(f"{outcome.waiting} results are not in the store yet; python -m benchmarks sync sends them")
     if outcome.stale:
         found.append(
             f"{outcome.stale} finished Cells, or models that they begin with, are not of today's code; --fresh runs "

@@ -8,7 +8,8 @@ import numpy as np
 from benchmarks import console
 from benchmarks.console import Progress
 from benchmarks.corpora import data_root
-from benchmarks.engine import Engine, Outcome
+from benchmarks.engine import Engine
+from benchmarks.outcome import Outcome
 from benchmarks.outcomes import show_arena
 from benchmarks.plugins import PluginError, canonical, load, resolve
 from benchmarks.published import UNSTATED, Number, measured, numbers, of_table

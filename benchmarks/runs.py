@@ -12,16 +12,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.address import absolute, on_disk, shown, sqlite_file
-from datasets.base import UserError
+from benchmarks.corpora import cache, node_cache
+from benchmarks.reach import AwayError, Client, Reach, TrackingError
 
 URI = "MLFLOW_TRACKING_URI"
 DEFAULT = "sqlite:///mlflow.db"
 REMEDY = "give an address like sqlite:///mlflow.db or http://host:5000 with --tracking-uri"
 BATCH = 1000  # metrics that one request may carry
-
-
-class TrackingError(UserError):
-    """Results cannot be kept or read."""
 
 
 class LostError(TrackingError):
@@ -35,22 +32,28 @@ class LostError(TrackingError):
 class Runs:
     """The store of results at an address that MLflow understands."""
 
-    def __init__(self, uri: str = "") -> None:
+    def __init__(self, uri: str = "", place: Path | None = None) -> None:
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # a server's, amid our JSON
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # else a server that is away costs minutes
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
         self.uri = uri or os.environ.get(URI) or DEFAULT
+        self.place = place or cache().resolve()  # of all that is disposable, and of results that wait to be sent
+        self.reach = Reach(self.uri)
         file = sqlite_file(self.uri)
         if file and not os.access(file.parent, os.W_OK):
             raise TrackingError(f"no results can be kept at {self.shown}: its folder is not there or not writable")
         if not file or file.exists():  # a new file is made only when there is something to keep
-            with self.reached():
-                self.client.search_experiments(max_results=1)
+            try:
+                with self.reached():
+                    self.client.search_experiments(max_results=1)
+            except AwayError:
+                raise TrackingError(f"no results can be kept at {self.shown}: it does not answer; {REMEDY}") from None
 
-    def __reduce__(self) -> tuple[type["Runs"], tuple[str]]:
+    def __reduce__(self) -> tuple[Any, tuple[type["Runs"], str, Path]]:
         """Sent to another process it opens the same store anew, wherever that process stands."""
-        return type(self), (absolute(self.uri),)
+        return _opened, (type(self), absolute(self.uri), self.place)
 
     @cached_property
     def client(self) -> Any:
@@ -58,7 +61,8 @@ class Runs:
 
         for chatty in ("mlflow", "alembic"):  # once imported, for the import sets levels of its own
             logging.getLogger(chatty).setLevel(logging.WARNING)
-        return MlflowClient(self.uri)
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # tracebacks of what it raises as well
+        return Client(MlflowClient(self.uri), self.reach)
 
     @contextmanager
     def reached(self, fault: str = "no results can be kept at {}", remedy: str = REMEDY) -> Iterator[None]:
@@ -141,6 +145,7 @@ class Runs:
                 there = {"run_id": run_id, "artifact_path": name, "tracking_uri": self.uri}
                 yield Path(download_artifacts(dst_path=folder, **there))
         except (MlflowException, OSError) as error:
+            self.reach.still()
             raise LostError(run_id, self.shown, name, error) from None
 
     def all(self, query: str) -> Iterator[Any]:
@@ -158,6 +163,7 @@ class Runs:
         try:
             return Path(self.client.download_artifacts(run_id, where, str(folder)))
         except (MlflowException, OSError) as error:
+            self.reach.still()
             raise LostError(run_id, self.shown, "model", error) from None
 
     def document(self, run_id: str, name: str) -> Any:
@@ -170,19 +176,35 @@ class Runs:
         return any(found.path == name for found in self.client.list_artifacts(run_id, folder))
 
     def metrics(self, run_id: str, points: Sequence[tuple[str, float, int]]) -> None:
-        """Values with their steps, in as many requests as they need."""
+        """Values with their steps, as of now."""
+        now = int(time.time() * 1000)
+        self.points(run_id, [(name, float(value), step, now) for name, value, step in points])
+
+    def points(self, run_id: str, points: Sequence[tuple[str, float, int, int]]) -> None:
+        """Values with their steps and times, in as many requests as they need; told again they count once."""
         from mlflow.entities import Metric
 
-        now = int(time.time() * 1000)
         for first in range(0, len(points), BATCH):
             part = points[first : first + BATCH]
-            self.client.log_batch(run_id, metrics=[Metric(name, float(value), now, step) for name, value, step in part])
+            self.client.log_batch(run_id, metrics=[Metric(name, value, now, step) for name, value, step, now in part])
+
+    def status(self, run_id: str) -> str | None:
+        """Of a run; None: it is not there, or was deleted."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            info = self.client.get_run(run_id).info
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return None
+        return str(info.status) if info.lifecycle_stage == "active" else None
 
     def _create(self, experiment: str, title: str, tags: Mapping[str, Any], begun: int | None = None) -> str:
         text = {name: str(value) for name, value in tags.items()}
         return str(self.client.create_run(experiment, start_time=begun, run_name=title, tags=text).info.run_id)
 
-    def _tag(self, run_id: str, tags: Mapping[str, Any]) -> None:
+    def tag(self, run_id: str, tags: Mapping[str, Any]) -> None:
         from mlflow.entities import RunTag
 
         self.client.log_batch(run_id, tags=[RunTag(name, str(value)) for name, value in tags.items()])
@@ -196,6 +218,11 @@ class Runs:
             token = page.token
             if not token:
                 return
+
+
+def _opened(kind: type[Runs], uri: str, place: Path) -> Runs:
+    """In another process, which may be on a machine that does not see that folder."""
+    return kind(uri, place if place.is_dir() else node_cache())
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from scipy import stats
 
 from benchmarks import console
 from benchmarks.arenas import Arena
-from benchmarks.engine import Outcome
+from benchmarks.outcome import Outcome
 from benchmarks.outcomes import percent
 from benchmarks.plan import Row, digest
 from benchmarks.track import Tracker

@@ -4,17 +4,19 @@ import csv
 import hashlib
 import io
 import json
-import os
 import socket
-import traceback
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.cellrun import CURVES, POINTS, CellRun
+from benchmarks.cellrun import CURVES, POINTS, CellRun, read_curves
+from benchmarks.claims import alive, me
+from benchmarks.reach import AwayError
 from benchmarks.runs import LostError, Runs
 from benchmarks.scored import read_scores, table
+from benchmarks.spool import Spool
 from protocols.scores import Scores
 
 MODEL = "model/artifacts/model"  # where what a Cell's method saved lies in its run; about it is what MLflow needs
@@ -34,6 +36,16 @@ class Kept:
 
     answers: Sequence[Mapping[str, Any]]
     summary: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Opening:
+    """All that begins a row in the store."""
+
+    key: str
+    title: str
+    params: Mapping[str, Any]
+    tags: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -68,20 +80,20 @@ class Tracker(Runs):
                 found.setdefault(run.data.tags["bench.key"], []).append(_done(run))
         return found
 
-    def meanwhile(self, experiment: str, key: str, before: Collection[str]) -> Done | None:
-        """A Cell that was finished after those that were known: a worker that is lost may have done so."""
-        query = f"tags.`bench.key` = '{key}' and attributes.status = 'FINISHED'"
+    def meanwhile(self, experiment: str, key: str, before: Collection[str], kind: str = "cell") -> Done | None:
+        """A Cell that was finished after those that were known: by a worker that is lost, or by another process."""
+        query = f"tags.`bench.key` = '{key}' and tags.`bench.kind` = '{kind}' and attributes.status = 'FINISHED'"
         found = (run for run in self._search(experiment, query) if "bench.superseded" not in run.data.tags)
         return next((_done(run) for run in found if run.info.run_id not in before), None)
 
     def supersede(self, run_id: str) -> None:
         """A finished Cell was run twice: this copy stays, but counts no more, and no table that tells of it."""
-        self._tag(run_id, {"bench.superseded": True})
+        self.tag(run_id, {"bench.superseded": True})
         run = self.client.get_run(run_id)
         setup = f"tags.`bench.setup` = '{run.data.tags.get('bench.setup', '')}' and tags.`bench.kind` = 'row'"
         for row in self._search(run.info.experiment_id, setup):
             if row.data.tags.get(HELD):
-                self._tag(row.info.run_id, {HELD: ""})
+                self.tag(row.info.run_id, {HELD: ""})
 
     def whole_rows(self, experiment: str, corpus: str, method: str) -> tuple[list[Any], frozenset[str]]:
         """Finished rows on a corpus, of one method or of all; and what was deleted, for tables may still tell of it."""
@@ -92,21 +104,19 @@ class Tracker(Runs):
         gone = self._search(experiment, "", ViewType.DELETED_ONLY)
         return list(self._search(experiment, rows)), frozenset(run.info.run_id for run in gone)
 
-    def open_row(
-        self, experiment: str, key: str, title: str, params: Mapping[str, Any], tags: Mapping[str, Any], news: bool
-    ) -> str:
+    def open_row(self, experiment: str, row: Opening, news: bool) -> str:
         """The parent run of a row's Cells; one that was begun before goes on. Without news its tags stay.
 
         Of several processes that begin it at once, all but the first take theirs back.
         """
-        if not (found := self._begun(experiment, key)):
-            made = self._create(experiment, title, {"bench.kind": "row", "bench.row": key, **tags})
-            if (found := self._begun(experiment, key)) == made:
-                self.params(made, params)
+        own = {"bench.process": me().process}
+        if not (found := self._begun(experiment, row.key)):
+            made = self._create(experiment, row.title, {"bench.kind": "row", "bench.row": row.key, **own, **row.tags})
+            if (found := self._begun(experiment, row.key)) == made:
+                self.params(made, row.params)
                 return made
             self.client.delete_run(made)
-        if news:
-            self._tag(found, tags)
+        self.tag(found, {**own, **(row.tags if news else {})})
         self.client.update_run(found, status="RUNNING")
         return found
 
@@ -137,7 +147,7 @@ class Tracker(Runs):
             answers = table(kept.answers)
             self.client.log_text(run_id, answers, ANSWERS)
             self.client.log_text(run_id, json.dumps(kept.summary, separators=(",", ":")), SUMMARY)
-            self._tag(run_id, {SUMMARISED: kept.summary["version"], HELD: held(lines, answers)})
+            self.tag(run_id, {SUMMARISED: kept.summary["version"], HELD: held(lines, answers)})
         self.client.set_terminated(run_id, "FINISHED" if whole else "FAILED")
 
     @contextmanager
@@ -146,7 +156,8 @@ class Tracker(Runs):
         try:
             yield
         except BaseException:
-            self.kill(run_id)
+            if run_id:
+                self.kill(run_id)
             raise
 
     def keep_table(
@@ -169,21 +180,60 @@ class Tracker(Runs):
         return found
 
     @contextmanager
-    def cell(self, experiment: str, parent: str, title: str, tags: Mapping[str, Any]) -> Iterator[CellRun]:
-        """A run, the child of another if there is one. What ends unfinished is marked failed, with the reason."""
-        self.bury(experiment, str(tags["bench.key"]))
-        own = {"bench.kind": "cell", "bench.process": f"{socket.gethostname()}:{os.getpid()}"}
-        told = {**own, **({"mlflow.parentRunId": parent} if parent else {}), **tags}
-        run_id = self._create(experiment, title, told)
-        run = CellRun(self, run_id)
+    def cell(
+        self,
+        experiment: str,
+        parent: "str | Opening",
+        title: str,
+        tags: Mapping[str, Any],
+        instead: str = "",
+        gone: Collection[str] = (),
+    ) -> Iterator[CellRun]:
+        """A run, the child of another if there is one. What ends unfinished is marked failed, with the reason.
+
+        `instead` is the run whose place it takes; `gone` are processes that had it before and are known to be dead.
+        """
+        told = {"bench.kind": "cell", "bench.process": me().process, **tags}
+        above = {"parent": parent} if isinstance(parent, str) else {"parent": "", "row": vars(parent)}
+        facts = {"store": self.shown, "experiment": experiment, "title": title, "tags": told, "instead": instead,
+                 "begun": int(time.time() * 1000), "run_id": "", **above}  # fmt: skip
+        run_id = ""
+        with suppress(AwayError):  # then it is made when it is sent
+            self.bury(experiment, str(tags["bench.key"]), gone)
+            run_id = self.begun_run(facts) if above["parent"] or isinstance(parent, str) else ""
+        run = CellRun(self, facts, run_id)
         try:
             yield run
         except BaseException as error:
-            run.flush()
-            self.client.log_text(run_id, traceback.format_exc(), "error.txt")
-            self._tag(run_id, {"bench.error": f"{type(error).__name__}: {error}"[:4000]})
-            self.client.set_terminated(run_id, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+            run.fail(error)
             raise
+
+    @property
+    def spool(self) -> Spool:
+        """Where results wait that are not in the store yet."""
+        return Spool(self.place / "spool", self.uri)
+
+    def begun_run(self, facts: Mapping[str, Any]) -> str:
+        """The run of a parcel; where its row was not begun for the server was away, that is begun too."""
+        parent = facts["parent"]
+        if row := facts.get("row"):
+            parent = self.open_row(facts["experiment"], Opening(**row), True)
+            self.kill(parent)  # until somebody completes it
+        above = {"mlflow.parentRunId": parent} if parent else {}
+        return self._create(facts["experiment"], facts["title"], {**facts["tags"], **above}, facts["begun"])
+
+    def outrun(self, facts: Mapping[str, Any], run_id: str) -> dict[str, Any]:
+        """The mark of a copy that counts no more, where another was committed before."""
+        known = {run_id, facts["instead"]}
+        key, kind = facts["tags"]["bench.key"], facts["tags"]["bench.kind"]
+        first = self.meanwhile(facts["experiment"], key, known, kind)
+        return {"bench.superseded": True} if first else {}
+
+    def forget_trials(self, run_id: str) -> None:
+        """Those of a Cell that was sent by half."""
+        run = self.client.get_run(run_id)
+        for trial in list(self._search(run.info.experiment_id, f"tags.`mlflow.parentRunId` = '{run_id}'")):
+            self.client.delete_run(trial.info.run_id)
 
     def scores(self, run_id: str) -> Scores:
         """A finished Cell's answers, read back."""
@@ -194,8 +244,7 @@ class Tracker(Runs):
         """A finished Cell's curves, read back; none where it has none."""
         if not metrics.get(POINTS):
             return []
-        rows = csv.DictReader(io.StringIO(self.text(run_id, CURVES)))
-        return [(row["name"], float(row["value"]), int(row["step"])) for row in rows]
+        return read_curves(self.text(run_id, CURVES))
 
     def cells(self, run_id: str) -> list[dict[str, str]]:
         """The table of a row's Cells, as the row was last closed."""
@@ -212,10 +261,11 @@ class Tracker(Runs):
         self.metrics(run_id, [*points, *((name, value, 0) for name, value in told["metrics"].items())])
         self.client.set_terminated(run_id, told["status"], end_time=span[1])
 
-    def bury(self, experiment: str, key: str) -> None:
-        """What was running when its process was killed runs no more."""
+    def bury(self, experiment: str, key: str = "", gone: Collection[str] = ()) -> None:
+        """What was running when its process was killed runs no more; of a key, also what does not tell its process."""
         for run in self._search(experiment, "attributes.status = 'RUNNING'"):  # few; by key it takes ten times longer
-            if run.data.tags.get("bench.key") == key and _ended(run.data.tags.get("bench.process", "")):
+            process, mine = run.data.tags.get("bench.process", ""), run.data.tags.get("bench.key") == key
+            if (process and _ended(process)) or (mine and process in ("", me().process, *gone)):
                 self.client.set_terminated(run.info.run_id, "KILLED")
 
     def bury_cells(self, experiment: str, parent: str) -> None:
@@ -238,15 +288,5 @@ def held(cells: str, answers: str) -> str:
 
 def _ended(process: str) -> bool:
     """Whether a process of this machine is no more; of other machines' nobody here can tell, so they are not."""
-    if not process:  # of what was kept before it was told
-        return True
     host, _, number = process.rpartition(":")
-    if host != socket.gethostname():
-        return False
-    try:
-        os.kill(int(number), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return int(number) == os.getpid()
+    return host == socket.gethostname() and number.isdigit() and not alive(int(number))

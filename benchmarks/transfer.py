@@ -1,5 +1,6 @@
 """Transfer: which other corpora a method's fits begin with, what must not be among them, and the models of them."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -8,7 +9,10 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.arenas import Arena
 from benchmarks.cellrun import CellRun
+from benchmarks.checkpoints import kept_at
+from benchmarks.claims import PAUSE, claims
 from benchmarks.console import Progress, Tell
+from benchmarks.files import explained
 from benchmarks.handed import Handed, handed, line
 from benchmarks.plan import Initial, available, bare
 from benchmarks.plugins import PluginError, load
@@ -105,24 +109,35 @@ def known(initial: Initial, seed: int, tracker: Tracker) -> Done | None:
 
 
 def taught(initial: Initial, seed: int, tracker: Tracker, device: str, progress: Progress, fresh: bool = False) -> Done:
-    """The run that holds the model; it is fitted unless it was before."""
-    experiment = tracker.experiment(initial.experiment)
-    before = known(initial, seed, tracker)
-    if before and not fresh:
-        return before
+    """The run that holds the model; it is fitted unless it was before, or another process fits it now."""
+    own, claim = claims(tracker.place), f"{tracker.spool.mark} {initial.key(seed)}"
+    while True:
+        with own.holding(claim) as ours:
+            if ours:
+                before = known(initial, seed, tracker)
+                if before and not fresh:
+                    return before
+                return _fitted(initial, seed, tracker, device, progress, before)
+        with progress(f"{initial.title}: waiting for {own.holder(claim)}"):
+            time.sleep(PAUSE)
+
+
+def _fitted(
+    initial: Initial, seed: int, tracker: Tracker, device: str, progress: Progress, before: Done | None
+) -> Done:
+    """It is kept in the place of the one before."""
+    experiment, tags = tracker.experiment(initial.experiment), initial_tags(initial, seed, device)
     clips = [clip for arena in initial.arenas for clip in arena.clips]
     contents = {clip_id: content for arena in initial.arenas for clip_id, content in arena.contents.items()}
     try:
         store = fill(initial.row, clips, contents, device, progress)
         with (
-            tracker.cell(experiment, "", initial.title, initial_tags(initial, seed, device)) as run,
+            tracker.cell(experiment, "", initial.title, tags, before.run_id if before else "") as run,
             progress(initial.title) as advance,
         ):
             _learn(initial, seed, device, handed(store, [clip.media for clip in clips]), run, advance)
     except Exception as error:  # whatever it is, it must reach the user as what failed, and cost no other method
-        raise MethodError(f"{initial.title}: {reason(error)}") from error
-    if before:
-        tracker.supersede(before.run_id)
+        raise MethodError(f"{initial.title}: {reason(explained(error))}") from error
     return Done(run.run_id, {}, initial.row.source)
 
 
@@ -141,8 +156,11 @@ def _learn(initial: Initial, seed: int, device: str, inputs: Handed, run: CellRu
     labels = tuple(clip.label for arena in initial.arenas for clip in arena.clips)
     method = initial.row.method()
     examples = Examples(inputs, tuple(sorted(set(labels))), labels)
+    place, made_with = run.tracker.place, (initial.row.source, initial.row.config, device)
+    checkpoints = kept_at(place, initial.key(seed), made_with, lambda line: advance(0, 1, line))
     with line(log) as told:
-        method.fit(examples, None, RunContext(seed, device, told, initial.row.pretrained))
+        method.fit(examples, None, RunContext(seed, device, told, initial.row.pretrained, checkpoints=checkpoints))
     with TemporaryDirectory() as folder:
         method.save(Path(folder))
         run.finish_model(Path(folder), provenance(initial, seed))
+    checkpoints.discard()

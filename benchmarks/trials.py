@@ -4,22 +4,21 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.track import TUNING, Tracker
+from benchmarks.cellrun import CellRun
+from benchmarks.track import TUNING
 from benchmarks.tune import Tuned
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 
-def keep(tracker: Tracker, experiment: str, cell: str, tuned: Tuned) -> Mapping[str, Any]:
+def keep(run: CellRun, tuned: Tuned) -> Mapping[str, Any]:
     """Every trial, whoever ran it and however it ended; then what was chosen, which there must be."""
-    for title, told, curve, span in _trials(tuned):
-        tracker.trial(experiment, cell, title, told, curve, span)
-    document = tuned.document()
-    tracker.note(cell, TUNING, document)
-    chosen = {f"tuned.{name}": value for name, value in document["params"].items()}
-    tracker.params(cell, {**chosen, "tuned.trial": document["chosen"]})
-    return document
+    run.trials = list(_trials(tuned))
+    told = run.documents[TUNING] = tuned.document()
+    chosen = {f"tuned.{name}": value for name, value in told["params"].items()}
+    run.params |= {**chosen, "tuned.trial": told["chosen"]}
+    return told
 
 
 def _trials(tuned: Tuned) -> Iterator[tuple[str, dict[str, Any], list[float], tuple[int | None, int | None]]]:

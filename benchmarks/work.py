@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,15 +12,22 @@ from typing import Any
 import numpy as np
 
 from benchmarks.arenas import Arena
-from benchmarks.cellrun import FACTS, CellRun
+from benchmarks.cellrun import CURVES, FACTS, POINTS, CellRun, read_curves
+from benchmarks.checkpoints import kept_at
+from benchmarks.claims import PAUSE, claims
+from benchmarks.console import Tell
 from benchmarks.cost import metered, operations, parameters
 from benchmarks.door import Door
+from benchmarks.files import explained
 from benchmarks.handed import Handed, handed, line
 from benchmarks.inner import Tuning
 from benchmarks.plan import Cell, Entrant, Row
-from benchmarks.prepare import PreparationError, Store, reason
+from benchmarks.prepare import DamagedError, PreparationError, Store, fill, reason
+from benchmarks.reach import AwayError
 from benchmarks.record import cell_tags, membership, model_facts
-from benchmarks.track import Done, Tracker
+from benchmarks.scored import read_scores
+from benchmarks.spool import ARTIFACTS, Parcel
+from benchmarks.track import Done, Opening, Tracker
 from benchmarks.training import training
 from benchmarks.transfer import folders
 from datasets.base import Media
@@ -28,6 +35,7 @@ from methods.base import Examples, Prepared, RunContext
 from protocols.base import Fold
 from protocols.scores import Scores
 
+Told = Callable[[str], None]
 EMPTY = "clips_where_nothing_was_found"
 FOUND = "found"  # an input, one for each frame: whether a face was found there
 
@@ -44,6 +52,8 @@ class Result:
     metrics: Mapping[str, float] = field(default_factory=dict)
     curves: Sequence[tuple[str, float, int]] | None = None  # None: they are in the store
     tuned: Mapping[str, Any] | None = None  # what tuning found; None where it is in the store, or nothing was tuned
+    trained: bool = True  # else another process did
+    notes: tuple[str, ...] = ()  # what the user should know
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,24 +70,57 @@ class Job:
     run_id: str
     tracker: Tracker
     device: str
-    before: frozenset[str] = frozenset()  # runs of these Cells that were finished earlier, and are to be run again
+    before: Mapping[str, str] = field(default_factory=dict)  # by key, runs that are finished, and to be run again
+    opening: Opening | None = None  # of the row, where it could not be begun in the store
     tuning: Tuning | None = None  # how trials are run, where the row is tuned
 
     @property
     def title(self) -> str:
         return f"{self.row.title}, {self.arena.protocol}"
 
-    def run(self, cell: Cell, told: Callable[[str], None]) -> Result:
-        """What became of a Cell; `told` what it is at."""
+    def attempt(self, cell: Cell, told: Told) -> Result | None:
+        """What became of a Cell, here or elsewhere; None: another process is at it."""
+        own = claims(self.tracker.place)
+        with own.holding(key := self._claim(cell.key)) as ours:
+            if not ours:
+                return None
+            return self._elsewhere(cell) or self.run(cell, told, own.taken(key))
+
+    def wait(self, cell: Cell, told: Told) -> Result:
+        """The same, however long another process is at it; one that is gone is waited for no longer."""
+        while (result := self.attempt(cell, told)) is None:
+            told(f"{cell.title}: waiting for {claims(self.tracker.place).holder(self._claim(cell.key))}")
+            time.sleep(PAUSE)
+        return result
+
+    def run(self, cell: Cell, told: Told, gone: str = "") -> Result:
+        """What became of a Cell that is trained here; `gone` is the process that had it before and is dead."""
         title, tags = f"{self.row.title}, {cell.title}", cell_tags(self.row, self.arena, cell, self.device)
+        about = (self.experiment, self.opening or self.run_id, title, tags, self.before.get(cell.key, ""))
+        notes = [f"{cell.title} is taken over from process {gone}, which is gone"] if gone else []
         try:
-            with self.tracker.cell(self.experiment, self.run_id, title, tags) as run:
+            with self.tracker.cell(*about, {gone}) as run:
                 if self.fault or self.store is None:
                     raise PreparationError(self.fault)
                 with self._begun_with(cell.seed) as initial:
-                    return self._fit_and_test(cell, self.store, initial, run, told)
+                    result = self._tried(cell, self.store, initial, run, told, notes.append)
         except Exception as error:  # one Cell's fault, whatever it is, must not cost the others
-            return Result(cell, None, reason(error))
+            return Result(cell, None, reason(explained(error)), notes=tuple(notes))
+        waits = [f"{cell.title} is kept in {self.tracker.spool.folder}: {run.waits}"] if run.waits else []
+        return replace(result, notes=(*notes, *waits))
+
+    def _claim(self, key: str) -> str:
+        """By store, for what one store lacks another may have."""
+        return f"{self.tracker.spool.mark} {key}"
+
+    def _elsewhere(self, cell: Cell) -> Result | None:
+        """A Cell that another process has finished since this one began."""
+        if waiting := self.tracker.spool.waiting(cell.key):
+            return unsent(cell, waiting[0])
+        with suppress(AwayError):
+            if done := self.tracker.meanwhile(self.experiment, cell.key, self.before.values()):
+                return read(cell, done, self.tracker)
+        return None
 
     def help_out(self, cell: Cell) -> None:
         """Trials of a Cell's study while any wait; whoever runs the Cell tells what became of them."""
@@ -112,8 +155,20 @@ class Job:
         for run_id in self.initial.get(cell.seed, {}).values():
             self._door.begun(cell.fold, self.tracker.document(run_id, FACTS), test)
 
+    def _tried(
+        self, cell: Cell, store: Store, initial: Mapping[str, Path], run: CellRun, told: Told, tell: Told
+    ) -> Result:
+        """Once more, where inputs were damaged and could be made again."""
+        try:
+            return self._fit_and_test(cell, store, initial, run, told, tell)
+        except DamagedError:
+            count = 1 + store.purge(self.arena.clips)
+            tell(f"{count} damaged files of {store.folder} are made again")
+            fill(self.row, self.arena.clips, self.arena.contents, self.device, unshown)
+            return self._fit_and_test(cell, store, initial, run, told, tell)
+
     def _fit_and_test(
-        self, cell: Cell, store: Store, initial: Mapping[str, Path], run: CellRun, told: Callable[[str], None]
+        self, cell: Cell, store: Store, initial: Mapping[str, Path], run: CellRun, told: Told, tell: Told
     ) -> Result:
         def log(name: str, value: float, step: int) -> None:
             run.log(name, value, step)
@@ -124,10 +179,13 @@ class Job:
         train, validation = training(self.row.method(), fold, store, cell.seed, self.row.permuted)
         self._admitted(cell, (train, validation), test)
         row, tuned, figures_of_tuning = self._tuned(cell, store, initial, run, told)
+        made_with = (row.source, row.config, self.device, self.initial.get(cell.seed, {}))
+        checkpoints = kept_at(self.tracker.place, cell.key, made_with, tell)
         started = time.perf_counter()
         method = row.method()
         with metered(self.device) as figures, line(log) as telling:
-            method.fit(train, validation, RunContext(cell.seed, self.device, telling, self.row.pretrained, initial))
+            context = RunContext(cell.seed, self.device, telling, self.row.pretrained, initial, checkpoints=checkpoints)
+            method.fit(train, validation, context)
             fitted = time.perf_counter()
             given = method.predict_proba(Examples(test, fold.labels))
             scores = fold.score(given)
@@ -157,10 +215,11 @@ class Job:
             facts = membership(row, self.arena, cell) | model_facts(row) | ({"tuned": tuned} if tuned else {})
             kept = None if row.permuted else model  # what was taught nonsense answers nobody
             run.finish(scores, figures, kept, facts, marks(self.row, self.arena))
+        checkpoints.discard()
         return Result(cell, scores, "", run.run_id, empty, figures, run.told, tuned)
 
     def _tuned(
-        self, cell: Cell, store: Store, initial: Mapping[str, Path], run: CellRun, told: Callable[[str], None]
+        self, cell: Cell, store: Store, initial: Mapping[str, Path], run: CellRun, told: Told
     ) -> tuple[Row, Mapping[str, Any] | None, dict[str, float]]:
         """The row as tuning has it for this fold alone; as it is, where nothing is tuned."""
         if not self.row.wish.trials:
@@ -177,14 +236,34 @@ class Job:
             self.tuning,
             lambda now: told(f"{cell.title}, {now}"),
         )
-        found = keep(self.tracker, self.experiment, run.run_id, tuned)
+        found = keep(run, tuned)
         figures = {"tune_seconds": time.perf_counter() - started}
         return replace(self.row, config=tuned.config), found, figures
 
 
+def unshown(what: str) -> AbstractContextManager[Tell]:
+    """Progress that nobody watches."""
+
+    def tell(done: int, total: int, now: str = "") -> None:
+        del done, total, now
+
+    del what
+    return nullcontext(tell)
+
+
 def read(cell: Cell, done: Done, tracker: Tracker) -> Result:
     """What became of a Cell that was finished before."""
-    return Result(cell, tracker.scores(done.run_id), "", done.run_id, int(done.metrics.get(EMPTY, 0)), done.metrics)
+    empty = int(done.metrics.get(EMPTY, 0))
+    return Result(cell, tracker.scores(done.run_id), "", done.run_id, empty, done.metrics, trained=False)
+
+
+def unsent(cell: Cell, parcel: Parcel) -> Result:
+    """What became of a Cell that is finished, but not in the store yet."""
+    facts, there = parcel.facts, parcel.folder / ARTIFACTS
+    metrics = {name: value for name, value, *_ in facts["points"]}
+    curves = read_curves((there / CURVES).read_text(encoding="utf-8")) if metrics[POINTS] else []
+    scores, empty = read_scores(there / "predictions.csv"), int(metrics.get(EMPTY, 0))
+    return Result(cell, scores, "", facts["run_id"], empty, metrics, curves, trained=False)
 
 
 def _some(test: Sequence[object]) -> range:

@@ -4,13 +4,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from datasets.base import Media, UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Modality = Literal["audio", "video", "av"]
 Prepared = Mapping[str, npt.NDArray[Any]]  # one clip's inputs by name; an input without rows: nothing was found for it
@@ -87,6 +90,40 @@ class Examples:
 
 
 @dataclass(frozen=True)
+class Checkpoint:
+    """A training at the end of an epoch."""
+
+    tensors: "Mapping[str, Tensor]"
+    facts: Mapping[str, Any]  # as JSON has them
+
+
+class Checkpoints(Protocol):
+    """Where a training keeps how far it is, so that one that is cut short can go on; `methods.parts.course` does so."""
+
+    def load(self, stage: str) -> Checkpoint | None:
+        """Where a training was cut short; None: it begins."""
+
+    def due(self, stage: str, last: bool) -> bool:
+        """Whether to save now, at the end of an epoch, perhaps the last."""
+
+    def save(self, stage: str, checkpoint: Checkpoint) -> None:
+        """In the place of the one before."""
+
+
+class NoCheckpoints:
+    """Every training begins, and nothing is kept of it before its end."""
+
+    def load(self, stage: str) -> Checkpoint | None:  # noqa: ARG002
+        return None
+
+    def due(self, stage: str, last: bool) -> bool:  # noqa: ARG002
+        return False
+
+    def save(self, stage: str, checkpoint: Checkpoint) -> None:
+        """Nobody asks for it."""
+
+
+@dataclass(frozen=True)
 class RunContext:
     """What a fit may know of its surroundings."""
 
@@ -96,11 +133,14 @@ class RunContext:
     pretrained: Mapping[str, Path | None] = field(default_factory=dict)  # what `Method.pretrained` found
     initial: Mapping[str, Path] = field(default_factory=dict)  # by name in `Method.sources`, the folder `save` filled
     prune: Callable[[str, float, int], None] = lambda name, value, step: None  # noqa: ARG005  may end a trial: let it
+    checkpoints: Checkpoints = field(default_factory=NoCheckpoints)
+    stage: str = ""  # which of several trainings in a fit this is of
 
     def named(self, stage: str) -> "RunContext":
         """The same for one of several trainings in a fit: its curves bear the stage's name."""
         return replace(
             self,
+            stage=f"{self.stage}_{stage}".strip("_"),
             log=lambda name, value, step: self.log(f"{stage}_{name}", value, step),
             prune=lambda name, value, step: self.prune(f"{stage}_{name}", value, step),
         )

@@ -26,7 +26,7 @@ OLD = """
 DYING = """
         from benchmarks.cellrun import CellRun
 
-        finish = CellRun.finish_model
+        finish = CellRun._pack
 
         def last(*arguments):
             finish(*arguments)
@@ -34,7 +34,7 @@ DYING = """
                 note("died")
                 os._exit(1)
 
-        CellRun.finish_model = last
+        CellRun._pack = last
         for epoch in range(3):"""
 ALONE = """
 

@@ -142,7 +142,7 @@ class Base:
         self.close(parent, parts, lines)
 
     def close(self, parent: str, parts: Sequence[Part], lines: Sequence[dict[str, object]]) -> None:
-        from benchmarks.engine import joined
+        from benchmarks.outcome import joined
 
         found, whole = kept(parts), joined([part.scores for part in parts])
         texts = {CELLS: table(lines), ANSWERS: table(found.answers), SUMMARY: json.dumps(found.summary)}

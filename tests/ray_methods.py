@@ -16,8 +16,9 @@ from benchmarks import console
 from benchmarks.arenas import Arena, arena
 from benchmarks.cluster import OnRay
 from benchmarks.console import Progress
-from benchmarks.engine import Engine, Outcome
+from benchmarks.engine import Engine
 from benchmarks.execute import Executor
+from benchmarks.outcome import Outcome
 from benchmarks.plan import Row, row
 from benchmarks.plugins import load, names
 from benchmarks.settings import Wish, configured, flat

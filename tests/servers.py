@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -130,3 +131,46 @@ def _wait(server: subprocess.Popen[bytes], answers: Callable[[], bool], log: Pat
         if server.poll() is not None or time.monotonic() > end:
             raise RuntimeError(f"{server.args!r} does not answer: {log.read_text()[-2000:]}")
         time.sleep(0.1)
+
+
+class Door:
+    """Stands before a server: whoever comes by way of it finds nobody while it is shut."""
+
+    def __init__(self, address: str) -> None:
+        self.behind, self.port = int(address.rpartition(":")[2]), free_port()
+        self.inside: list[socket.socket] = []
+        self.open()
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def open(self) -> None:
+        self.listening = socket.create_server(("127.0.0.1", self.port))
+        threading.Thread(target=self._let_in, args=(self.listening,), daemon=True).start()
+
+    def shut(self) -> None:
+        """Who is inside is thrown out."""
+        for each in (self.listening, *self.inside):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+        self.inside.clear()
+
+    def _let_in(self, listening: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                here, _ = listening.accept()
+                there = socket.create_connection(("127.0.0.1", self.behind))
+                self.inside += [here, there]
+                for one, other in ((here, there), (there, here)):
+                    threading.Thread(target=self._carry, args=(one, other), daemon=True).start()
+
+    def _carry(self, one: socket.socket, other: socket.socket) -> None:
+        with suppress(OSError):
+            while told := one.recv(65536):
+                other.sendall(told)
+        for each in (one, other):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()

@@ -21,8 +21,9 @@ from benchmarks.arenas import Arena, arena
 from benchmarks.console import progress
 from benchmarks.content import Content
 from benchmarks.door import Door, LeakError
-from benchmarks.engine import Engine, Outcome
+from benchmarks.engine import Engine
 from benchmarks.handed import handed
+from benchmarks.outcome import Outcome
 from benchmarks.plan import row
 from benchmarks.prepare import Store
 from benchmarks.settings import Wish

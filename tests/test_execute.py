@@ -6,8 +6,9 @@ from pathlib import Path
 
 from benchmarks.arenas import arena
 from benchmarks.console import Progress, progress
-from benchmarks.engine import Engine, Outcome
+from benchmarks.engine import Engine
 from benchmarks.execute import Executor, here
+from benchmarks.outcome import Outcome
 from benchmarks.plan import row
 from benchmarks.settings import Wish
 from benchmarks.track import Tracker

@@ -94,6 +94,7 @@ def test_where_they_are_not_copies_do_as_well(
     assert result.scores.probabilities.tobytes() == results[0].scores.probabilities.tobytes()
     first, second = (run.data.tags for run in bench.kept() if run.data.tags["bench.key"] == cell.key)
     assert first["bench.standin"] == "True"
+    assert first.pop("bench.superseded") == "True" and "bench.superseded" not in second  # it was committed later
     assert {name: value for name, value in first.items() if name.startswith("bench.")} == {
         name: value for name, value in second.items() if name.startswith("bench.")
     }

@@ -16,10 +16,11 @@ from benchmarks import cluster
 from benchmarks.arenas import arena
 from benchmarks.cluster import OnRay
 from benchmarks.console import progress
-from benchmarks.engine import Engine, Outcome
+from benchmarks.engine import Engine
 from benchmarks.environment import code, libraries
 from benchmarks.errand import ClusterError, Errand, machine
 from benchmarks.execute import Executor, here
+from benchmarks.outcome import Outcome
 from benchmarks.parcels import Consignment
 from benchmarks.plan import row
 from benchmarks.settings import Wish

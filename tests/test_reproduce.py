@@ -11,7 +11,7 @@ import pytest
 from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support, recall_score
 
 import methods
-from benchmarks.engine import Outcome
+from benchmarks.outcome import Outcome
 from benchmarks.plan import Cell
 from benchmarks.plugins import build, canonical, load, names
 from benchmarks.published import UNSTATED, Number, PublishedError, measured, numbers, of_table

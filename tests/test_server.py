@@ -2,17 +2,19 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.request import urlopen
 
 import pytest
+from mlflow import MlflowClient
 
+from benchmarks import reach
 from benchmarks.plugins import load
 from datasets.base import Expected
 from reports import charts
-from tests.servers import mlflow_server
-from tests.tinybench import HALVES, Bench, make_bench, store  # noqa: F401  a fixture
+from tests.servers import Door, mlflow_server
+from tests.tinybench import HALVES, Bench, diary, make_bench, store  # noqa: F401  a fixture
 
 pytestmark = pytest.mark.xdist_group("server")  # one server is enough
 
@@ -79,3 +81,81 @@ def test_a_server_that_is_away_is_one_line(bench: Bench, monkeypatch: pytest.Mon
     for command in (("report",), ("promote",), ("predict", clip, "--run", "ravdess-emotion@champion")):
         code, _, err = bench.call(*command, "--tracking-uri", "http://127.0.0.1:9")
         assert code == 2 and len(err.splitlines()) == 1 and "http://127.0.0.1:9" in err, err
+
+
+@pytest.fixture
+def door(bench: Bench, address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
+    """The way to the server; it is asked again at once, and no request is tried twice."""
+    monkeypatch.setattr(reach, "AGAIN", 0.05)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    door = Door(address)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", door.address)
+    yield door
+    door.shut()
+
+
+def at_fit(bench: Bench, monkeypatch: pytest.MonkeyPatch, **what: Callable[[], None]) -> None:
+    """Something happens as the first, second, ... Cell is trained."""
+    kind = load("methods", "toy")
+    fit, fits = kind.fit, iter(["first", "second", "third", "fourth"])
+
+    def noticed(self: Any, *facts: Any) -> None:
+        what.get(next(fits), lambda: None)()
+        fit(self, *facts)
+
+    monkeypatch.setattr(kind, "fit", noticed)
+
+
+def seen(address: str) -> list[tuple[str, str]]:
+    """What became of the runs on the server, whatever way leads there."""
+    client = MlflowClient(address)
+    found = client.search_runs([one.experiment_id for one in client.search_experiments()], "params.scale = '3.5'")
+    below = [
+        run
+        for row in found
+        for run in client.search_runs([row.info.experiment_id], f"tags.`mlflow.parentRunId` = '{row.info.run_id}'")
+    ]
+    return sorted((run.data.tags["bench.kind"], run.info.status) for run in (*found, *below))
+
+
+FOUR: tuple[Any, ...] = ("--set", "scale=3.5")
+LOSO = "leave-one-subject-out"
+
+
+def test_a_server_that_is_lost_in_mid_run_costs_no_result(
+    door: Door, address: str, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Away for two Cells it is back before the end; away for good, `sync` sends what waits, and nothing is trained
+    again. Either way it ends as on a store that was never away."""
+    monkeypatch.delenv("TOY_FAILS_AT", raising=False)
+    code, (expected,) = bench.json("--tracking-uri", bench.uri, *FOUR, protocol=LOSO)
+    assert code == 0 and expected["complete"]
+    with monkeypatch.context() as patch:
+        at_fit(bench, patch, second=door.shut, fourth=door.open)
+        code, out, err = bench.run("--json", *FOUR, protocol=LOSO)
+    (told,) = json.loads(out)
+    assert (code, told["waiting"], told["trained_now"], told["metrics"]) == (0, 0, 4, expected["metrics"]), err
+    assert seen(address) == [("cell", "FINISHED")] * 4 + [("row", "FINISHED")]
+    assert "does not answer" in err and "Traceback" not in err
+
+    with monkeypatch.context() as patch:
+        at_fit(bench, patch, second=door.shut)
+        code, out, err = bench.run("--json", "--fresh", *FOUR, protocol=LOSO)
+    (told,) = json.loads(out)
+    assert (code, told["waiting"], told["finished"], told["metrics"]) == (1, 3, 4, expected["metrics"]), err
+    (line,) = (line for line in err.splitlines() if "results wait in" in line)
+    assert door.address in line and "python -m benchmarks sync" in line and "Traceback" not in err
+    assert len(list((bench.folder / "cache/spool").iterdir())) == 3  # one was sent before
+
+    code, _, err = bench.call("sync")
+    assert code == 2 and len(err.splitlines()) == 1 and "does not answer" in err
+    door.open()
+    code, out, _ = bench.call("sync")
+    assert code == 0 and "3 results sent" in out
+    assert list((bench.folder / "cache/spool").iterdir()) == []
+    assert bench.call("sync")[1].startswith("0 results sent")
+    fits = len(diary("fit"))
+    code, (told,) = bench.json(*FOUR, protocol=LOSO)
+    assert (code, told["trained_now"], told["complete"], told["metrics"]) == (0, 0, True, expected["metrics"])
+    assert len(diary("fit")) == fits
+    assert seen(address).count(("row", "FINISHED")) == 1 and ("cell", "RUNNING") not in seen(address)

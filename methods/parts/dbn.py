@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from methods.base import MethodError, RunContext
+from methods.parts.course import Course
 from methods.parts.training import Schedule, batches
 
 State = tuple[Tensor, Tensor, Tensor]  # one for each parameter: weight, visible bias, hidden bias
@@ -80,8 +81,9 @@ def pretrain(rbm: Rbm, data: Tensor, schedule: Schedule, run: RunContext) -> Non
     """Contrastive divergence over shuffled batches of [N, visible]."""
     shuffler = torch.Generator().manual_seed(run.seed)
     chance = torch.Generator(data.device).manual_seed(run.seed)
-    weight, visible_bias, hidden_bias = (torch.zeros_like(parameter) for parameter in rbm.state())
-    for epoch in range(1, schedule.epochs + 1):
+    weight, visible_bias, hidden_bias = speed = tuple(torch.zeros_like(parameter) for parameter in rbm.state())
+    course = Course(run, rbm, (shuffler, chance), tensors=speed)
+    for epoch in course.epochs(schedule.epochs):
         order = torch.randperm(len(data), generator=shuffler)
         errors = [
             rbm.step(data[chosen.to(data.device)], (weight, visible_bias, hidden_bias), schedule, chance)
@@ -94,7 +96,7 @@ def pretrain(rbm: Rbm, data: Tensor, schedule: Schedule, run: RunContext) -> Non
                 f"the reconstruction error is {told[number - 1].item()} in epoch {epoch}, batch {number}; "
                 "lower learning_rate"
             )
-        run.log("reconstruction_error", told.mean().item(), epoch)
+        course.run.log("reconstruction_error", told.mean().item(), epoch)
 
 
 class Dbn(nn.Module):

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
-from math import inf
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from methods.base import MethodError, RunContext
+from methods.parts.course import Course
 
 STEPS = 1000  # so many pay for compiling them
 
@@ -48,8 +48,9 @@ def fit(
     """Cross-entropy. `forward` maps the numbers of some examples, on the host, to their logits.
 
     `validate`, the higher the better, is told after each epoch. With it the first of the best epochs is kept, unless
-    the last shall be; without it the last. `static`: all examples are alike in shape, and `forward` looks at nothing on
-    the host, so that it takes the numbers on the device.
+    the last shall be; without it the last. One that was cut short goes on, if `run` has kept how far it was. `static`:
+    all examples are alike in shape, and `forward` looks at nothing on the host, so that it takes the numbers on the
+    device.
     """
     if len(targets) < 2:
         raise MethodError(f"a network needs two training clips at least, but there is {len(targets)}; hold out less")
@@ -60,8 +61,8 @@ def fit(
         forward = Compiled(forward) if static and steps >= STEPS else forward
     optimiser = _optimiser(network, schedule)
     shuffler = torch.Generator().manual_seed(run.seed)
-    best, kept = -inf, None
-    for epoch in range(1, schedule.epochs + 1):
+    course = Course(run, network, (shuffler,), optimiser)
+    for epoch in course.epochs(schedule.epochs):
         network.train()
         losses, hits = [], []
         for chosen in batches(torch.randperm(len(targets), generator=shuffler), schedule.batch):
@@ -77,16 +78,16 @@ def fit(
             optimiser.step()
             losses.append(loss.detach() * len(wanted))
             hits.append((logits.detach().argmax(dim=1) == wanted).sum())
-        report(torch.stack(losses).cpu(), torch.stack(hits).cpu(), len(targets), epoch, run)
+        report(torch.stack(losses).cpu(), torch.stack(hits).cpu(), len(targets), epoch, course.run)
         network.eval()
         if validate:
             score = validate()
-            run.log("validation_score", score, epoch)
-            run.prune("validation_score", score, epoch)
-            if keep == "best" and score > best:
-                best, kept = score, deepcopy(network.state_dict())
-    if kept:
-        network.load_state_dict(kept)
+            course.run.log("validation_score", score, epoch)
+            course.run.prune("validation_score", score, epoch)
+            if keep == "best" and score > course.best:
+                course.best, course.kept = score, deepcopy(network.state_dict())
+    if course.kept:
+        network.load_state_dict(course.kept)
     network.eval()
 
 

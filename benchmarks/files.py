@@ -1,0 +1,69 @@
+"""Files that are there whole or not at all; what keeps one from being written is one line."""
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from datasets.base import UserError
+
+FULL = (errno.ENOSPC, errno.EDQUOT), ("StorageFull", "disk is full", "No space left", "QuotaExceeded")
+CLOSED = (errno.EROFS, errno.EACCES, errno.EPERM), ("ReadOnlyFilesystem", "PermissionDenied", "readonly database")
+REMEDY = "make it writable, or name another folder with BENCH_CACHE (the cache) or --tracking-uri (results)"
+
+
+class FileError(UserError):
+    """The disk does not take a file."""
+
+
+@contextmanager
+def whole(file: Path) -> Iterator[Path]:
+    """A place beside the file for what is to be written; it becomes the file once all of it is there."""
+    beside = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        yield beside
+        beside.replace(file)
+    except (OSError, SafetensorError) as error:
+        raise explained(error, file) from None
+    finally:
+        remove(beside)
+
+
+def remove(place: Path) -> None:
+    """A file or a folder, if it is there; a disk that refuses that keeps it."""
+    if place.is_dir() and not place.is_symlink():
+        shutil.rmtree(place, ignore_errors=True)
+        return
+    try:
+        place.unlink(missing_ok=True)
+    except OSError:  # the disk is read-only: then it was not written either
+        return
+
+
+def explained(error: Exception, place: Path | str = "") -> Exception:
+    """The same as a line with a remedy, if it is about the disk; else as it is."""
+    where = place or getattr(error, "filename", "") or "a file"
+    if _is(error, *FULL):
+        return FileError(f"{where} cannot be written: the disk is full; make room there, then give the same command")
+    if _is(error, *CLOSED):
+        return FileError(f"{where} cannot be written: it is read-only here; {REMEDY}")
+    return error
+
+
+def _is(error: Exception, numbers: Sequence[int], signs: Sequence[str]) -> bool:
+    """By the system's number; SQLite and safetensors tell it in words."""
+    return getattr(error, "errno", None) in numbers or any(sign in str(error) for sign in signs)
+
+
+def damaged(error: Exception, file: Path) -> Exception:
+    """The same of a file of SQLite's in the cache, which may be no database any more."""
+    if any(sign in str(error) for sign in ("malformed", "not a database")):
+        return FileError(f"{file} is damaged; delete it: it is made again")
+    if "unable to open database file" in str(error):
+        return FileError(f"{file} cannot be opened or made; {REMEDY}")
+    return explained(error, file)

@@ -1,0 +1,178 @@
+"""One Cell, one trainer: of all that ask at once one gets it; what a dead process held is free, what a live one holds
+is not, and of processes elsewhere it is known by their heartbeat."""
+
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmarks import claims as own
+from benchmarks.claims import Claims, Owner, me
+from benchmarks.files import FileError
+from benchmarks.track import Tracker
+from tests.tinybench import Bench, diary, make_bench, toy  # noqa: F401  a fixture
+
+
+def contest(folder: Path, barrier: "threading.Barrier", won: "multiprocessing.Queue[str]") -> None:
+    """Whoever gets a key keeps it until all have asked for all."""
+    mine = Claims(folder)
+    barrier.wait()
+    for key in map(str, range(10)):
+        if mine.take(key):
+            won.put(key)
+    barrier.wait()
+
+
+def test_of_many_that_ask_at_once_one_gets_it(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    barrier, won = context.Barrier(4), context.Queue()
+    asking = [context.Process(target=contest, args=(tmp_path, barrier, won)) for _ in range(4)]
+    for process in asking:
+        process.start()
+    for process in asking:
+        process.join()
+    assert sorted(won.get(timeout=5) for _ in range(10)) == sorted(map(str, range(10))) and won.empty()
+
+
+def test_what_a_killed_process_held_is_free_at_once_and_it_is_named(tmp_path: Path) -> None:
+    held = f"from benchmarks.claims import *; Claims(Path({str(tmp_path)!r})).take('k')"
+    code = f"{held}; print('it', flush=True); time.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=Path(__file__).parents[1])
+    assert process.stdout and process.stdout.readline() == b"it\n"
+    mine = Claims(tmp_path)
+    assert not mine.take("k") and mine.holder("k").endswith(f":{process.pid}")
+    process.kill()
+    process.wait()
+    assert mine.take("k")
+    assert mine.taken("k").endswith(f":{process.pid}") and mine.taken("k") == ""
+    process.stdout.close()
+    mine.release("k")
+    assert mine.holder("k") == ""
+
+
+def test_a_number_that_another_process_has_now_is_no_sign_of_life() -> None:
+    living = me()
+    assert living.gone is False
+    assert Owner(living.machine, living.process, "17").gone is True
+    assert Owner("elsewhere", living.process, living.started).gone is None
+
+
+def test_of_elsewhere_silence_counts_not_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The heartbeat is a number: as long as it grows, and until it was watched for all its patience, it lives."""
+    mine, now = Claims(tmp_path, patience=60), [0.0]
+    there = Owner("elsewhere", "there:1", "1")
+    monkeypatch.setattr(own, "me", lambda: there)
+    theirs = Claims(tmp_path, beat=3600)
+    assert theirs.take("k")
+    monkeypatch.setattr(own, "me", me)
+    monkeypatch.setattr("benchmarks.claims.time.monotonic", lambda: now[0])
+    assert not mine.take("k")
+    now[0] = 59
+    assert not mine.take("k")
+    with theirs._database() as database:
+        database.execute("update claims set beat = beat + 1")
+    now[0] = 61
+    assert not mine.take("k")
+    now[0] = 120
+    assert not mine.take("k")
+    now[0] = 122
+    assert mine.take("k") and mine.taken("k") == "there:1"
+    theirs.release("k")  # of one that had only been silent: it is not its own any more
+    assert mine.holder("k") == me().process
+
+
+def test_a_heart_beats_for_what_is_held(tmp_path: Path) -> None:
+    mine = Claims(tmp_path, beat=0.01)
+    assert mine.take("k")
+    end = time.monotonic() + 10
+    beat = 0
+    while beat < 3 and time.monotonic() < end:
+        with mine._database() as database:
+            (beat,) = database.execute("select beat from claims").fetchone()
+    assert beat >= 3
+    mine.release("k")
+
+
+def test_a_file_that_is_no_database_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "claims.sqlite").write_text("no database at all, but longer than its header" * 50)
+    with pytest.raises(FileError, match=r"claims\.sqlite is damaged; delete it"):
+        Claims(tmp_path).take("k")
+
+
+SLOW = """
+        time.sleep(float(os.environ.get("TOY_TAKES", 0)))
+        for epoch in range(3):"""
+RIVAL = """
+import sys
+sys.dont_write_bytecode = True
+import methods
+from benchmarks import pool
+from benchmarks.__main__ import main
+methods.__path__.append(sys.argv.pop(1))
+pool.FEW = 1000
+sys.exit(main())
+"""
+
+
+def rival(bench: Bench, *more: str) -> "subprocess.Popen[str]":
+    """The same command in another process."""
+    words = ["run", "--method", "toy", "--dataset", "ravdess", "--protocol", "leave-one-subject-out", "--data-root",
+             str(bench.data), "--json", *more]  # fmt: skip
+    home = str(Path(__file__).parents[1])
+    return subprocess.Popen(
+        [sys.executable, "-c", RIVAL, str(bench.plugins), *words], text=True, cwd=bench.folder,
+        env=os.environ | {"PYTHONPATH": home}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def test_two_runs_of_the_same_request_train_no_cell_twice(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both come to the same end; each Cell is trained by one of them, once."""
+    monkeypatch.setenv("TOY_TAKES", "0.7")
+    toy(bench.plugins, "toy", ("\n        for epoch in range(3):", SLOW))
+    assert bench.call("prepare", "--method", "toy", "--dataset", "ravdess", "--data-root", bench.data)[0] == 0
+    both = [rival(bench), rival(bench)]
+    told = [process.communicate(timeout=120) for process in both]
+    assert [process.returncode for process in both] == [0, 0], told
+    first, second = (json.loads(out)[0] for out, _ in told)
+    assert first["metrics"] == second["metrics"] and first["run_id"] == second["run_id"]
+    assert len(diary("fit")) == 4 and first["trained_now"] + second["trained_now"] == 4
+    assert bench.statuses() == ["FINISHED"] * 4 and bench.statuses("row") == ["FINISHED"]
+
+
+def test_a_cell_of_a_killed_run_is_taken_over_and_said(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOY_SLEEPS_FROM", "2")
+    process = rival(bench)
+    end = time.monotonic() + 60
+    while not diary("asleep") and time.monotonic() < end:
+        time.sleep(0.05)
+    process.kill()
+    process.communicate()
+    assert bench.statuses() == ["FINISHED", "RUNNING"]
+    monkeypatch.delenv("TOY_SLEEPS_FROM")
+    code, _, err = bench.run(protocol="leave-one-subject-out")
+    assert code == 0
+    (line,) = (line for line in err.splitlines() if "is taken over" in line)
+    assert f":{process.pid}, which is gone" in line
+    assert bench.statuses() == ["FINISHED"] * 4 + ["KILLED"] and bench.statuses("row") == ["FINISHED"]
+    assert len(diary("fit")) == 5
+
+
+def test_what_ended_elsewhere_runs_no_more_whatever_it_was(bench: Bench) -> None:
+    """Rows and Cells of processes that are gone, also of other methods, are ended by the next run there."""
+    assert bench.run()[0] == 0
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    tracker = Tracker(bench.uri)
+    experiment = tracker.experiment("ravdess")
+    dead = me().process.rpartition(":")[0] + f":{gone.pid}"
+    left = [
+        tracker._create(experiment, "left", {"bench.kind": kind, "bench.process": dead}) for kind in ("row", "cell")
+    ]
+    assert bench.run(protocol="leave-one-subject-out")[0] == 0
+    assert [tracker.status(run_id) for run_id in left] == ["KILLED", "KILLED"]

@@ -1,0 +1,37 @@
+"""Ctrl-C, and being asked to end: within seconds, with one line that says what there is, and nothing left running."""
+
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.test_claims import rival
+from tests.tinybench import Bench, diary, make_bench  # noqa: F401  a fixture
+
+
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_who_is_interrupted_ends_in_order_and_says_what_there_is(
+    how: signal.Signals, code: int, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOY_SLEEPS_FROM", "3")
+    process = rival(bench)
+    end = time.monotonic() + 100
+    while not diary("asleep") and time.monotonic() < end:
+        time.sleep(0.05)
+    begun = time.monotonic()
+    process.send_signal(how)
+    out, err = process.communicate(timeout=60)
+    assert time.monotonic() - begun < 30  # seconds, also on a machine that is busy with other tests
+    assert (process.returncode, out) == (code, ""), err
+    (line,) = (line for line in err.splitlines() if line.startswith("error:"))
+    assert "2 of 4 Cells are finished and kept" in line and "the same command goes on" in line
+    assert "Traceback" not in err
+    assert bench.statuses() == ["FINISHED", "FINISHED", "KILLED"] and bench.statuses("row") == ["KILLED"]
+    cache = bench.folder / "cache"
+    assert not [file for file in cache.rglob("*") if re.search(r"^\.|\.\d+$", file.name)]
+    assert not list((cache / "spool").iterdir()) and not list(Path(bench.folder).glob(".benchmarks"))
+    monkeypatch.delenv("TOY_SLEEPS_FROM")
+    _, (told,) = bench.json(protocol="leave-one-subject-out")
+    assert (told["trained_now"], told["complete"]) == (2, True)
