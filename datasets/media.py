@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
+from functools import cached_property
 from pathlib import Path
 
 import av
@@ -14,41 +14,55 @@ from av.audio.frame import AudioFrame
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 
-from datasets.base import DatasetError, MediaError, Track
+from datasets.base import DatasetError, MediaError, Side, Track
+from datasets.shots import Item, Picture, Shot, Through, sampled, sealed, timed
 from datasets.stills import read_still
 
 Sound = npt.NDArray[np.float32]
-Picture = npt.NDArray[np.uint8]
 PROBE_RATE = 16_000
+LUMA_FIRST = frozenset({"gray", "nv12", "nv21", *(f"yuv{j}{kind}p" for j in ("", "j") for kind in (420, 422, 444))})
 
 
-def read_audio(track: Track, rate: int) -> Sound:
-    """Mono sound, the mean of the channels; silence fills what the sound lacks at the front of the picture."""
-    if rate < 1:
-        raise DatasetError(f"rate must be at least 1 sample a second, but got {rate}")
-    with _opened(track.file, "audio") as container:
-        stream = container.streams.audio[0]
-        _seek(container, track)
+@dataclass(frozen=True)
+class Heard:
+    """The sound of a track as decoded."""
+
+    frames: tuple[AudioFrame, ...]
+    first: float  # the instant of its first sample
+
+    def at(self, rate: int, track: Track) -> Sound:
+        """Mono sound, the mean of the channels; silence fills what it lacks at the front of the picture."""
+        if rate < 1:
+            raise DatasetError(f"rate must be at least 1 sample a second, but got {rate}")
         resampler = av.AudioResampler(format="fltp", rate=rate)
-        parts: list[Sound] = []
+        parts = [part.to_ndarray() for frame in (*self.frames, None) for part in resampler.resample(frame)]
+        sound: Sound = np.concatenate(parts, axis=1).mean(axis=0, dtype=np.float32)
+        return _cut(sound, self.first, track, rate)
+
+
+def listen(track: Track) -> Heard:
+    """Decode the sound of a track."""
+    with _opened(track.file, "audio") as container:
+        _seek(container, track)
+        frames: list[AudioFrame] = []
         first: float | None = None
-        for frame in container.decode(stream):
+        for frame in container.decode(container.streams.audio[0]):
             if first is None:
                 first = _seconds(frame, container)
             if track.end is not None and _seconds(frame, container) >= track.end:
                 break
             frame.pts = None  # the resampler would stop at a gap in the time stamps
-            parts.extend(_mono(resampled) for resampled in resampler.resample(frame))
+            frames.append(frame)
         if first is None:
             raise MediaError(track.file, "has an audio track without a single sample; get the file again")
-        parts.extend(_mono(resampled) for resampled in resampler.resample(None))
-    return _cut(np.concatenate(parts), first, track, rate)
+    return Heard(tuple(frames), first)
 
 
-def _mono(frame: AudioFrame) -> Sound:
-    samples: Sound = frame.to_ndarray().mean(axis=0, dtype=np.float32)
-    return samples
+def read_audio(track: Track, rate: int) -> Sound:
+    """Mono sound at a rate."""
+    return listen(track).at(rate, track)
 
 
 def _cut(sound: Sound, first: float, track: Track, rate: int) -> Sound:
@@ -58,23 +72,74 @@ def _cut(sound: Sound, first: float, track: Track, rate: int) -> Sound:
     return sound if track.end is None else sound[: round((track.end - track.start) * rate)]
 
 
-def read_frames(track: Track, per_second: float | None) -> Iterator[Picture]:
-    """As stored, or resampled by time stamps: at each instant the picture that is on the screen then."""
-    if per_second is not None and per_second <= 0:
-        raise DatasetError(f"per_second must be above 0, but got {per_second}")
+@dataclass(frozen=True, eq=False)
+class Filmed(Shot):
+    """A picture of a film, converted when somebody asks."""
+
+    decoded: VideoFrame
+    side: Side
+    converter: VideoReformatter  # one for the film: preparing it takes longer than converting
+
+    @cached_property
+    def picture(self) -> Picture:
+        colours = self.converter.reformat(self.decoded, format="rgb24").to_ndarray()
+        return sealed(np.ascontiguousarray(self._cut(np.asarray(colours, dtype=np.uint8))))
+
+    @cached_property
+    def grey(self) -> Picture:
+        """Brightness, where the film keeps it apart: then no colours are made."""
+        if self.decoded.format.name not in LUMA_FIRST:
+            return super().grey
+        plane, height, width = self.decoded.planes[0], self.decoded.height, self.decoded.width
+        return sealed(
+            self._cut(np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[:height, :width])
+        )
+
+    def _cut(self, picture: Picture) -> Picture:
+        """Upright, and what of it belongs to the track."""
+        upright = np.rot90(picture, k=round(self.decoded.rotation / 90)) if self.decoded.rotation else picture
+        half = upright.shape[1] // 2
+        columns = {"whole": slice(None), "left": slice(half), "right": slice(half, None)}[self.side]
+        return upright[:, columns]
+
+
+def read_shots(track: Track) -> Iterator[Shot]:
+    """All pictures of a track, each decoded when it is asked for."""
     if track.still:
-        yield read_still(track)
+        yield Shot(read_still(track), 0.0)
         return
     with _opened(track.file, "video") as container:
         stream = container.streams.video[0]
-        stream.thread_type = "AUTO"
+        stream.thread_type = "NONE"  # clips are worked on at once, and each thread would hold pictures
         _seek(container, track)
-        shown = _between(container.decode(stream), container, track)
-        if per_second is None:
-            yield from (_picture(frame, track) for _, frame in shown)
-            return
         interval = float(1 / (stream.average_rate or stream.guessed_rate or 25))
-        yield from _at_instants(shown, track, per_second, interval)
+        converter = VideoReformatter()
+        last: tuple[float, VideoFrame] | None = None
+        for instant, frame in _between(container.decode(stream), container, track):
+            if last:
+                yield Filmed(last[1], instant - track.start, track.side, converter)
+            last = instant, frame
+        if last:
+            end = max(last[0], track.start) + interval if track.end is None else track.end
+            yield Filmed(last[1], end - track.start, track.side, converter)
+
+
+def read_frames(track: Track, per_second: float | None) -> Iterator[Picture]:
+    """As stored, or resampled by time stamps: at each instant the picture that is on the screen then."""
+    for shot in read_through(track, per_second, iter):
+        yield np.array(shot.picture)
+
+
+def read_through(track: Track, per_second: float | None, through: Through[Item]) -> Iterator[Item]:
+    """What something makes of all pictures, resampled."""
+    yield from sampled(timed(read_shots(track), through), rate_of(track, per_second))
+
+
+def rate_of(track: Track, per_second: float | None) -> float | None:
+    """A still is one picture at any rate."""
+    if per_second is not None and per_second <= 0:
+        raise DatasetError(f"per_second must be above 0, but got {per_second}")
+    return None if track.still else per_second
 
 
 def _between(
@@ -95,31 +160,6 @@ def _between(
         yield instant, frame
     if before:
         yield before
-
-
-def _at_instants(
-    shown: Iterator[tuple[float, VideoFrame]], track: Track, per_second: float, interval: float
-) -> Iterator[Picture]:
-    count = 0
-    current: Picture | None = None
-    end = track.start
-    for instant, frame in chain(shown, [(None, None)]):
-        until = end if instant is None else instant
-        while current is not None and track.start + count / per_second < until - 1e-6:
-            yield current
-            count += 1
-        if frame is not None and instant is not None:
-            current = _picture(frame, track)
-            end = max(instant, track.start) + interval if track.end is None else track.end
-
-
-def _picture(frame: VideoFrame, track: Track) -> Picture:
-    picture: Picture = np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
-    if frame.rotation:
-        picture = np.rot90(picture, k=round(frame.rotation / 90))
-    half = picture.shape[1] // 2
-    columns = {"whole": slice(None), "left": slice(half), "right": slice(half, None)}[track.side]
-    return np.ascontiguousarray(picture[:, columns])
 
 
 def _seconds(frame: AudioFrame | VideoFrame, container: InputContainer) -> float:

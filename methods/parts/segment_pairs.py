@@ -119,9 +119,9 @@ class SegmentPairs:
     def _faces(self, media: Media) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.intp], int]:
         """The faces, in which pictures they were found, and how many pictures there are."""
         cut_out, numbers, count = [], [], 0
-        for picture, face in FaceTracker().follow(media.frames(self.pictures.per_second)):
+        for shot, face in media.seen(FaceTracker(), self.pictures.per_second):
             if face:
-                cut_out.append(self.pictures.crop(picture, face.landmarks))
+                cut_out.append(self.pictures.crop(shot.picture, face.landmarks))
                 numbers.append(count)
             count += 1
         faces = np.stack(cut_out) if cut_out else np.zeros((0, *self.pictures.shape, 3), np.uint8)
