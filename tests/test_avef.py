@@ -131,7 +131,7 @@ def test_case_1_keeps_everything(clock: Media) -> None:
 @pytest.mark.parametrize("modality", ["audio", "video", "av"])
 def test_a_clip_without_voice_is_that_of_case_1_and_counted(clock: Media, modality: str) -> None:
     """Neither where it is silent, nor where the corpus has no sound and the method needs none."""
-    pictures = list(clock.frames(30))
+    pictures = [shot.picture for shot in clock.seen(iter)]
     quiet = [media(np.zeros(80_000, np.float32), pictures)]
     quiet += [media(np.zeros(0, np.float32), pictures, has="video")] if modality == "video" else []
     for told in quiet:
