@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from benchmarks.environment import code, describe
 from benchmarks.execute import Executor, here
 from benchmarks.inner import Tuning
 from benchmarks.plan import Cell, Entrant, Row
-from benchmarks.prepare import PreparationError, Store, fill
+from benchmarks.prepare import PreparationError, Store, fill, fill_together
 from benchmarks.record import audited, line, row_record
 from benchmarks.resume import KEPT, Shelf, Whole
 from benchmarks.summaries import Part, kept
@@ -142,18 +143,27 @@ class Engine:
         self, rows: Sequence[tuple[Row, Arena]], begun: dict[str, Begun], closed: dict[str, Outcome]
     ) -> Iterator[Job]:
         """One after the other as they are asked for; what has nothing to run is closed at once."""
-        shelf = Shelf(self.tracker, frozenset(row.name for row, _ in rows))
-        for row, arena in rows:
+        find = cache(Shelf(self.tracker, frozenset(row.name for row, _ in rows)).find)
+        for number, (row, arena) in enumerate(rows):
             if row.key in begun or row.key in closed:
                 continue
-            if not self.fresh and (whole := shelf.find(row, arena)):
+            if not self.fresh and (whole := find(row, arena)):
                 closed[row.key] = self._whole(row, arena, whole)
                 continue
+            if not begun:
+                fill_together([ahead for ahead in rows[number:] if self._lacks(*ahead, find)], self.progress)
             begun[row.key] = now = self._begin(row, arena)
             if now.job.todo:
                 yield now.job
             else:
                 closed[row.key] = self._closed(now)
+
+    def _lacks(self, row: Row, arena: Arena, find: Callable[[Row, Arena], Whole | None]) -> bool:
+        """Whether a row has Cells that are to be run."""
+        if self.fresh:
+            return True
+        before = self.tracker.finished(self.tracker.experiment(arena.experiment), "bench.setup", row.setup)
+        return not find(row, arena) and any(cell.key not in before for cell in row.cells)
 
     @contextmanager
     def _killed(self, begun: Mapping[str, Begun], closed: Mapping[str, Outcome]) -> Iterator[None]:
