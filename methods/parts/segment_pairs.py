@@ -23,6 +23,11 @@ class Cutting:
     shift: int = HYBRID_SHIFT
     mel: LogMel = LogMel()
 
+    def segments(self, spectrogram: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """[bands, T] -> [N, bands, length, 3]"""
+        begun = starts(spectrogram.shape[1], self.length, self.shift)
+        return with_deltas(np.stack([cut(spectrogram, start, self.length) for start in begun]))
+
 
 @dataclass(frozen=True)
 class Pictures:
@@ -88,8 +93,7 @@ class SegmentPairs:
         else:
             spectrogram = self.cutting.mel(spoken.cut(sound, rate) if spoken.spans else sound)  # [bands, T]
             frames = spectrogram.shape[1]
-            begun = starts(frames, length, shift)
-            inputs["sound"] = np.stack([with_deltas(cut(spectrogram, start, length)) for start in begun])
+            inputs["sound"] = self.cutting.segments(spectrogram)
         if self.modality != "audio":
             times = [time_range(start, frames, length) for start in starts(frames, length, shift)]
             inputs |= self._seen(times, self._shown(spoken, count), faces, numbers)
