@@ -4,6 +4,7 @@
 for their source), for machines on which that library is not installed.
 """
 
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -54,9 +55,8 @@ def short_term(sound: Floats, rate: int, window: float, hop: float) -> Floats:
     """[frames, 34], by the library if it is installed."""
     length, step = round(window * rate), round(hop * rate)
     if find_spec(LIBRARY):
-        from pyAudioAnalysis.ShortTermFeatures import feature_extraction
-
-        return np.asarray(feature_extraction(sound, rate, length, step, deltas=False)[0].T)
+        library = import_module(f"{LIBRARY}.ShortTermFeatures")
+        return np.asarray(library.feature_extraction(sound, rate, length, step, deltas=False)[0].T)
     wave = sound.astype(np.float64)
     wave = wave - wave.mean()
     wave = wave / (np.abs(wave).max() + 1e-10)

@@ -58,7 +58,8 @@ class Framing:
         wave = pad(wave, (0, max(0, length - len(wave))))
         frames = wave.unfold(0, length, hop) * torch.hamming_window(length)  # [frames, length]
         spectra = torch.view_as_real(torch.fft.rfft(frames, points))
-        return spectra[..., 0].square() + spectra[..., 1].square()
+        power: torch.Tensor = spectra[..., 0].square() + spectra[..., 1].square()
+        return power
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,8 @@ def deltas(features: Floats, n: int = 2) -> Floats:
     frames = features.shape[-1]
     ends = features[..., :1], features[..., -1:]
     wide = np.concatenate([*n * [ends[0]], features, *n * [ends[1]]], axis=-1, dtype=np.float32)
-    rise, part = np.zeros((2, *features.shape), np.float32)
+    rise = np.zeros(features.shape, np.float32)
+    part = np.empty_like(rise)
     for k in range(1, n + 1):
         np.subtract(wide[..., n + k : n + k + frames], wide[..., n - k : n - k + frames], out=part)
         part *= np.float32(k / (2 * sum(k * k for k in range(1, n + 1))))
