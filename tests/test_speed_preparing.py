@@ -1,0 +1,75 @@
+"""The plain ways compute the same as ours, and what is measured of a small corpus."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.speed import plain_sound, preparing
+from benchmarks.speed.preparing import Sample, alternating, measures
+from datasets.base import Dataset
+from methods.parts.audio import Mfcc
+from methods.parts.segment_pairs import Cutting
+from methods.parts.segments import starts
+from methods.parts.short_term import short_term
+from tests.tinybench import ravdess
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Any]:
+    yield lambda done, total, now="": None
+
+
+@pytest.fixture(scope="module")
+def sound() -> Any:
+    """Two seconds that become louder."""
+    rng = np.random.default_rng(0)
+    return (np.linspace(0.01, 0.3, 32_000) * rng.normal(size=32_000)).clip(-1, 1).astype(np.float32)
+
+
+def test_plain_segments_are_ours(sound: Any) -> None:
+    cutting = Cutting()
+    ours = cutting.segments(cutting.mel(sound))
+    plain = plain_sound.log_mel_segments(sound, starts(1 + (len(sound) - 400) // 160), cutting.length)
+    assert np.stack(plain) == pytest.approx(ours, abs=2e-3)
+
+
+def test_plain_short_term_features_are_ours(sound: Any) -> None:
+    plain = plain_sound.short_term(sound, 16_000, 0.05, 0.025)
+    assert plain == pytest.approx(short_term(sound, 16_000, 0.05, 0.025), abs=1e-5)
+    assert plain_sound.name() in ("pyAudioAnalysis", "a plain loop of the formulas")
+
+
+def test_plain_mfcc_are_ours(sound: Any) -> None:
+    assert plain_sound.mfcc(sound) == pytest.approx(Mfcc()(sound), abs=2e-2)
+
+
+def test_the_best_time_of_each_counts_and_they_take_turns() -> None:
+    told: list[str] = []
+    ours, plain = alternating(lambda: told.append("ours"), lambda: told.append("plain"), 3)
+    assert told == ["ours", "plain"] * 3
+    assert 0 <= ours < 0.1 and 0 <= plain < 0.1
+
+
+def test_a_corpus_of_sound_alone(tmp_path: Path) -> None:
+    root = ravdess(tmp_path / "data")
+    found = list(
+        measures(Ravdess(root / "ravdess" if (root / "ravdess").is_dir() else root), progress, Sample(2, 3, 1))
+    )
+    assert [one.what.split(",")[0] for one in found] == [
+        "log-mel segments with deltas", "log-mel segments with deltas", "34 short-term features", "MFCC at 48 kHz",
+    ]  # fmt: skip
+    assert all(one.part == "prepare" and one.seconds > 0 and one.media_seconds > 0 for one in found)
+    assert found[0].faster is None and all((one.faster or 0) > 1 for one in found[1:3])
+
+
+def test_pictures_of_real_people(real_ravdess: Dataset) -> None:
+    films = [clip.media for clip in real_ravdess.index() if "video" in clip.media.has][:1]
+    told = preparing.pictures(films, 1)
+    frames = sum(1 for _ in films[0].frames())
+    assert told.note.count(str(frames)) == 3  # all frames have a face, both ways
+    assert told.media_seconds == pytest.approx(frames / 30, abs=0.1)
+    assert (told.faster or 0) > 2
