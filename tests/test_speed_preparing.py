@@ -56,9 +56,7 @@ def test_the_best_time_of_each_counts_and_they_take_turns() -> None:
 
 def test_a_corpus_of_sound_alone(tmp_path: Path) -> None:
     root = ravdess(tmp_path / "data")
-    found = list(
-        measures(Ravdess(root / "ravdess" if (root / "ravdess").is_dir() else root), progress, Sample(2, 3, 1))
-    )
+    found = list(measures(corpus(ravdess(tmp_path)), progress, Sample(2, 3, 1)))
     assert [one.what.split(",")[0] for one in found] == [
         "log-mel segments with deltas", "log-mel segments with deltas", "34 short-term features", "MFCC at 48 kHz",
     ]  # fmt: skip
