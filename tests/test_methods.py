@@ -28,6 +28,7 @@ from benchmarks.settings import PRESETS, Wish, assigned, configured, flat, space
 from datasets.base import Media, UserError
 from methods.base import Examples, Method, MethodError, Modality, Prepared, RunContext
 from methods.parts.weights import WeightStore
+from tests.bombs import bombs
 from tests.toys import CLASSES, STARTED, Bench, Toy, ToySet, cases, digest, one_thread, stored, toy_set
 
 ROOT = Path(__file__).parents[1]
@@ -214,6 +215,19 @@ def test_save_and_load_bit_for_bit(bench: Bench, tmp_path: Path) -> None:
     assert files
     for file in files:
         _no_pickle(file)
+
+
+def test_a_saved_model_that_is_a_pickle_is_not_opened(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "saved").mkdir()
+    bench.fitted.save(tmp_path / "saved")
+    for file in [file for file in (tmp_path / "saved").rglob("*") if file.suffix != ".json"]:
+        content = file.read_bytes()
+        for bomb in bombs(tmp_path / "exploded"):
+            file.write_bytes(bomb)
+            with pytest.raises(Exception, match=r"\S"):
+                bench.method().load(tmp_path / "saved")
+        file.write_bytes(content)
+    assert not (tmp_path / "exploded").exists()
 
 
 def _no_pickle(file: Path) -> None:

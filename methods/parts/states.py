@@ -1,5 +1,6 @@
 """Files of published weights into networks: what does not fit is one line, never half a network."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from pickle import UnpicklingError
@@ -16,7 +17,9 @@ COUNTER = "num_batches_tracked"  # files older than PyTorch 0.4.1 lack it
 def read(file: Path) -> dict[str, Tensor]:
     """A layer's name to its weights."""
     try:
-        found = torch.load(file, weights_only=True, map_location="cpu")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a file that is no file of PyTorch's: the error below says it
+            found = torch.load(file, weights_only=True, map_location="cpu")
     except (UnpicklingError, RuntimeError, EOFError) as error:
         raise MethodError(f"{file} holds no weights ({type(error).__name__}); {_remedy(file)}") from None
     found = found.get("state_dict", found) if isinstance(found, dict) else {}
