@@ -82,18 +82,15 @@ class Filmed(Shot):
 
     @cached_property
     def picture(self) -> Picture:
-        colours = self.converter.reformat(self.decoded, format="rgb24").to_ndarray()
-        return sealed(np.ascontiguousarray(self._cut(np.asarray(colours, dtype=np.uint8))))
+        rows = _rows(self.converter.reformat(self.decoded, format="rgb24"), 3)
+        return sealed(np.ascontiguousarray(self._cut(rows.reshape(len(rows), -1, 3))))
 
     @cached_property
     def grey(self) -> Picture:
         """Brightness, where the film keeps it apart: then no colours are made."""
         if self.decoded.format.name not in LUMA_FIRST:
             return super().grey
-        plane, height, width = self.decoded.planes[0], self.decoded.height, self.decoded.width
-        return sealed(
-            self._cut(np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[:height, :width])
-        )
+        return sealed(self._cut(_rows(self.decoded, 1)))
 
     def _cut(self, picture: Picture) -> Picture:
         """Upright, and what of it belongs to the track."""
@@ -122,6 +119,13 @@ def read_shots(track: Track) -> Iterator[Shot]:
         if last:
             end = max(last[0], track.start) + interval if track.end is None else track.end
             yield Filmed(last[1], end - track.start, track.side, converter)
+
+
+def _rows(frame: VideoFrame, depth: int) -> Picture:
+    """The bytes of its first plane as they lie there [height, width * depth]."""
+    plane = frame.planes[0]
+    whole = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+    return whole[: frame.height, : frame.width * depth]
 
 
 def read_frames(track: Track, per_second: float | None) -> Iterator[Picture]:
