@@ -5,7 +5,15 @@ import sys
 
 import typer
 
-from benchmarks import commands_corpora, commands_regress, commands_results, commands_run, commands_tune, console
+from benchmarks import (
+    commands_corpora,
+    commands_regress,
+    commands_results,
+    commands_run,
+    commands_speed,
+    commands_tune,
+    console,
+)
 
 app = typer.Typer(
     name="python -m benchmarks",
@@ -15,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Published audio-visual emotion-recognition methods under the same, subject-independent rules.",
 )
-for part in (commands_run, commands_tune, commands_regress, commands_results, commands_corpora):
+for part in (commands_run, commands_tune, commands_regress, commands_results, commands_corpora, commands_speed):
     app.add_typer(part.commands)
 INTERRUPTED = 130  # as shells count: 128 and the number of the signal
 

@@ -11,10 +11,12 @@ import av
 import numpy as np
 import numpy.typing as npt
 from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
 
 from datasets.base import DatasetError, MediaError, Side, Track
 from datasets.shots import Item, Picture, Shot, Through, sampled, sealed, timed
@@ -22,6 +24,7 @@ from datasets.stills import read_still
 
 Sound = npt.NDArray[np.float32]
 PROBE_RATE = 16_000
+BEFORE = 1  # seconds before a part from which it is decoded
 LUMA_FIRST = frozenset({"gray", "nv12", "nv21", *(f"yuv{j}{kind}p" for j in ("", "j") for kind in (420, 422, 444))})
 
 
@@ -45,10 +48,13 @@ class Heard:
 def listen(track: Track) -> Heard:
     """Decode the sound of a track."""
     with _opened(track.file, "audio") as container:
-        _seek(container, track)
+        stream = container.streams.audio[0]
+        _seek(container, track, stream)
         frames: list[AudioFrame] = []
         first: float | None = None
-        for frame in container.decode(container.streams.audio[0]):
+        for frame in container.decode(stream):
+            if first is None and _long_before(frame, container, track):
+                continue
             if first is None:
                 first = _seconds(frame, container)
             if track.end is not None and _seconds(frame, container) >= track.end:
@@ -63,6 +69,13 @@ def listen(track: Track) -> Heard:
 def read_audio(track: Track, rate: int) -> Sound:
     """Mono sound at a rate."""
     return listen(track).at(rate, track)
+
+
+def _long_before(frame: AudioFrame, container: InputContainer, track: Track) -> bool:
+    """Whether nothing of it is wanted: in a film a seek goes to a whole picture, which may be an hour before."""
+    if frame.time is None:
+        return False
+    return _seconds(frame, container) + frame.samples / frame.sample_rate < track.start - BEFORE
 
 
 def _cut(sound: Sound, first: float, track: Track, rate: int) -> Sound:
@@ -108,7 +121,7 @@ def read_shots(track: Track) -> Iterator[Shot]:
     with _opened(track.file, "video") as container:
         stream = container.streams.video[0]
         stream.thread_type = "NONE"  # clips are worked on at once, and each thread would hold pictures
-        _seek(container, track)
+        _seek(container, track, stream)
         interval = float(1 / (stream.average_rate or stream.guessed_rate or 25))
         converter = VideoReformatter()
         last: tuple[float, VideoFrame] | None = None
@@ -172,9 +185,11 @@ def _seconds(frame: AudioFrame | VideoFrame, container: InputContainer) -> float
     return 0.0 if frame.time is None else frame.time - start
 
 
-def _seek(container: InputContainer, track: Track) -> None:
-    if track.start > 1:
-        container.seek(int((track.start - 1) * av.time_base) + (container.start_time or 0))
+def _seek(container: InputContainer, track: Track, stream: AudioStream | VideoStream) -> None:
+    """In the stream's own time: sound is cut anywhere, and whole pictures of a film may be an hour apart."""
+    if track.start > BEFORE and stream.time_base:
+        begin = track.start - BEFORE + (container.start_time or 0) / av.time_base
+        container.seek(int(begin / stream.time_base), stream=stream)
 
 
 @contextmanager
@@ -232,7 +247,7 @@ def _watch(track: Track) -> float:
     with _opened(track.file, "video") as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
-        _seek(container, track)
+        _seek(container, track, stream)
         for instant, frame in _between(container.decode(stream), container, track):
             if frame.is_corrupt:
                 raise MediaError(track.file, f"is damaged {instant:.1f} seconds in; get the file again")

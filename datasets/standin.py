@@ -12,9 +12,12 @@ from dataclasses import asdict, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from datasets.base import MANIFEST, Advance, Dataset, Planned, Recorded, file_digest
-from datasets.rendering.film import Studio, write
+
+if TYPE_CHECKING:
+    from datasets.rendering.film import Studio
 
 VERSION = 1  # raised when anything that a stand-in shows changes
 SMALL_HEIGHT = 240
@@ -42,6 +45,8 @@ def render(
     advance: Advance | None = None,
 ) -> None:
     """Render into the dataset's root, which appears only when everything in it is complete."""
+    from datasets.rendering.film import Studio, write  # here, for what is there already needs nothing of it
+
     plans = list(dataset.plan(full))
     studio = Studio(dataset.name, seed, recorded_as(dataset, full))
     unfinished = dataset.root.with_name(f".{dataset.root.name}-{os.getpid()}")
@@ -73,7 +78,7 @@ def _settle(unfinished: Path, dataset: Dataset) -> None:
             raise
 
 
-def _manifest(dataset: Dataset, plans: list[Planned], folder: Path, studio: Studio, full: bool) -> str:
+def _manifest(dataset: Dataset, plans: list[Planned], folder: Path, studio: "Studio", full: bool) -> str:
     entries = {scene.entry.name: scene.entry for plan in plans for scene in plan.scenes}
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     content = {

@@ -15,7 +15,6 @@ import numpy.typing as npt
 import torch
 from optuna.distributions import FloatDistribution, IntDistribution
 from torch import Tensor, nn
-from torchvision.models import vgg16
 
 from datasets.base import Media
 from methods.base import (
@@ -138,6 +137,8 @@ class ImagenetVgg16:
 
     @cached_property
     def blocks(self) -> nn.Module:
+        from torchvision.models import vgg16  # slow, and what is prepared already does without
+
         with networks.seeded(0):
             network = vgg16(weights=None)
         if self.file:

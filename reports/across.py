@@ -8,9 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scikit_posthocs import posthoc_nemenyi_friedman
 from scipy import stats
-from statsmodels.stats.meta_analysis import combine_effects
 
 POOLABLE = 5  # corpora; with fewer, how much corpora differ can hardly be estimated
 RANKABLE = 6  # corpora; 2 / 2^5 = 0.06, so that five which all agree are not yet significant
@@ -68,6 +66,8 @@ def pooled(differences: Sequence[float], variances: Sequence[float], level: floa
     count = len(effects)
     if count == 1:
         return Pooled(float(effects[0]), None, None, None, None, 1, True, "a single corpus: nothing to pool")
+    from statsmodels.stats.meta_analysis import combine_effects  # slow: most pages pool nothing
+
     with np.errstate(divide="ignore", invalid="ignore"):  # its share of heterogeneity, where corpora do not differ
         found = combine_effects(effects, squares, method_re="pm", use_t=True)
     error = max(float(found.sd_eff_w_re_hksj), float(found.sd_eff_w_re))
@@ -109,6 +109,8 @@ def ranks(scores: pd.DataFrame, level: float = 0.95) -> Ranks:
     if methods < 3 or corpora < 2:
         reason = f"{methods} methods on {corpora} corpora; Friedman's test needs 3 on 2: compare and pool them instead"
         return Ranks(mean, None, None, None, corpora, True, reason)
+    from scikit_posthocs import posthoc_nemenyi_friedman  # slow: most pages rank no three methods
+
     constant = bool((scores.nunique(axis=1) == 1).all())
     friedman = 1.0 if constant else float(stats.friedmanchisquare(*scores.to_numpy().T).pvalue)
     pairs = posthoc_nemenyi_friedman(scores)

@@ -1,6 +1,7 @@
 """One thing that was measured, and the plain way of doing it, measured in the same run."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -26,3 +27,12 @@ class Measure:
     def real_time(self) -> float | None:
         """Share of the media's duration."""
         return self.seconds / self.media_seconds if self.media_seconds else None
+
+    @property
+    def of_ceiling(self) -> float | None:
+        """Share of what the machine can reach."""
+        return self.rate / self.ceiling if self.ceiling else None
+
+    def told(self) -> dict[str, Any]:
+        """As a document, with the ratios."""
+        return asdict(self) | {"faster": self.faster, "real_time": self.real_time, "of_ceiling": self.of_ceiling}

@@ -1,0 +1,83 @@
+"""The command about time: what this machine needs, and what a run will need."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from benchmarks.common import excluded_names
+from benchmarks.options import (
+    DataRoot,
+    DatasetNames,
+    Device,
+    Exclude,
+    Json,
+    Modality,
+    Preset,
+    PretrainOn,
+    Protocol,
+    Seeds,
+    Settings,
+    Task,
+    TrackingUri,
+    Variant,
+    WeightsFrom,
+)
+
+commands = typer.Typer()
+
+
+class Part(StrEnum):
+    """What there is to measure."""
+
+    prepare = "prepare"
+    train = "train"
+    predict = "predict"
+    overhead = "overhead"
+
+
+@commands.command()
+def speed(
+    part: Annotated[list[Part] | None, typer.Option(help="What to measure; repeatable. Default: all.")] = None,
+    method: Annotated[
+        str, typer.Option(help="Instead: how long will its run take? Methods, with commas between, or all.")
+    ] = "",
+    dataset: DatasetNames = "baum1s",
+    protocol: Protocol = "",
+    modality: Modality = "",
+    task: Task = "emotion",
+    variant: Variant = "",
+    preset: Preset = "",
+    weights: WeightsFrom = "",
+    pretrain_on: PretrainOn = "",
+    seeds: Seeds = 1,
+    settings: Settings = None,
+    device: Device = "auto",
+    data_root: DataRoot = None,
+    exclude: Exclude = None,
+    tracking_uri: TrackingUri = "",
+    json: Json = False,
+) -> None:
+    """This machine beside the plain way and beside its own ceiling; or, with --method, how long a run will take.
+
+    What is measured is kept in the store, in the experiment "speed". With --method nothing is run or kept but a few
+    prepared clips: name method, corpus and settings as for run, and what is finished already counts as nothing to do.
+    """
+    from benchmarks.run import Request
+    from benchmarks.speed import asked
+    from datasets.base import UserError
+
+    request = Request(
+        method, dataset, protocol, task, modality, variant, preset, weights, seeds, tuple(settings or ()), device,
+        data_root, excluded_names(exclude), pretrain_on,
+    )  # fmt: skip
+    if method and part:
+        raise UserError("--part measures this machine, --method asks how long a run takes; leave one of them out")
+    if method:
+        asked.estimate(request, tracking_uri, json)
+        return
+    if "," in dataset or request != Request("", dataset, device=device, data_root=data_root):
+        raise UserError(
+            "without --method, only --part, --dataset (one), --data-root, --device and --json are for speed"
+        )
+    asked.measure([one.value for one in part or Part], request, tracking_uri, json)
