@@ -1,7 +1,7 @@
-# make run: try it; make test: the whole suite; make install: the environment that both use
+# make run: try it; make test: the whole suite; make fuzz: a minute of bad input; make install: the environment that both use
 PYTHON ?= $(shell for p in python3.11 python3.12 python3; do $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: install run test lint audit lock
+.PHONY: install run test fuzz lint audit lock
 
 install: .venv/installed
 
@@ -17,6 +17,9 @@ run: install
 
 test: install
 	.venv/bin/python -m pytest -n auto
+
+fuzz: install
+	.venv/bin/python -m tests.fuzzing 4
 
 lint: install
 	.venv/bin/ruff check .

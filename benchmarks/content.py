@@ -12,10 +12,12 @@ from pathlib import Path
 from time import monotonic
 
 from benchmarks.corpora import cache
-from benchmarks.pool import each
+from benchmarks.pool import EndedError, each
 from datasets.base import Advance, Clip, DatasetError, Track, file_digest, tie
 from datasets.media import probe
 from datasets.stills import read_still
+
+NAMED = 10  # of unreadable clips
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,8 @@ def contents(clips: Sequence[Clip], advance: Advance) -> dict[str, Content]:
     with closing(store) as database:
         database.execute("create table if not exists contents (file text primary key, content text)")
         known, unknown, identities = _remembered(database, clips)
-        faults = []
+        faults: list[tuple[str, str]] = []
+        number = 0
         unkept: list[tuple[str, str]] = []
         kept = monotonic()
         try:
@@ -43,17 +46,27 @@ def contents(clips: Sequence[Clip], advance: Advance) -> dict[str, Content]:
                     known[clip.media.clip_id] = found
                     unkept.append((identity, json.dumps([found.media, found.sound])))
                 else:
-                    faults.append(f"{clip.name}: {found}")
+                    faults.append((clip.name, found))
                 if monotonic() - kept > 1:
                     _keep(database, unkept)
                     kept = monotonic()
                 advance(number, len(unknown))
+        except EndedError as error:
+            faults.append((unknown[number].name, str(error)))
         finally:
             _keep(database, unkept)
     if faults:
-        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-        raise DatasetError(f"unreadable: {faults[0]}{more}; or exclude it by name with --exclude FILE")
+        raise DatasetError(_told(faults))
     return known
+
+
+def _told(faults: Sequence[tuple[str, str]]) -> str:
+    """The first fault in full, and the names of a few more, so that all of them can be excluded at once."""
+    (first, why), *others = faults
+    named = ", ".join(name for name, _ in others[: NAMED - 1])
+    more = f" and {len(faults) - NAMED} more, which check names" if len(faults) > NAMED else ""
+    also = f"; unreadable too: {named}{more}" if named else ""
+    return f"unreadable: {first}: {why}; or exclude it by name with --exclude FILE{also}"
 
 
 def _remembered(

@@ -4,13 +4,18 @@ import os
 import pickle
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from typing import TypeVar
+
+from datasets.base import UserError
+from datasets.processes import Ended, in_processes
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 FEW = 8  # items that are not worth starting processes for
+
+
+class EndedError(UserError):
+    """An item ended the process that worked on it; it is the next one after those that were given back."""
 
 
 def cores() -> int:
@@ -25,8 +30,10 @@ def each(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Resu
         yield from map(work, items)
         return
     pickle.dumps(work)  # what cannot be sent is told at once: a pool may wait for it forever (gh-105829)
-    with ProcessPoolExecutor(processes, get_context("spawn"), _one_thread) as pool:
-        yield from pool.map(work, items, chunksize=max(1, min(16, len(items) // (4 * processes))))
+    for made in in_processes(work, items, processes, _one_thread):
+        if isinstance(made, Ended):
+            raise EndedError(made.what)
+        yield made
 
 
 def _one_thread() -> None:

@@ -7,7 +7,6 @@ import pickle
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +21,7 @@ from benchmarks.content import Content
 from benchmarks.corpora import cache
 from benchmarks.environment import decoders, source
 from benchmarks.plan import Row
-from benchmarks.pool import each
+from benchmarks.pool import EndedError, each
 from datasets.base import Advance, Clip, DatasetError, Media, UserError
 from datasets.together import together
 from methods.base import Frozen, MethodError, Preparation, Prepared
@@ -120,7 +119,7 @@ def fill_together(rows: Sequence[tuple[Row, Arena]], progress: Progress) -> None
         return
     todo, clips = _shared([one for _, one in by_folder.values()])
     names = list(dict.fromkeys(name for name, _ in by_folder.values()))
-    with progress(f"preparing {len(todo)} clips for {_listed(names)}") as advance, suppress(BrokenExecutor):
+    with progress(f"preparing {len(todo)} clips for {_listed(names)}") as advance, suppress(EndedError):
         for number, faults in enumerate(each(_prepare, todo), start=1):
             for fault in faults:
                 if fault and fault[0] == "clip":
@@ -132,12 +131,16 @@ def prepared(wanted: Wanted, advance: Advance) -> Store:
     """Inputs for all clips, each prepared once, in parallel processes."""
     store = wanted.store()
     todo, clips = _shared([wanted])
-    with _blamed("preparing"):  # what cannot be sent to a process, or ends one
+    number = 0
+    with _blamed("preparing"):  # what cannot be sent to a process
         if todo:
             pickle.dumps(wanted.preparation)
-        for number, (fault,) in enumerate(each(_prepare, todo), start=1):
-            _raise(fault, clips[number - 1])
-            advance(number, len(todo))
+        try:
+            for number, (fault,) in enumerate(each(_prepare, todo), start=1):
+                _raise(fault, clips[number - 1])
+                advance(number, len(todo))
+        except EndedError as error:
+            _raise(("method", f"it {error}; if it is the file, exclude it with --exclude FILE"), clips[number])
     return store
 
 

@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,29 +45,45 @@ def answered(scores: Scores) -> list[dict[str, Any]]:
 
 def read_scores(file: Path) -> Scores:
     """What `write_scores` wrote."""
-    with file.open(newline="", encoding="utf-8") as stream:
+    with _told(), file.open(newline="", encoding="utf-8") as stream:
         return _scores(list(csv.DictReader(stream)))
 
 
 def read_answers(text: str) -> dict[tuple[str, str], Scores]:
     """All answers of a row, by fold and seed."""
     found: dict[tuple[str, str], list[dict[str, str]]] = {}
-    for line in csv.DictReader(io.StringIO(text)):
-        found.setdefault((line["fold"], line["seed"]), []).append(line)
-    return {cell: _scores(lines) for cell, lines in found.items()}
+    with _told():
+        for line in csv.DictReader(io.StringIO(text)):
+            found.setdefault((line["fold"], line["seed"]), []).append(line)
+        return {cell: _scores(lines) for cell, lines in found.items()}
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Whatever keeps answers from being read, in one line."""
+    try:
+        yield
+    except (csv.Error, ValueError, KeyError, TypeError, AttributeError) as error:
+        why = f"{type(error).__name__}: {str(error)[:100]}"
+        raise ScoresError(f"the answers of a run are damaged ({why}); run it --fresh") from None
 
 
 def _scores(rows: Sequence[Mapping[str, str]]) -> Scores:
     if not rows:
         raise ScoresError("the answers of a run are an empty table; run it --fresh")
     columns = [name for name in rows[0] if name.startswith("p_")]
-    return Scores(
+    scores = Scores(
         labels=tuple(name.removeprefix("p_") for name in columns),
         names=tuple(row["clip"] for row in rows),
         subjects=tuple(row["subject"] or None for row in rows),
         truth=tuple(row["truth"] for row in rows),
         probabilities=np.array([[float(row[name]) for name in columns] for row in rows]),
     )
+    if strange := set(scores.truth) - set(scores.labels):
+        raise ValueError(f"the class {min(strange)!r} has no column")
+    if not np.isfinite(scores.probabilities).all():
+        raise ValueError("a probability is no number")
+    return scores
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:

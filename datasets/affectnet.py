@@ -210,6 +210,7 @@ class Affectnet(Dataset):
 
 
 VIDEO = {"video": 0}
+LARGEST = 10_000  # bytes of a file that holds one number
 TWENTY = (20,) * len(LABELS)
 
 
@@ -248,10 +249,13 @@ def _stored_code(file: Path) -> tuple[int, str]:
     import numpy as np
 
     try:
+        if file.stat().st_size > LARGEST:
+            raise ValueError(f"it has more than {LARGEST} bytes")
         stored = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        return 0, f"is no plain .npy file ({error}); get the file again"
-    code = _code(str(stored.reshape(-1)[0])) if stored.size == 1 else None
+        told = str(stored)[:40]
+        code = _code(str(stored.reshape(-1)[0])) if stored.size == 1 else None
+    except Exception as error:  # a damaged header may claim any shape and any kind of number
+        return 0, f"is no plain .npy file ({type(error).__name__}: {str(error)[:200]}); get the file again"
     if code is None:
-        return 0, f"holds {str(stored)[:40]!r}, one expression from 0 to 10 is right; get the file again"
+        return 0, f"holds {told!r}, one expression from 0 to 10 is right; get the file again"
     return code, ""

@@ -45,7 +45,10 @@ Advance = Callable[[int, int], None]  # told how many of how many are done
 
 
 class UserError(Exception):
-    """One line for the user: what, the value, the remedy."""
+    """One line for the user: what, the value, the remedy; what it quotes of a file may have had more."""
+
+    def __init__(self, told: str = "") -> None:
+        super().__init__(" ".join(told.splitlines()))
 
 
 class DatasetError(UserError):

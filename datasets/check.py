@@ -3,10 +3,8 @@
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
-from multiprocessing import get_context
 from pathlib import Path
 
 from datasets.base import (
@@ -22,6 +20,7 @@ from datasets.base import (
     file_digest,
 )
 from datasets.media import Probe, probe
+from datasets.processes import Ended, in_processes
 
 Decoded = Mapping[str, Probe | str]  # by kind of track; a text says why it cannot be decoded
 
@@ -90,8 +89,8 @@ def _decode_all(clips: Sequence[Clip], processes: int) -> Iterator[Decoded]:
     if processes <= 1 or len(clips) < 2 * processes:
         yield from map(_decode, clips)
         return
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(_decode, clips, chunksize=max(1, min(16, len(clips) // (4 * processes))))
+    for found in in_processes(_decode, clips, processes):
+        yield {"any": found.what} if isinstance(found, Ended) else found
 
 
 def _decode(clip: Clip) -> Decoded:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from itertools import product
+from math import inf
 from pathlib import PurePosixPath
 
 from datasets.base import Dataset, DatasetError, Entry, Expected, Planned, Problem, Recorded, Scene, Track
@@ -98,6 +99,8 @@ class Iemocap(Dataset):
         if not fields:
             return Problem("unexpected", str(evaluation), f"its row {row!r} is not [start - end] utterance emotion […]")
         start, end, name, code = fields.groups()
+        if not 0 <= float(start) < float(end) < inf:
+            return Problem("unexpected", str(evaluation), f"its row {row!r} does not end after it starts")
         session, dialogue, entry = evaluation.parents[2], evaluation.stem, self.read(PurePosixPath(name))
         stray = not name.casefold().startswith(f"{dialogue}_".casefold())
         if not entry or stray or (session.name[-1:].isdigit() and session.name[-1] != name[4]):

@@ -1,6 +1,7 @@
 """Media of no corpus: any file, or the parts of one, as a method sees clips."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from av.error import FFmpegError
 from av.stream import Disposition
 
 from datasets.base import PICTURES, SOUND_ONLY, DatasetError, Media, MediaError, Track
+from datasets.media import opened
 from datasets.scan import clip_id
 
 FILMS = frozenset({".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".webm", ".wmv"})
@@ -39,7 +41,7 @@ def loose(file: Path) -> Loose:
         seconds = {"video": 0.0}
     else:
         try:
-            with av.open(file) as container:
+            with opened(file) as container:
                 seconds = {kind: _ends(container, kind) for kind in ("audio", "video") if _plays(container, kind)}
         except (FFmpegError, OSError) as error:
             raise MediaError(file, f"cannot be decoded ({error.strerror or error})") from None
@@ -70,5 +72,6 @@ def _ends(container: InputContainer, kind: str) -> float:
     if container.duration:
         return container.duration / av.time_base
     last = max((packet.pts + (packet.duration or 0) for packet in container.demux(stream) if packet.pts), default=0)
-    container.seek(0)
+    with suppress(FFmpegError):  # a bare stream has one track and cannot be wound back
+        container.seek(0)
     return float(last * stream.time_base) - first

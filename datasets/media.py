@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import av
@@ -20,12 +20,17 @@ from av.video.stream import VideoStream
 
 from datasets.base import DatasetError, MediaError, Side, Track
 from datasets.shots import Item, Picture, Shot, Through, sampled, sealed, timed
-from datasets.stills import read_still
+from datasets.stills import LARGEST, read_still
 
 Sound = npt.NDArray[np.float32]
 PROBE_RATE = 16_000
-BEFORE = 1  # seconds before a part from which it is decoded
 LUMA_FIRST = frozenset({"gray", "nv12", "nv21", *(f"yuv{j}{kind}p" for j in ("", "j") for kind in (420, 422, 444))})
+BEFORE = 1  # seconds before a part to which a seek goes
+LONGEST = 600.0  # seconds of a clip: nobody speaks an emotion for longer, and its sound and faces would fill gigabytes
+EARLY = 10.0  # seconds before a part of a file that are decoded with it; where tracks lie apart, a seek ends far before
+LATEST = 1e6  # seconds at which a clip may begin in its file
+LOUDEST = 1e6  # of a sample; full scale is 1, or 32,768 where somebody forgot to divide
+NO_MEDIA = frozenset({"concat", "dash", "hls", "imf", "rtp", "rtsp", "sdp"})  # lists of other files, or of addresses
 
 
 @dataclass(frozen=True)
@@ -40,29 +45,35 @@ class Heard:
         if rate < 1:
             raise DatasetError(f"rate must be at least 1 sample a second, but got {rate}")
         resampler = av.AudioResampler(format="fltp", rate=rate)
-        parts = [part.to_ndarray() for frame in (*self.frames, None) for part in resampler.resample(frame)]
-        sound: Sound = np.concatenate(parts, axis=1).mean(axis=0, dtype=np.float32)
-        return _cut(sound, self.first, track, rate)
+        parts = [_mono(part) for frame in (*self.frames, None) for part in resampler.resample(frame)]
+        return _checked(_cut(np.concatenate([np.zeros(0, np.float32), *parts]), self.first, track, rate), track)
 
 
 def listen(track: Track) -> Heard:
     """Decode the sound of a track."""
+    _check_part(track)
     with _opened(track.file, "audio") as container:
         stream = container.streams.audio[0]
         _seek(container, track, stream)
         frames: list[AudioFrame] = []
         first: float | None = None
+        played = 0.0  # seconds behind track.start
         for frame in container.decode(stream):
-            if first is None and _long_before(frame, container, track):
+            instant = _seconds(frame, container)
+            if track.end is not None and instant >= track.end:
+                first = track.end if first is None else first
+                break
+            if instant < track.start - EARLY:
                 continue
             if first is None:
-                first = _seconds(frame, container)
-            if track.end is not None and _seconds(frame, container) >= track.end:
-                break
+                first, played = instant, instant - track.start
+            played += frame.samples / (frame.sample_rate or PROBE_RATE)
+            _check_length(track, "sound", played)
             frame.pts = None  # the resampler would stop at a gap in the time stamps
             frames.append(frame)
         if first is None:
-            raise MediaError(track.file, "has an audio track without a single sample; get the file again")
+            since = f" from {track.start:g} seconds on" if track.start else ""
+            raise MediaError(track.file, f"has an audio track without a single sample{since}; get the file again")
     return Heard(tuple(frames), first)
 
 
@@ -71,11 +82,9 @@ def read_audio(track: Track, rate: int) -> Sound:
     return listen(track).at(rate, track)
 
 
-def _long_before(frame: AudioFrame, container: InputContainer, track: Track) -> bool:
-    """Whether nothing of it is wanted: in a film a seek goes to a whole picture, which may be an hour before."""
-    if frame.time is None:
-        return False
-    return _seconds(frame, container) + frame.samples / frame.sample_rate < track.start - BEFORE
+def _mono(frame: AudioFrame) -> Sound:
+    samples: Sound = frame.to_ndarray().mean(axis=0, dtype=np.float32)
+    return samples
 
 
 def _cut(sound: Sound, first: float, track: Track, rate: int) -> Sound:
@@ -83,6 +92,29 @@ def _cut(sound: Sound, first: float, track: Track, rate: int) -> Sound:
     offset = round((first - track.start) * rate)
     sound = np.pad(sound, (offset, 0)) if offset > 0 else sound[-offset:]
     return sound if track.end is None else sound[: round((track.end - track.start) * rate)]
+
+
+def _checked(sound: Sound, track: Track) -> Sound:
+    """Whether its samples are numbers of which features can be made."""
+    peak = np.abs(sound).max(initial=0.0)
+    if not peak <= LOUDEST:  # of samples that are no numbers, the maximum is none
+        raise MediaError(track.file, f"has a sample of {peak:g}, where full scale is 1; get the file again")
+    return sound
+
+
+def _check_part(track: Track) -> None:
+    """Annotations say which part of a file is a clip."""
+    start, end = track.start, track.end
+    if not 0 <= start <= LATEST or (end is not None and not 0 < end - start <= LONGEST):
+        until = "its end" if end is None else f"{end:g}"
+        raise MediaError(track.file, f"cannot be cut from {start:g} to {until} seconds; mend the annotation")
+
+
+def _check_length(track: Track, what: str, seconds: float) -> None:
+    """Also where time stamps jump: what a clip lacks in between is filled."""
+    if seconds > LONGEST:
+        told = f"{seconds:.0f} seconds in, but a clip lasts {LONGEST:.0f} at most"
+        raise MediaError(track.file, f"has {what} {told}; cut it into clips, or get the file again")
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,11 +150,11 @@ def read_shots(track: Track) -> Iterator[Shot]:
     if track.still:
         yield Shot(read_still(track), 0.0)
         return
+    _check_part(track)
     with _opened(track.file, "video") as container:
         stream = container.streams.video[0]
         stream.thread_type = "NONE"  # clips are worked on at once, and each thread would hold pictures
         _seek(container, track, stream)
-        interval = float(1 / (stream.average_rate or stream.guessed_rate or 25))
         converter = VideoReformatter()
         last: tuple[float, VideoFrame] | None = None
         for instant, frame in _between(container.decode(stream), container, track):
@@ -130,7 +162,7 @@ def read_shots(track: Track) -> Iterator[Shot]:
                 yield Filmed(last[1], instant - track.start, track.side, converter)
             last = instant, frame
         if last:
-            end = max(last[0], track.start) + interval if track.end is None else track.end
+            end = max(last[0], track.start) + _interval(container) if track.end is None else track.end
             yield Filmed(last[1], end - track.start, track.side, converter)
 
 
@@ -164,8 +196,12 @@ def _between(
 ) -> Iterator[tuple[float, VideoFrame]]:
     """Frames with their instants, from the one on the screen at track.start to the last before track.end."""
     before: tuple[float, VideoFrame] | None = None
-    for frame in frames:
-        instant = _seconds(frame, container)
+    for number, frame in enumerate(frames):
+        instant = number * _interval(container) if frame.time is None else _seconds(frame, container)
+        _check_length(track, "picture", instant - track.start)
+        if frame.width * frame.height > LARGEST:
+            size = f"{frame.width} x {frame.height} pixels, {LARGEST // 10**6} million in all are the most"
+            raise MediaError(track.file, f"has a picture of {size}; make it smaller")
         if track.end is not None and instant >= track.end:
             break
         if instant <= track.start:
@@ -177,6 +213,12 @@ def _between(
         yield instant, frame
     if before:
         yield before
+
+
+def _interval(container: InputContainer) -> float:
+    """From one picture to the next, in seconds, as far as one can tell."""
+    stream = container.streams.video[0]
+    return min(float(1 / (stream.average_rate or stream.guessed_rate or 25)), LONGEST)
 
 
 def _seconds(frame: AudioFrame | VideoFrame, container: InputContainer) -> float:
@@ -192,10 +234,20 @@ def _seek(container: InputContainer, track: Track, stream: AudioStream | VideoSt
         container.seek(int(begin / stream.time_base), stream=stream)
 
 
+def opened(file: Path) -> InputContainer:
+    """Any kind of media file, but no list of others; what it says of itself may be in any encoding."""
+    return av.open(file, options={"format_whitelist": _formats()}, metadata_errors="replace")
+
+
+@cache
+def _formats() -> str:
+    return ",".join(sorted(av.formats_available - NO_MEDIA))
+
+
 @contextmanager
 def _opened(file: Path, kind: str) -> Iterator[InputContainer]:
     try:
-        with av.open(file) as container:
+        with opened(file) as container:
             if not getattr(container.streams, kind):
                 there = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
                 raise MediaError(file, f"has no {kind} track, only {there}")
@@ -215,6 +267,8 @@ def read_mocap(track: Track) -> npt.NDArray[np.float32]:
         raise MediaError(track.file, f"is not motion capture text ({error}); get the file again") from error
     if not values[:, 2:].size:
         raise MediaError(track.file, "has no markers below its two header lines; get the file again")
+    if np.isinf(values).any():
+        raise MediaError(track.file, "has a marker that is infinitely far away; get the file again")
     return values[:, 2:]
 
 
@@ -252,7 +306,7 @@ def _watch(track: Track) -> float:
             if frame.is_corrupt:
                 raise MediaError(track.file, f"is damaged {instant:.1f} seconds in; get the file again")
             last = instant
-        interval = float(1 / (stream.average_rate or stream.guessed_rate or 25))
+        interval = _interval(container)
     if last < 0:
         raise MediaError(track.file, "has no picture in its video track; get the file again")
     seconds = last + interval - track.start
@@ -261,7 +315,12 @@ def _watch(track: Track) -> float:
 
 
 def _complete(track: Track, kind: str, seconds: float) -> None:
-    """A file cut short still opens if its header stands in front: compare with the duration that it declares."""
+    """A file cut short still opens if its header stands in front: compare with what that declares."""
+    with track.file.open("rb") as file:  # a .wav's duration is reckoned from the bytes that are left
+        mark, size = file.read(4), int.from_bytes(file.read(4), "little")
+    there = track.file.stat().st_size
+    if mark == b"RIFF" and size < 2**32 - 1 and there < 0.95 * size:
+        raise MediaError(track.file, f"ends after {there} of {size + 8} bytes; get the file again")
     with _opened(track.file, kind) as container:
         stream = getattr(container.streams, kind)[0]
         whole = stream.duration * stream.time_base if stream.duration else (container.duration or 0) / av.time_base

@@ -10,6 +10,7 @@ from datasets.base import MediaError, Track
 
 Picture = npt.NDArray[np.uint8]
 SIDE = 48  # of FER2013's pictures
+LARGEST = 50_000_000  # pixels of a picture: 8K has 33 million
 
 
 def read_still(track: Track) -> Picture:
@@ -21,8 +22,16 @@ def read_still(track: Track) -> Picture:
 def _file(file: Path) -> Picture:
     try:
         with Image.open(file) as image:
+            if image.width * image.height > LARGEST:
+                raise ValueError(f"it has {image.width} x {image.height} pixels")
             return np.array(ImageOps.exif_transpose(image).convert("RGB"), dtype=np.uint8)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # SyntaxError: of a PNG's parts
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        Image.DecompressionBombError,
+        Image.DecompressionBombWarning,
+    ) as error:  # SyntaxError: of a PNG's parts
         told = str(error).replace(str(file), "it")
         raise MediaError(file, f"cannot be decoded ({told}); get the file again") from error
 

@@ -212,7 +212,7 @@ def _faces(grey: Picture, region: Box, scale: float) -> list[Box]:
     """All faces in a part of the picture, looked at in reduction."""
     left, top, right, bottom = floor(region[0]), floor(region[1]), ceil(region[2]), ceil(region[3])
     scale = min(scale, 1.0)
-    size = round((bottom - top) * scale), round((right - left) * scale)
+    size = max(round((bottom - top) * scale), 1), max(round((right - left) * scale), 1)
     reduced = _resized(grey, (left, top, right, bottom), *size)
     across, down = (right - left) / size[1], (bottom - top) / size[0]
     found = np.array([(box.left(), box.top(), box.right() + 1, box.bottom() + 1) for box in _detector()(reduced, 0)])
