@@ -1,7 +1,7 @@
 """Decoding with PyAV: any container, sample rate, channel count, frame rate and rotation, one frame at a time."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -33,36 +33,23 @@ LOUDEST = 1e6  # of a sample; full scale is 1, or 32,768 where somebody forgot t
 NO_MEDIA = frozenset({"concat", "dash", "hls", "imf", "rtp", "rtsp", "sdp"})  # lists of other files, or of addresses
 
 
-@dataclass(frozen=True)
-class Heard:
-    """The sound of a track as decoded."""
-
-    frames: tuple[AudioFrame, ...]
-    first: float  # the instant of its first sample
-
-    def at(self, rate: int, track: Track) -> Sound:
-        """Mono sound, the mean of the channels; silence fills what it lacks at the front of the picture."""
-        if rate < 1:
-            raise DatasetError(f"rate must be at least 1 sample a second, but got {rate}")
-        resampler = av.AudioResampler(format="fltp", rate=rate)
-        parts = [_mono(part) for frame in (*self.frames, None) for part in resampler.resample(frame)]
-        return _checked(_cut(np.concatenate([np.zeros(0, np.float32), *parts]), self.first, track, rate), track)
+Heard = Iterable[tuple[float, AudioFrame | None]]  # the instant of the first sample, and what was decoded
 
 
-def listen(track: Track) -> Heard:
-    """Decode the sound of a track."""
+def listen(track: Track) -> Iterator[tuple[float, AudioFrame | None]]:
+    """Decode the sound of a track; nothing but an instant, if it begins behind the track's end."""
     _check_part(track)
     with _opened(track.file, "audio") as container:
         stream = container.streams.audio[0]
         _seek(container, track, stream)
-        frames: list[AudioFrame] = []
         first: float | None = None
         played = 0.0  # seconds behind track.start
         for frame in container.decode(stream):
             instant = _seconds(frame, container)
             if track.end is not None and instant >= track.end:
-                first = track.end if first is None else first
-                break
+                if first is None:
+                    yield track.end, None
+                return
             if instant < track.start - EARLY:
                 continue
             if first is None:
@@ -70,16 +57,28 @@ def listen(track: Track) -> Heard:
             played += frame.samples / (frame.sample_rate or PROBE_RATE)
             _check_length(track, "sound", played)
             frame.pts = None  # the resampler would stop at a gap in the time stamps
-            frames.append(frame)
+            yield first, frame
         if first is None:
             since = f" from {track.start:g} seconds on" if track.start else ""
             raise MediaError(track.file, f"has an audio track without a single sample{since}; get the file again")
-    return Heard(tuple(frames), first)
+
+
+def resampled(heard: Heard, track: Track, rate: int) -> Sound:
+    """Mono sound, the mean of the channels; silence fills what it lacks at the front of the picture."""
+    if rate < 1:
+        raise DatasetError(f"rate must be at least 1 sample a second, but got {rate}")
+    resampler = av.AudioResampler(format="fltp", rate=rate)
+    parts, first = [np.zeros(0, np.float32)], 0.0
+    for first, frame in heard:  # noqa: B007  it is the same for all
+        if frame:
+            parts.extend(_mono(part) for part in resampler.resample(frame))
+    parts.extend(_mono(part) for part in resampler.resample(None))
+    return _checked(_cut(np.concatenate(parts), first, track, rate), track)
 
 
 def read_audio(track: Track, rate: int) -> Sound:
-    """Mono sound at a rate."""
-    return listen(track).at(rate, track)
+    """Mono sound at a rate; nothing else of it is held."""
+    return resampled(listen(track), track, rate)
 
 
 def _mono(frame: AudioFrame) -> Sound:

@@ -13,7 +13,7 @@ from threading import Condition, RLock, Thread, get_ident
 from typing import Any, Generic, TypeVar
 
 from datasets.base import Media
-from datasets.media import Heard, Sound, listen, rate_of, read_shots
+from datasets.media import Heard, Sound, listen, rate_of, read_shots, resampled
 from datasets.shots import Item, Through, sampled, timed
 
 AHEAD = 4  # pictures that a reader takes before it waits for the others
@@ -87,7 +87,7 @@ class _Room:
         self._threads: dict[int, int] = {}  # of those who have not come yet
         self._tapes: dict[Hashable, tuple[_Tape[Any], _Link[Any]]] = {}  # until all have come
         self._played: dict[int, Generator[Any]] = {}
-        self._heard: Heard | None = None
+        self._heard: Heard = ()
         self._sounds: dict[int, Sound] = {}
 
     def enter(self, reader: int) -> Shared:
@@ -107,8 +107,8 @@ class _Room:
         """Decoded once, resampled once for each rate."""
         if rate not in self._sounds:
             track = self._media._tracks["audio"]
-            self._heard = self._heard or listen(track)
-            self._sounds[rate] = self._heard.at(rate, track)
+            self._heard = self._heard or tuple(listen(track))
+            self._sounds[rate] = resampled(self._heard, track, rate)
         return self._sounds[rate]
 
     def pictures(self, reader: int, through: Through[Item]) -> Iterator[tuple[float, Item]]:
