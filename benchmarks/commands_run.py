@@ -194,7 +194,7 @@ def prepare(
     ] = None,
 ) -> None:
     """Fill the cache ahead of a run."""
-    from benchmarks.prepare import PreparationError, fill
+    from benchmarks.prepare import PreparationError, fill, fill_together
     from benchmarks.run import Request, plan
 
     request = Request(
@@ -208,6 +208,7 @@ def prepare(
     lessons = [
         (initial.row, arena) for row, _ in planned.rows for initial in row.initials.values() for arena in initial.arenas
     ]
+    fill_together([*lessons, *planned.rows], console.progress)
     for row, arena in [*lessons, *planned.rows]:
         try:
             store = fill(row, arena.clips, arena.contents, planned.device, console.progress)

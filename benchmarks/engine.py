@@ -14,7 +14,7 @@ from benchmarks.execute import Executor, here
 from benchmarks.inner import Tuning
 from benchmarks.outcome import Outcome
 from benchmarks.plan import Cell, Row
-from benchmarks.prepare import PreparationError, Store, fill
+from benchmarks.prepare import PreparationError, Store, fill, fill_together
 from benchmarks.reach import LATER, AwayError
 from benchmarks.record import audited, line, row_record
 from benchmarks.resume import KEPT, Shelf, Whole
@@ -113,15 +113,22 @@ class Engine:
 
     def _jobs(self, known: Sequence[Known], begun: dict[str, Begun], closed: dict[str, Outcome]) -> Iterator[Job]:
         """One after the other as they are asked for; what has nothing to run is closed at once."""
-        for one in known:
+        for number, one in enumerate(known):
             if one.whole:
                 closed[one.row.key] = self._whole(one.row, one.arena, one.whole)
                 continue
+            if not begun:
+                lacking = [ahead for ahead in known[number:] if not ahead.whole and self._todo(ahead)]
+                fill_together([(ahead.row, ahead.arena) for ahead in lacking], self.progress)
             begun[one.row.key] = now = self._begin(one)
             if now.job.todo:
                 yield now.job
             else:
                 closed[one.row.key] = self._closed(now)
+
+    def _todo(self, known: Known) -> list[Cell]:
+        """Those that are to be run."""
+        return [cell for cell in known.row.cells if self.fresh or cell.key not in known.before]
 
     @contextmanager
     def _killed(
@@ -161,7 +168,7 @@ class Engine:
 
     def _begin(self, known: Known) -> Begun:
         row, arena, experiment, before = known.row, known.arena, known.experiment, known.before
-        todo = [cell for cell in row.cells if self.fresh or cell.key not in before]
+        todo = self._todo(known)
         if self.fresh:
             for cell in todo:
                 forget(self.tracker.place, cell.key)

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from datasets import base, media, stills
+from datasets import base, media, shots, stills, together
 from methods import parts
 
 PACKAGES = ("benchmarks", "datasets", "methods", "protocols", "reports")
@@ -86,7 +86,7 @@ def source(*files: str) -> str:
     """Digest of a plugin's files, and of everything shared that stands between media and results."""
     shared = [
         *Path(parts.__path__[0]).glob("*.py"),
-        *(Path(inspect.getfile(module)) for module in (base, media, stills)),
+        *(Path(inspect.getfile(module)) for module in (base, media, shots, stills, together)),
     ]
     stats = ((name, Path(name).stat()) for name in (*files, *sorted(map(str, shared))))
     texts = [_read(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]

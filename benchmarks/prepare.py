@@ -2,9 +2,11 @@
 
 import hashlib
 import inspect
+import pickle
+import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +16,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
+from benchmarks.arenas import Arena
 from benchmarks.console import Progress
 from benchmarks.content import Content
 from benchmarks.corpora import cache
@@ -22,6 +25,7 @@ from benchmarks.files import FileError, remove, whole
 from benchmarks.plan import Row
 from benchmarks.pool import EndedError, each
 from datasets.base import Advance, Clip, DatasetError, Media, Track, UserError
+from datasets.together import together
 from methods.base import Frozen, MethodError, Preparation, Prepared
 
 
@@ -83,35 +87,99 @@ class Store:
         return [clip for clip in by_content.values() if not self.file(clip.media).is_file()]
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What a method gets of some clips."""
+
+    preparation: Preparation
+    version: int
+    clips: Sequence[Clip]
+    contents: Mapping[str, Content]
+
+    @classmethod
+    def by(cls, row: Row, clips: Sequence[Clip], contents: Mapping[str, Content]) -> "Wanted":
+        """By a row."""
+        return cls(row.method().preparation(), row.kind.version, clips, contents)
+
+    def store(self) -> Store:
+        """Where it is kept, under a name that hashes all that it depends on."""
+        kind = type(self.preparation)
+        code = source(inspect.getfile(kind), __file__)
+        key = f"{kind.__module__} v{self.version} {self.preparation!r}\nsource {code}\n{decoders()}"
+        return Store(_folder("prepared", key), self.contents)
+
+
 def fill(row: Row, clips: Sequence[Clip], contents: Mapping[str, Content], device: str, progress: Progress) -> Store:
     """Everything that a row's method gets of these clips."""
     with progress(f"preparing {len(clips)} clips for {row.name}") as advance:
-        store = prepared(row.method().preparation(), row.kind.version, clips, contents, advance)
+        store = prepared(Wanted.by(row, clips, contents), advance)
     if row.frozen:
         with progress(f"{row.name}: frozen network on {device}") as advance:
             store = passed_through(row.frozen, store, clips, device, advance)
     return store
 
 
-def prepared(
-    preparation: Preparation, version: int, clips: Sequence[Clip], contents: Mapping[str, Content], advance: Advance
-) -> Store:
+def fill_together(rows: Sequence[tuple[Row, Arena]], progress: Progress) -> None:
+    """What several rows get of their clips, before any of them is filled: each clip is decoded once for all of them.
+
+    A method that fails here is left out; it fails again, and is told of, when its own row is filled.
+    """
+    by_folder: dict[Path, tuple[str, Wanted]] = {}
+    for row, arena in rows:
+        one = Wanted.by(row, arena.clips, arena.contents)
+        if _can_be_sent(one.preparation) and (store := one.store()).missing(one.clips):
+            by_folder[store.folder] = row.name, one
+    if len(by_folder) < 2:
+        return
+    todo, clips = _shared([one for _, one in by_folder.values()])
+    names = list(dict.fromkeys(name for name, _ in by_folder.values()))
+    with progress(f"preparing {len(todo)} clips for {_listed(names)}") as advance, suppress(EndedError):
+        for number, faults in enumerate(each(_prepare, todo), start=1):
+            for fault in faults:
+                if fault and fault[0] != "method":
+                    _raise(fault, clips[number - 1])
+            advance(number, len(todo))
+
+
+def prepared(wanted: Wanted, advance: Advance) -> Store:
     """Inputs for all clips, each prepared once, in parallel processes."""
-    kind = type(preparation)
-    code = source(inspect.getfile(kind), __file__)
-    key = f"{kind.__module__} v{version} {preparation!r}\nsource {code}\n{decoders()}"
-    store = Store(_folder("prepared", key), contents)
-    todo = store.missing(clips)
-    jobs = [(clip.media, store.file(clip.media)) for clip in todo]
+    store = wanted.store()
+    todo, clips = _shared([wanted])
     number = 0
-    with _blamed("preparing"):  # what cannot be sent to a process, or ends one
+    with _blamed("preparing"):  # what cannot be sent to a process
+        if todo:
+            pickle.dumps(wanted.preparation)
         try:
-            for number, fault in enumerate(each(partial(_prepare, preparation), jobs), start=1):
-                _raise(fault, todo[number - 1])
+            for number, (fault,) in enumerate(each(_prepare, todo), start=1):
+                _raise(fault, clips[number - 1])
                 advance(number, len(todo))
         except EndedError as error:
-            _raise(("method", f"it {error}; if it is the file, exclude it with --exclude FILE"), todo[number])
+            _raise(("method", f"it {error}; if it is the file, exclude it with --exclude FILE"), clips[number])
     return store
+
+
+def _shared(wanted: Sequence[Wanted]) -> tuple[list["Work"], list[Clip]]:
+    """What is to be made of each clip for those that have not got it yet; of clips with the same content, of one."""
+    clips: dict[str, Clip] = {}
+    jobs: dict[str, list[tuple[Preparation, Path]]] = {}
+    for one in wanted:
+        store = one.store()
+        for clip in store.missing(one.clips):
+            content = one.contents[clip.media.clip_id].media
+            clips.setdefault(content, clip)
+            jobs.setdefault(content, []).append((one.preparation, store.file(clip.media)))
+    return [(clips[content].media, job) for content, job in jobs.items()], list(clips.values())
+
+
+def _can_be_sent(preparation: Preparation) -> bool:
+    try:
+        return bool(pickle.dumps(preparation))
+    except Exception:  # pickle raises whatever it meets
+        return False
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def passed_through(frozen: Frozen, inputs: Store, clips: Sequence[Clip], device: str, advance: Advance) -> Store:
@@ -148,13 +216,19 @@ def _folder(kind: str, key: str) -> Path:
 
 
 Fault = tuple[str, str] | None  # whose it is, "clip", "method" or "disk", and what
+Work = tuple[Media, Sequence[tuple[Preparation, Path]]]
 
 
-def _prepare(preparation: Preparation, job: tuple[Media, Path]) -> Fault:
-    media, file = job
+def _prepare(work: Work) -> list[Fault]:
+    """Of one clip, all that is wanted."""
+    media, jobs = work
+    with _one_thread(), TemporaryDirectory() as folder:
+        return together(_nameless(media, Path(folder)), [partial(_prepare_one, *job) for job in jobs])
+
+
+def _prepare_one(preparation: Preparation, file: Path, media: Media) -> Fault:
     try:
-        with TemporaryDirectory() as folder:
-            _write(preparation(_nameless(media, Path(folder))), file)
+        _write(preparation(media), file)
     except DatasetError as error:
         return "clip", str(error)
     except MethodError as error:
@@ -174,6 +248,20 @@ def _nameless(media: Media, folder: Path) -> Media:
         link.symlink_to(track.file.absolute())
         tracks[kind] = replace(track, file=link)
     return replace(media, _tracks=tracks)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """For torch, where it is used: inputs must not depend on where they are prepared."""
+    torch = sys.modules.get("torch")
+    threads = torch.get_num_threads() if torch else 1
+    if torch:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        if torch:
+            torch.set_num_threads(threads)
 
 
 def _raise(fault: Fault, clip: Clip) -> None:

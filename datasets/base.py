@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from datasets.check import Report
+    from datasets.shots import Item, Through
 
 AVEF_TABLE_2: Mapping[str, Mapping[str, str]] = {
     "arousal": {
@@ -39,6 +40,7 @@ PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
 SIX_EMOTIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise")
 
 
+Side = Literal["whole", "left", "right"]
 Advance = Callable[[int, int], None]  # told how many of how many are done
 
 
@@ -68,7 +70,7 @@ class Track:
     file: Path
     start: float = 0.0
     end: float | None = None
-    side: Literal["whole", "left", "right"] = "whole"
+    side: Side = "whole"
     box: tuple[int, int, int, int] | None = None  # of a single picture, what is cut out: left, top, right, bottom
     offset: int | None = None  # of a table of pictures, the byte at which the picture's row begins
     framed: bool = False  # the corpus cut it out around the face, so that there is none to look for
@@ -101,10 +103,19 @@ class Media:
 
     def frames(self, per_second: float | None = None) -> "Iterator[npt.NDArray[np.uint8]]":
         """RGB pictures [height, width, 3], decoded one at a time; as stored, or `per_second`; of a still, one."""
-        from datasets.media import read_frames
+        for shot in self.seen(iter, per_second):
+            yield shot.picture.copy()
+
+    def seen(self, through: "Through[Item]", per_second: float | None = None) -> "Iterator[Item]":
+        """What `through` makes of all pictures as stored (an iterator of `datasets.shots.Shot`), one of each, in order.
+
+        As stored, or `per_second`. It is made once for all methods of a run that ask for an equal one, so it must be
+        hashable and its items must not be changed.
+        """
+        from datasets.media import read_through
 
         with self._anonymous():
-            yield from read_frames(self._track("video"), per_second)
+            yield from read_through(self._track("video"), per_second, through)
 
     def mocap(self) -> "npt.NDArray[np.float32]":
         """Motion capture [frames, values]; gaps are NaN."""
@@ -215,7 +226,7 @@ class Scene:
     person: str
     seconds: float
     start: float = 0.0
-    side: Literal["whole", "left", "right"] = "whole"
+    side: Side = "whole"
 
 
 @dataclass(frozen=True)

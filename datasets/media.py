@@ -1,11 +1,10 @@
 """Decoding with PyAV: any container, sample rate, channel count, frame rate and rotation, one frame at a time."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
-from itertools import chain
+from functools import cache, cached_property
 from pathlib import Path
 
 import av
@@ -16,14 +15,16 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
-from datasets.base import DatasetError, MediaError, Track
+from datasets.base import DatasetError, MediaError, Side, Track
+from datasets.shots import Item, Picture, Shot, Through, sampled, sealed, timed
 from datasets.stills import LARGEST, read_still
 
 Sound = npt.NDArray[np.float32]
-Picture = npt.NDArray[np.uint8]
 PROBE_RATE = 16_000
+LUMA_FIRST = frozenset({"gray", "nv12", "nv21", *(f"yuv{j}{kind}p" for j in ("", "j") for kind in (420, 422, 444))})
 BEFORE = 1  # seconds before a part to which a seek goes
 LONGEST = 600.0  # seconds of a clip: nobody speaks an emotion for longer, and its sound and faces would fill gigabytes
 EARLY = 10.0  # seconds before a part of a file that are decoded with it; where tracks lie apart, a seek ends far before
@@ -32,36 +33,52 @@ LOUDEST = 1e6  # of a sample; full scale is 1, or 32,768 where somebody forgot t
 NO_MEDIA = frozenset({"concat", "dash", "hls", "imf", "rtp", "rtsp", "sdp"})  # lists of other files, or of addresses
 
 
-def read_audio(track: Track, rate: int) -> Sound:
-    """Mono sound, the mean of the channels; silence fills what the sound lacks at the front of the picture."""
-    if rate < 1:
-        raise DatasetError(f"rate must be at least 1 sample a second, but got {rate}")
+Heard = Iterable[tuple[float, AudioFrame | None]]  # the instant of the first sample, and what was decoded
+
+
+def listen(track: Track) -> Iterator[tuple[float, AudioFrame | None]]:
+    """Decode the sound of a track; nothing but an instant, if it begins behind the track's end."""
     _check_part(track)
     with _opened(track.file, "audio") as container:
         stream = container.streams.audio[0]
         _seek(container, track, stream)
-        resampler = av.AudioResampler(format="fltp", rate=rate)
-        parts: list[Sound] = []
         first: float | None = None
         played = 0.0  # seconds behind track.start
         for frame in container.decode(stream):
             instant = _seconds(frame, container)
             if track.end is not None and instant >= track.end:
-                first = track.end if first is None else first
-                break
+                if first is None:
+                    yield track.end, None
+                return
             if instant < track.start - EARLY:
                 continue
             if first is None:
                 first, played = instant, instant - track.start
-            played += frame.samples / (frame.sample_rate or rate)
+            played += frame.samples / (frame.sample_rate or PROBE_RATE)
             _check_length(track, "sound", played)
             frame.pts = None  # the resampler would stop at a gap in the time stamps
-            parts.extend(_mono(resampled) for resampled in resampler.resample(frame))
+            yield first, frame
         if first is None:
             since = f" from {track.start:g} seconds on" if track.start else ""
             raise MediaError(track.file, f"has an audio track without a single sample{since}; get the file again")
-        parts.extend(_mono(resampled) for resampled in resampler.resample(None))
-    return _checked(_cut(np.concatenate([np.zeros(0, np.float32), *parts]), first, track, rate), track)
+
+
+def resampled(heard: Heard, track: Track, rate: int) -> Sound:
+    """Mono sound, the mean of the channels; silence fills what it lacks at the front of the picture."""
+    if rate < 1:
+        raise DatasetError(f"rate must be at least 1 sample a second, but got {rate}")
+    resampler = av.AudioResampler(format="fltp", rate=rate)
+    parts, first = [np.zeros(0, np.float32)], 0.0
+    for first, frame in heard:  # noqa: B007  it is the same for all
+        if frame:
+            parts.extend(_mono(part) for part in resampler.resample(frame))
+    parts.extend(_mono(part) for part in resampler.resample(None))
+    return _checked(_cut(np.concatenate(parts), first, track, rate), track)
+
+
+def read_audio(track: Track, rate: int) -> Sound:
+    """Mono sound at a rate; nothing else of it is held."""
+    return resampled(listen(track), track, rate)
 
 
 def _mono(frame: AudioFrame) -> Sound:
@@ -99,23 +116,78 @@ def _check_length(track: Track, what: str, seconds: float) -> None:
         raise MediaError(track.file, f"has {what} {told}; cut it into clips, or get the file again")
 
 
-def read_frames(track: Track, per_second: float | None) -> Iterator[Picture]:
-    """As stored, or resampled by time stamps: at each instant the picture that is on the screen then."""
-    if per_second is not None and per_second <= 0:
-        raise DatasetError(f"per_second must be above 0, but got {per_second}")
+@dataclass(frozen=True, eq=False)
+class Filmed(Shot):
+    """A picture of a film, converted when somebody asks."""
+
+    decoded: VideoFrame
+    side: Side
+    converter: VideoReformatter  # one for the film: preparing it takes longer than converting
+
+    @cached_property
+    def picture(self) -> Picture:
+        rows = _rows(self.converter.reformat(self.decoded, format="rgb24"), 3)
+        return sealed(np.ascontiguousarray(self._cut(rows.reshape(len(rows), -1, 3))))
+
+    @cached_property
+    def grey(self) -> Picture:
+        """Brightness, where the film keeps it apart: then no colours are made."""
+        if self.decoded.format.name not in LUMA_FIRST:
+            return super().grey
+        return sealed(self._cut(_rows(self.decoded, 1)))
+
+    def _cut(self, picture: Picture) -> Picture:
+        """Upright, and what of it belongs to the track."""
+        upright = np.rot90(picture, k=round(self.decoded.rotation / 90)) if self.decoded.rotation else picture
+        half = upright.shape[1] // 2
+        columns = {"whole": slice(None), "left": slice(half), "right": slice(half, None)}[self.side]
+        return upright[:, columns]
+
+
+def read_shots(track: Track) -> Iterator[Shot]:
+    """All pictures of a track, each decoded when it is asked for."""
     if track.still:
-        yield read_still(track)
+        yield Shot(read_still(track), 0.0)
         return
     _check_part(track)
     with _opened(track.file, "video") as container:
         stream = container.streams.video[0]
-        stream.thread_type = "AUTO"
+        stream.thread_type = "NONE"  # clips are worked on at once, and each thread would hold pictures
         _seek(container, track, stream)
-        shown = _between(container.decode(stream), container, track)
-        if per_second is None:
-            yield from (_picture(frame, track) for _, frame in shown)
-            return
-        yield from _at_instants(shown, track, per_second, _interval(container))
+        converter = VideoReformatter()
+        last: tuple[float, VideoFrame] | None = None
+        for instant, frame in _between(container.decode(stream), container, track):
+            if last:
+                yield Filmed(last[1], instant - track.start, track.side, converter)
+            last = instant, frame
+        if last:
+            end = max(last[0], track.start) + _interval(container) if track.end is None else track.end
+            yield Filmed(last[1], end - track.start, track.side, converter)
+
+
+def _rows(frame: VideoFrame, depth: int) -> Picture:
+    """The bytes of its first plane as they lie there [height, width * depth]."""
+    plane = frame.planes[0]
+    whole = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+    return whole[: frame.height, : frame.width * depth]
+
+
+def read_frames(track: Track, per_second: float | None) -> Iterator[Picture]:
+    """As stored, or resampled by time stamps: at each instant the picture that is on the screen then."""
+    for shot in read_through(track, per_second, iter):
+        yield np.array(shot.picture)
+
+
+def read_through(track: Track, per_second: float | None, through: Through[Item]) -> Iterator[Item]:
+    """What something makes of all pictures, resampled."""
+    yield from sampled(timed(read_shots(track), through), rate_of(track, per_second))
+
+
+def rate_of(track: Track, per_second: float | None) -> float | None:
+    """A still is one picture at any rate."""
+    if per_second is not None and per_second <= 0:
+        raise DatasetError(f"per_second must be above 0, but got {per_second}")
+    return None if track.still else per_second
 
 
 def _between(
@@ -146,31 +218,6 @@ def _interval(container: InputContainer) -> float:
     """From one picture to the next, in seconds, as far as one can tell."""
     stream = container.streams.video[0]
     return min(float(1 / (stream.average_rate or stream.guessed_rate or 25)), LONGEST)
-
-
-def _at_instants(
-    shown: Iterator[tuple[float, VideoFrame]], track: Track, per_second: float, interval: float
-) -> Iterator[Picture]:
-    count = 0
-    current: Picture | None = None
-    end = track.start
-    for instant, frame in chain(shown, [(None, None)]):
-        until = end if instant is None else instant
-        while current is not None and track.start + count / per_second < until - 1e-6:
-            yield current
-            count += 1
-        if frame is not None and instant is not None:
-            current = _picture(frame, track)
-            end = max(instant, track.start) + interval if track.end is None else track.end
-
-
-def _picture(frame: VideoFrame, track: Track) -> Picture:
-    picture: Picture = np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
-    if frame.rotation:
-        picture = np.rot90(picture, k=round(frame.rotation / 90))
-    half = picture.shape[1] // 2
-    columns = {"whole": slice(None), "left": slice(half), "right": slice(half, None)}[track.side]
-    return np.ascontiguousarray(picture[:, columns])
 
 
 def _seconds(frame: AudioFrame | VideoFrame, container: InputContainer) -> float:

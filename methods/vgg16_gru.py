@@ -124,8 +124,8 @@ class FacesAndMfcc:
         return inputs
 
     def _faces(self, media: Media) -> npt.NDArray[np.uint8]:
-        size, frames = self.pictures.size, media.frames(self.pictures.per_second)
-        cut = [crop_box(picture, face.box, size) for picture, face in FaceTracker(every=2).follow(frames) if face]
+        size, seen = self.pictures.size, media.seen(FaceTracker(), self.pictures.per_second)
+        cut = [crop_box(shot.picture, face.box, size) for shot, face in seen if face]
         return np.stack(cut) if cut else np.zeros((0, size, size, 3), np.uint8)
 
 

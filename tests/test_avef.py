@@ -3,7 +3,6 @@
 import csv
 import re
 import sys
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -21,10 +20,10 @@ from methods.avef import OTHERS, Avef, Config, Network
 from methods.base import Examples, RunContext
 from methods.parts import segment_pairs
 from methods.parts.audio import LogMel
-from methods.parts.faces import Face
 from methods.parts.segment_pairs import SegmentPairs, Squares
 from methods.parts.training import Schedule
 from methods.parts.vad import Voiced
+from tests.sights import Everywhere, shown
 
 CLASSES = ("anger", "joy", "fear")
 PUBLISHED = Path(__file__).parents[1] / "methods" / "published" / "avef.csv"
@@ -64,16 +63,6 @@ def copied(network: torch.nn.Module) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in network.state_dict().items()}
 
 
-class Everywhere:
-    """The same face in each picture."""
-
-    def follow(self, pictures: Iterable[npt.NDArray[np.uint8]]) -> Iterator[tuple[npt.NDArray[np.uint8], Face]]:
-        landmarks = np.full((68, 2), 50.0, np.float32)
-        landmarks[36:42, 0], landmarks[42:48, 0] = 45, 55
-        for picture in pictures:
-            yield picture, Face((20.0, 20.0, 80.0, 80.0), landmarks)
-
-
 def tone(second: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Its pitch tells the time: 500 Hz at first, 1500 Hz after five seconds; the phase is the pitch's integral."""
     moment = np.asarray(second, float)
@@ -83,7 +72,7 @@ def tone(second: npt.ArrayLike) -> npt.NDArray[np.float64]:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Media:
     """Five seconds in which both sound and picture tell the time; who speaks when is settled."""
-    monkeypatch.setattr(segment_pairs, "FaceTracker", Everywhere)
+    monkeypatch.setattr(segment_pairs, "FaceTracker", lambda: Everywhere((20.0, 20.0, 80.0, 80.0), 10))
     monkeypatch.setattr(segment_pairs, "voiced", lambda sound, rate: SPOKEN if sound.any() else Voiced(()))
     sound = tone(np.arange(5 * 16_000) / 16_000).astype(np.float32)
     pictures = [np.full((100, 100, 3), number, np.uint8) for number in range(150)]
@@ -91,9 +80,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Media:
 
 
 def media(sound: npt.NDArray[np.float32], pictures: list[npt.NDArray[np.uint8]], has: str = "audio video") -> Media:
-    told = SimpleNamespace(
-        has=frozenset(has.split()), audio=lambda rate: sound, frames=lambda per_second: iter(pictures)
-    )
+    told = SimpleNamespace(has=frozenset(has.split()), audio=lambda rate: sound, seen=shown(pictures))
     return cast(Media, told)
 
 
@@ -144,7 +131,7 @@ def test_case_1_keeps_everything(clock: Media) -> None:
 @pytest.mark.parametrize("modality", ["audio", "video", "av"])
 def test_a_clip_without_voice_is_that_of_case_1_and_counted(clock: Media, modality: str) -> None:
     """Neither where it is silent, nor where the corpus has no sound and the method needs none."""
-    pictures = list(clock.frames(30))
+    pictures = [shot.picture for shot in clock.seen(iter)]
     quiet = [media(np.zeros(80_000, np.float32), pictures)]
     quiet += [media(np.zeros(0, np.float32), pictures, has="video")] if modality == "video" else []
     for told in quiet:

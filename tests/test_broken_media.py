@@ -18,7 +18,7 @@ from benchmarks.content import contents
 from benchmarks.model import Model
 from benchmarks.plugins import names
 from benchmarks.predict import Windows, predicted
-from benchmarks.prepare import PreparationError, prepared
+from benchmarks.prepare import PreparationError, Wanted, prepared
 from datasets import check
 from datasets.base import Dataset, DatasetError, Entry, Expected, Media, Planned, Track, UserError
 from datasets.loose import SUFFIXES, loose
@@ -271,5 +271,5 @@ def test_preparing_names_a_clip_that_crashes_its_process(tmp_path: Path, monkeyp
     found = clips(ravdess(tmp_path / "data"))
     known = contents(found, silent)
     with pytest.raises(PreparationError, match=rf"{found[0].name} .*ended the process .*--exclude") as raised:
-        prepared(breaking.Crashing(found[0].media.clip_id), 1, found, known, silent)
+        prepared(Wanted(breaking.Crashing(found[0].media.clip_id), 1, found, known), silent)
     assert "\n" not in str(raised.value)

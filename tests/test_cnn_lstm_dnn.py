@@ -13,6 +13,7 @@ import torch
 
 from benchmarks.settings import Wish, configured
 from datasets.base import Dataset, Media
+from datasets.shots import Item, Shot, Through
 from methods.base import Examples, MethodError, Prepared, RunContext
 from methods.cnn_lstm_dnn import CnnLstmDnn, Config, Face, Recogniser, SoundAndMotion
 from methods.parts.motion import LANDMARKS, MARKERS, Motion
@@ -178,8 +179,8 @@ class Stub(Media):
     def audio(self, rate: int) -> npt.NDArray[np.float32]:
         return np.sin(np.arange(vars(self)["samples"], dtype=np.float32))
 
-    def frames(self, per_second: float | None = None) -> Iterator[npt.NDArray[np.uint8]]:
-        yield from np.full((vars(self)["pictures"], 90, 120, 3), 128, np.uint8)
+    def seen(self, through: Through[Item], per_second: float | None = None) -> Iterator[Item]:
+        return through(Shot(picture, 0.0) for picture in np.full((vars(self)["pictures"], 90, 120, 3), 128, np.uint8))
 
     def mocap(self) -> npt.NDArray[np.float32]:
         return np.asarray(vars(self)["markers"], np.float32)

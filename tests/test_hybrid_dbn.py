@@ -2,7 +2,7 @@
 
 import csv
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -19,11 +19,11 @@ from methods.base import Examples, RunContext
 from methods.hybrid_dbn import Config, Hybrid, HybridDbn
 from methods.parts import alexnet, c3d, segment_pairs
 from methods.parts.dbn import Dbn
-from methods.parts.faces import Face
 from methods.parts.pooled import Segments
 from methods.parts.segment_pairs import Cutting, Pictures, SegmentPairs
 from methods.parts.training import Schedule, fit
 from methods.parts.weights import WeightStore
+from tests.sights import Everywhere, shown
 
 CLASSES = ("anger", "joy", "fear")
 PUBLISHED = Path(__file__).parents[1] / "methods" / "published" / "hybrid_dbn.csv"
@@ -123,24 +123,15 @@ def test_a_step_of_the_published_shape(kind: str) -> None:
     assert all((parameter != before[name]).any() for name, parameter in tower.named_parameters())
 
 
-class Everywhere:
-    """A face in the middle of each picture, but for every seventh."""
-
-    def follow(self, pictures: Iterable[npt.NDArray[np.uint8]]) -> Iterator[tuple[npt.NDArray[np.uint8], Face | None]]:
-        landmarks = np.full((68, 2), 50.0, np.float32)
-        landmarks[36:42, 0], landmarks[42:48, 0] = 40, 60
-        for number, picture in enumerate(pictures):
-            yield picture, None if number % 7 == 3 else Face((20.0, 20.0, 80.0, 80.0), landmarks)
-
-
 @pytest.fixture
 def flash(monkeypatch: pytest.MonkeyPatch) -> Media:
     """Three seconds, dark and silent but from 1.5 s to 1.6 s, in both."""
-    monkeypatch.setattr(segment_pairs, "FaceTracker", Everywhere)
+    everywhere = Everywhere((20.0, 20.0, 80.0, 80.0), 20, lambda number: number % 7 == 3)
+    monkeypatch.setattr(segment_pairs, "FaceTracker", lambda: everywhere)
     times = np.arange(3 * 16_000) / 16_000
     sound = np.where((times >= 1.5) & (times < 1.6), np.sin(2 * np.pi * 500 * times), 0).astype(np.float32)
     pictures = [np.full((100, 100, 3), 255 if 1.5 <= n / 30 < 1.6 else n, np.uint8) for n in range(90)]
-    return cast(Media, SimpleNamespace(audio=lambda rate: sound, frames=lambda per_second: iter(pictures)))
+    return cast(Media, SimpleNamespace(audio=lambda rate: sound, seen=shown(pictures)))
 
 
 @pytest.mark.parametrize(("length", "shift"), [(64, 30), (15, 7)])

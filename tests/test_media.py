@@ -1,5 +1,6 @@
 """Decoding against what was encoded: rates, channels, time stamps, rotation, missing tracks."""
 
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -25,14 +26,16 @@ def sound_file(file: Path, samples: np.ndarray, rate: int) -> Path:
     return file
 
 
-def film(file: Path, greys: list[int], instants: list[float], size: tuple[int, int] = (64, 48)) -> Path:
-    """Plain grey pictures shown from given instants on."""
+def film(file: Path, pictures: Sequence[Any], instants: list[float], size: tuple[int, int] = (64, 48)) -> Path:
+    """Pictures, or plain ones of a grey level, shown from given instants on."""
     with av.open(file, "w") as container:
         stream = container.add_stream("libx264", rate=25, options={"crf": "10"})
         stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
         stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
-        for grey, instant in zip(greys, instants, strict=True):
-            frame = av.VideoFrame.from_ndarray(np.full((size[1], size[0], 3), grey, np.uint8), format="rgb24")
+        for picture, instant in zip(pictures, instants, strict=True):
+            frame = av.VideoFrame.from_ndarray(
+                np.broadcast_to(np.uint8(picture), (size[1], size[0], 3)).copy(), format="rgb24"
+            )
             frame.pts, frame.time_base = round(instant * 1000), Fraction(1, 1000)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))

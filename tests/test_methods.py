@@ -273,7 +273,7 @@ def test_never_asks_for_test_labels(bench: Bench) -> None:
 def test_preparation_knows_nothing_but_sound_and_picture(bench: Bench) -> None:
     """Neither the file, whose name tells person and emotion, nor the id."""
     media = bench.toys.clips[-1].media(bench.modality)
-    seen = {name: getattr(media, name) for name in ("has", "framed", "audio", "frames", "mocap")}
+    seen = {name: getattr(media, name) for name in ("has", "framed", "audio", "frames", "seen", "mocap")}
     sealed = SimpleNamespace(clip_id="0" * 16, **seen)
     method = bench.method()
     assert digest(method.preparation()(cast(Media, sealed))) == digest(method.preparation()(media))

@@ -1,40 +1,30 @@
 """What Zhou et al.'s networks see and hear of a clip, and all its frames in one file."""
 
-from collections.abc import Iterable, Iterator
 from types import SimpleNamespace
 from typing import cast
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 
 from datasets.base import Media
 from methods.base import Examples, MethodError
 from methods.parts import frames
-from methods.parts.faces import Face, crop_box
+from methods.parts.faces import crop_box
 from methods.parts.frames import FacesAndSound, Frames, Pictures, Sound, share_without_face
+from tests.sights import Everywhere, shown
 
 CLASSES = ("anger", "joy", "fear")
 
 
-class Sometimes:
-    """A face in the middle of each picture but every third."""
-
-    def __init__(self, every: int, gap: int) -> None:
-        pass
-
-    def follow(self, pictures: Iterable[npt.NDArray[np.uint8]]) -> Iterator[tuple[npt.NDArray[np.uint8], Face | None]]:
-        for number, picture in enumerate(pictures):
-            yield picture, None if number % 3 == 2 else Face((40.0, 30.0, 60.0, 50.0), np.zeros((68, 2), np.float32))
-
-
 @pytest.fixture
 def media(monkeypatch: pytest.MonkeyPatch, framed: bool) -> Media:
-    monkeypatch.setattr(frames, "FaceTracker", Sometimes)
+    sometimes = Everywhere((40.0, 30.0, 60.0, 50.0), 10, lambda number: number % 3 == 2)
+    monkeypatch.setattr(frames, "FaceTracker", lambda: sometimes)
     pictures = [np.random.default_rng(n).integers(0, 256, (80, 120, 3), np.uint8) for n in range(7)]
     sound = np.random.default_rng(0).normal(size=16_000).astype(np.float32) / 10
-    told = {"audio": lambda rate: sound, "frames": lambda per_second: iter(pictures), "framed": framed}
+    frames_of = {"frames": lambda per_second: iter(pictures), "seen": shown(pictures)}
+    told = {"audio": lambda rate: sound, "framed": framed} | frames_of
     return cast(Media, SimpleNamespace(**told))
 
 
@@ -64,7 +54,7 @@ def test_pictures_that_are_faces_already_are_not_searched(media: Media) -> None:
 
 
 def test_a_clip_without_a_frame_has_no_face() -> None:
-    none = cast(Media, SimpleNamespace(frames=lambda per_second: iter(()), framed=False))
+    none = cast(Media, SimpleNamespace(seen=shown([]), framed=False))
     inputs = Pictures(size=32)(none)
     assert [inputs[name].shape for name in ("faces", "found")] == [(0, 32, 32, 3), (0,)]
     assert share_without_face(Examples([inputs], CLASSES)) == 0

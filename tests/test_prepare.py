@@ -16,9 +16,10 @@ from safetensors.numpy import save_file as whole
 from benchmarks import environment, pool, prepare
 from benchmarks.content import Content, contents
 from benchmarks.handed import handed
-from benchmarks.prepare import PreparationError, Store, passed_through, prepared
-from datasets.base import Clip, DatasetError, Media
-from methods.base import Prepared
+from benchmarks.prepare import PreparationError, Store, Wanted, passed_through
+from benchmarks.prepare import prepared as prepared_for
+from datasets.base import Advance, Clip, DatasetError, Media
+from methods.base import Preparation, Prepared
 from tests.tinybench import Bench, clips, diary, make_bench, ravdess, silent, spoken, toy  # noqa: F401  a fixture
 
 ASKED: list[str] = []
@@ -60,6 +61,12 @@ def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Sequence[Cli
 
 
 Found = tuple[Sequence[Clip], Mapping[str, Content]]
+
+
+def prepared(
+    preparation: Preparation, version: int, some: Sequence[Clip], told: Mapping[str, Content], advance: Advance
+) -> Store:
+    return prepared_for(Wanted(preparation, version, some, told), advance)
 
 
 def test_each_clip_is_prepared_once(found: Found) -> None:
@@ -260,7 +267,8 @@ def test_a_broken_clip_stops_the_run(bench: Bench, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(
-    "file", ["datasets/base.py", "datasets/media.py", "datasets/stills.py", "benchmarks/prepare.py"]
+    "file",
+    [*(f"datasets/{name}.py" for name in ("base", "media", "shots", "stills", "together")), "benchmarks/prepare.py"],
 )
 def test_inputs_that_other_code_decoded_or_kept_are_prepared_again(
     file: str, found: Found, monkeypatch: pytest.MonkeyPatch

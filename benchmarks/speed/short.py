@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from benchmarks.console import Progress, Tell
 from benchmarks.handed import handed
 from benchmarks.pool import FEW, cores
-from benchmarks.prepare import Store, fill, passed_through, prepared
+from benchmarks.prepare import Store, Wanted, fill, passed_through, prepared
 from benchmarks.settings import assigned, flat
 from benchmarks.speed.media import lasting, spread
 from datasets.base import Clip
@@ -121,7 +121,7 @@ class Short:
         with self.progress(f"preparing some clips for {row.name}") as advance:
 
             def prepare(clips: Sequence[Clip]) -> None:
-                prepared(row.method().preparation(), row.kind.version, clips, contents, advance)
+                prepared(Wanted.by(row, clips, contents), advance)
 
             seconds = self._scaled(before, prepare) / (cores() if len(before) > FEW else 1)
             if row.frozen:

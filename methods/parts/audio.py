@@ -8,6 +8,7 @@ one: n samples give 1 + (n - window) // hop frames.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -56,7 +57,8 @@ class Framing:
         wave = torch.from_numpy(emphasised(sound, self.emphasis))
         wave = pad(wave, (0, max(0, length - len(wave))))
         frames = wave.unfold(0, length, hop) * torch.hamming_window(length)  # [frames, length]
-        power: torch.Tensor = torch.fft.rfft(frames, points).abs().square()
+        spectra = torch.view_as_real(torch.fft.rfft(frames, points))
+        power: torch.Tensor = spectra[..., 0].square() + spectra[..., 1].square()
         return power
 
 
@@ -76,7 +78,10 @@ class Mel:
     norm: Literal["slaney"] | None = None
 
     def filters(self, rate: int, points: int) -> torch.Tensor:
-        """Weights [points // 2 + 1, bands]. Warns where a band is too narrow to hold a bin of the transform."""
+        """Weights [points // 2 + 1, bands], made once. Warns where a band is too narrow for a bin of the transform."""
+        return _mel_filters(self, rate, points)
+
+    def _made(self, rate: int, points: int) -> torch.Tensor:
         high = rate / 2 if self.high is None else self.high
         if not 0 <= self.low < high <= rate / 2:
             raise ValueError(f"`0 <= low < high <= rate / 2` must hold, but got ({self.low}, {high}, {rate / 2})")
@@ -84,6 +89,11 @@ class Mel:
             points // 2 + 1, self.low, high, self.bands, rate, self.norm, mel_scale=self.scale
         )
         return weights
+
+
+@lru_cache(maxsize=32)
+def _mel_filters(mel: Mel, rate: int, points: int) -> torch.Tensor:
+    return mel._made(rate, points)
 
 
 @dataclass(frozen=True)
@@ -166,16 +176,21 @@ def deltas(features: Floats, n: int = 2) -> Floats:
     if n < 1:
         raise ValueError(f"`n >= 1` must hold, but got {n}")
     frames = features.shape[-1]
-    wide = np.pad(features, [(0, 0)] * (features.ndim - 1) + [(n, n)], mode="edge")
-    steps = range(1, n + 1)
-    rise = sum(k * (wide[..., n + k : n + k + frames] - wide[..., n - k : n - k + frames]) for k in steps)
-    return np.asarray(rise / (2 * sum(k * k for k in steps)), dtype=np.float32)
+    ends = features[..., :1], features[..., -1:]
+    wide = np.concatenate([*n * [ends[0]], features, *n * [ends[1]]], axis=-1, dtype=np.float32)
+    rise = np.zeros(features.shape, np.float32)
+    part = np.empty_like(rise)
+    for k in range(1, n + 1):
+        np.subtract(wide[..., n + k : n + k + frames], wide[..., n - k : n - k + frames], out=part)
+        part *= np.float32(k / (2 * sum(k * k for k in range(1, n + 1))))
+        rise += part
+    return rise
 
 
-def with_deltas(segment: Floats) -> Floats:
-    """[bands, frames] -> [bands, frames, 3]: static, delta, delta-delta, all from the segment's own frames."""
-    first = deltas(segment)
-    return np.stack([segment, first, deltas(first)], axis=-1)
+def with_deltas(segments: Floats) -> Floats:
+    """[..., bands, frames] -> [..., bands, frames, 3]: static, delta, delta-delta, all from a segment's own frames."""
+    first = deltas(segments)
+    return np.stack([segments, first, deltas(first)], axis=-1)
 
 
 def float32(tensor: torch.Tensor) -> Floats:

@@ -1,14 +1,17 @@
 """Who is in the picture, where, and the face cut out of it.
 
-dlib's HOG detector looks at every k-th frame, reduced, near the face that it saw last; between two sightings that
-agree the box moves in a straight line, and where they disagree the frames between are searched by halving. The
-landmarks are found anew in each frame. One face is followed: the largest at the start and after a cut, else the one
-that covers most of the last sighting. The detector stands in for that of Viola & Jones (IJCV 2004) in older papers.
+dlib's HOG detector looks at every k-th frame, reduced and grey, near the face that it saw last; between two sightings
+that agree the box moves in a straight line, and where they disagree the frames between are searched by halving. The
+landmarks are found in the whole frame, in those that somebody asks about. One face is followed: the largest at the
+start and after a cut, else the one that covers most of the last sighting. The detector stands in for that of Viola &
+Jones (IJCV 2004) in older papers.
+
+All methods follow the face through all frames of a film, whatever rate they look at, so that they share it.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from itertools import islice
 from math import ceil, floor
 
@@ -17,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from datasets.shots import Shot
 from methods.parts.landmarks import (
     LEFT_EYE,
     MOUTH,
@@ -38,15 +42,22 @@ CHANGE = 30.0  # mean difference of grey levels that asks for another look
 GRID = 16  # samples across a box to see whether the picture changed
 EYE_LINE = 1 / 3  # how far down a crop the eyes are: brows and chin are then both on it
 
-Sighting = tuple[Picture, Box | None]
+Sighting = tuple[Shot, Box | None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Face:
     """One face in one frame, in pixels of the whole picture."""
 
     box: Box
-    landmarks: Points
+    shot: Shot
+
+    @cached_property
+    def landmarks(self) -> Points:
+        """Found when somebody asks, and once."""
+        points = find_landmarks(self.shot.picture, self.box)
+        points.flags.writeable = False
+        return points
 
 
 @dataclass(frozen=True)
@@ -73,25 +84,26 @@ class FaceTracker:
         if self.every < 1 or self.gap < 0:
             raise ValueError(f"every >= 1 and gap >= 0 must hold, but got {self.every} and {self.gap}")
 
+    def __call__(self, shots: Iterator[Shot]) -> Iterator[tuple[Shot, Face | None]]:
+        """Each shot with its face: to be handed to `Media.seen`."""
+        for shot, box in _bridged(self._sighted(shots), self.gap):
+            yield shot, Face(box, shot) if box else None
+            del shot
+
     def follow(self, pictures: Iterable[Picture]) -> Iterator[tuple[Picture, Face | None]]:
         """Each picture with its face."""
-        for picture, box in _bridged(self._sighted(iter(pictures)), self.gap):
-            yield picture, Face(box, find_landmarks(picture, box)) if box else None
+        for shot, face in self(Shot(picture, 0.0) for picture in pictures):
+            yield shot.picture, face
+            del shot, face
 
     def track(self, pictures: Iterable[Picture]) -> FaceTrack:
         """The face without the pictures."""
-        faces = [face for _, face in self.follow(pictures)]
-        boxes = np.full((len(faces), 4), np.nan, np.float32)
-        landmarks = np.full((len(faces), 68, 2), np.nan, np.float32)
-        for number, face in enumerate(faces):
-            if face:
-                boxes[number], landmarks[number] = face.box, face.landmarks
-        return FaceTrack(boxes, landmarks)
+        return tracked(face for _, face in self.follow(pictures))
 
-    def _sighted(self, pictures: Iterator[Picture]) -> Iterator[Sighting]:
+    def _sighted(self, shots: Iterator[Shot]) -> Iterator[Sighting]:
         """Block by block, each between two frames that are looked at."""
         before: list[Sighting] = []
-        while block := list(islice(pictures, self.every if before else 1)):
+        while block := list(islice(shots, self.every if before else 1)):
             seen = _settled(before, block)
             before = seen[-1:]
             del block
@@ -99,47 +111,59 @@ class FaceTracker:
                 yield seen.pop(0)
 
 
-def _settled(before: list[Sighting], block: list[Picture]) -> list[Sighting]:
+def tracked(faces: Iterable[Face | None]) -> FaceTrack:
+    """As numbers."""
+    found = list(faces)
+    boxes = np.full((len(found), 4), np.nan, np.float32)
+    landmarks = np.full((len(found), 68, 2), np.nan, np.float32)
+    for number, face in enumerate(found):
+        if face:
+            boxes[number], landmarks[number] = face.box, face.landmarks
+    return FaceTrack(boxes, landmarks)
+
+
+def _settled(before: list[Sighting], block: list[Shot]) -> list[Sighting]:
     """Where the face is in each picture of a block, seen from the frame before it."""
-    pictures = [picture for picture, _ in before] + block
+    shots = [shot for shot, _ in before] + block
     boxes = [box for _, box in before] + [None] * len(block)
-    boxes[-1] = _detect(pictures[-1], boxes[0])
-    _fill(pictures, boxes, 0, len(boxes) - 1)
+    boxes[-1] = _detect(shots[-1].grey, boxes[0])
+    _fill(shots, boxes, 0, len(boxes) - 1)
     return list(zip(block, boxes[len(before) :], strict=True))
 
 
-def _fill(pictures: list[Picture], boxes: list[Box | None], first: int, last: int) -> None:
+def _fill(shots: list[Shot], boxes: list[Box | None], first: int, last: int) -> None:
     """The boxes between two frames that were looked at: straight from one to the other, or found by halving."""
     start, end = boxes[first], boxes[last]
     if last - first < 2 or (start is None and end is None):
         return
     if start and end and _overlap(start, end) >= OVERLAP:
         way = _way(start, end, last - first + 1)
-        if _steady(pictures[first : last + 1], way):
+        if _steady(shots[first : last + 1], way):
             boxes[first : last + 1] = way
             return
     middle = (first + last) // 2
-    boxes[middle] = _detect(pictures[middle], start or end)
-    _fill(pictures, boxes, first, middle)
-    _fill(pictures, boxes, middle, last)
+    boxes[middle] = _detect(shots[middle].grey, start or end)
+    _fill(shots, boxes, first, middle)
+    _fill(shots, boxes, middle, last)
 
 
 def _bridged(sightings: Iterable[Sighting], gap: int) -> Iterator[Sighting]:
     """Short gaps between two sightings of one face are filled; others stay."""
     last: Box | None = None
-    waiting: list[Picture] = []
-    for picture, box in sightings:
+    waiting: list[Shot] = []
+    for shot, box in sightings:
         if box is None and last and len(waiting) < gap:
-            waiting.append(picture)
+            waiting.append(shot)
             continue
         way: list[Box | None] = [None] * len(waiting)
         if box and last and _overlap(box, last) >= OVERLAP:
             way = [*_way(last, box, len(waiting) + 2)[1:-1]]
         while waiting:
             yield waiting.pop(0), way.pop(0)
-        yield picture, box
+        yield shot, box
         last = box
-    yield from ((picture, None) for picture in waiting)
+        del shot
+    yield from ((shot, None) for shot in waiting)
 
 
 def _way(start: Box, end: Box, count: int) -> list[Box]:
@@ -148,18 +172,18 @@ def _way(start: Box, end: Box, count: int) -> list[Box]:
     return list(zip(left, top, right, bottom, strict=True))
 
 
-def _steady(pictures: list[Picture], boxes: list[Box]) -> bool:
+def _steady(shots: list[Shot], boxes: list[Box]) -> bool:
     """Whether every picture looks like the first or the last one inside the box."""
-    samples = [_sample(picture, box) for picture, box in zip(pictures, boxes, strict=True)]
+    samples = [_sample(shot.grey, box) for shot, box in zip(shots, boxes, strict=True)]
     changes = [min(np.abs(one - end).mean() for end in (samples[0], samples[-1])) for one in samples[1:-1]]
     return bool(max(changes) < CHANGE)
 
 
-def _sample(picture: Picture, box: Box) -> npt.NDArray[np.int16]:
+def _sample(grey: Picture, box: Box) -> npt.NDArray[np.int16]:
     left, top, right, bottom = box
-    rows = np.linspace(top, bottom, GRID).clip(0, picture.shape[0] - 1).astype(np.intp)
-    columns = np.linspace(left, right, GRID).clip(0, picture.shape[1] - 1).astype(np.intp)
-    return picture[rows[:, None], columns].astype(np.int16)
+    rows = np.linspace(top, bottom, GRID).clip(0, grey.shape[0] - 1).astype(np.intp)
+    columns = np.linspace(left, right, GRID).clip(0, grey.shape[1] - 1).astype(np.intp)
+    return grey[rows[:, None], columns].astype(np.int16)
 
 
 @cache
@@ -167,29 +191,29 @@ def _detector() -> dlib.fhog_object_detector:
     return dlib.get_frontal_face_detector()
 
 
-def _detect(picture: Picture, near: Box | None) -> Box | None:
+def _detect(grey: Picture, near: Box | None) -> Box | None:
     """The face that is where it was, else the largest."""
 
     def fit(box: Box) -> tuple[float, float]:
         return _overlap(box, near) if near else 0.0, box[2] - box[0]
 
-    height, width = picture.shape[:2]
+    height, width = grey.shape
     longest = max(height, width)
     looks = [(_grown(near, share), FACE / (near[2] - near[0])) for share in AROUND] if near else []
     looks += [((0, 0, width, height), side / longest) for side in sorted({min(side, longest) for side in WHOLE})]
     for region, scale in looks:
-        found = _faces(picture, region, scale)
+        found = _faces(grey, region, scale)
         if found:
             return max(found, key=fit)
     return None
 
 
-def _faces(picture: Picture, region: Box, scale: float) -> list[Box]:
+def _faces(grey: Picture, region: Box, scale: float) -> list[Box]:
     """All faces in a part of the picture, looked at in reduction."""
     left, top, right, bottom = floor(region[0]), floor(region[1]), ceil(region[2]), ceil(region[3])
     scale = min(scale, 1.0)
     size = max(round((bottom - top) * scale), 1), max(round((right - left) * scale), 1)
-    reduced = _resized(picture, (left, top, right, bottom), *size)
+    reduced = _resized(grey, (left, top, right, bottom), *size)
     across, down = (right - left) / size[1], (bottom - top) / size[0]
     found = np.array([(box.left(), box.top(), box.right() + 1, box.bottom() + 1) for box in _detector()(reduced, 0)])
     placed = found.reshape(-1, 4) * (across, down, across, down) + (left, top, left, top)

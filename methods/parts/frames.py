@@ -1,6 +1,6 @@
 """Every frame of a clip as a face, and the clip's spectrogram: the inputs of H. Zhou et al., ICMI 2019."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from tempfile import TemporaryFile
 from typing import Any, Literal
@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from datasets.base import Media
+from datasets.shots import Shot
 from methods.base import Examples, MethodError, Prepared
 from methods.parts.audio import Framing, LogMel, Mel, speech_spectrogram, with_deltas
-from methods.parts.faces import FaceTracker, crop_box
+from methods.parts.faces import Face, FaceTracker, crop_box
 from methods.parts.training import sent
 
 RATE = 16_000
@@ -33,16 +34,19 @@ class Pictures:
 
     def __call__(self, media: Media) -> dict[str, npt.NDArray[Any]]:
         """`faces` [T, size, size, 3] uint8, one of each frame, and whether a face was `found` in it [T]."""
-        frames = media.frames(self.per_second)
-        seen = ((frame, None) for frame in frames) if media.framed else FaceTracker(every=2, gap=2).follow(frames)
         cut, found = [], []
-        for frame, face in seen:
+        for shot, face in media.seen(_alone if media.framed else FaceTracker(), self.per_second):
             found.append(media.framed or face is not None)
-            height, width = frame.shape[:2]
+            height, width = shot.picture.shape[:2]
             box, margin = (face.box, self.margin) if face else ((0.0, 0.0, float(width), float(height)), 0.0)
-            cut.append(crop_box(frame, box, self.size, margin))
+            cut.append(crop_box(shot.picture, box, self.size, margin))
         faces = np.stack(cut) if cut else np.zeros((0, self.size, self.size, 3), np.uint8)
         return {"faces": faces, "found": np.array(found, np.bool_)}
+
+
+def _alone(shots: Iterator[Shot]) -> Iterator[tuple[Shot, Face | None]]:
+    """Pictures in which no face is to be looked for."""
+    return ((shot, None) for shot in shots)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from datasets.base import Media
 from methods.base import MethodError
-from methods.parts.faces import FaceTracker
+from methods.parts.faces import FaceTracker, tracked
 from methods.parts.landmarks import normalised
 from methods.parts.series import averaged, filled
 
@@ -27,7 +27,7 @@ class Motion:
 
     def __call__(self, media: Media) -> dict[str, npt.NDArray[np.float32]]:
         if "mocap" not in media.has:
-            track = FaceTracker().track(media.frames(self.per_second))
+            track = tracked(face for _, face in media.seen(FaceTracker(), self.per_second))
             return {"landmarks": self._stepped(normalised(track.landmarks).reshape(-1, LANDMARKS))}
         series = media.mocap()
         if series.shape[1] != MARKERS:

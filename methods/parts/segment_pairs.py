@@ -23,6 +23,11 @@ class Cutting:
     shift: int = HYBRID_SHIFT
     mel: LogMel = LogMel()
 
+    def segments(self, spectrogram: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """[bands, T] -> [N, bands, length, 3]"""
+        begun = starts(spectrogram.shape[1], self.length, self.shift)
+        return with_deltas(np.stack([cut(spectrogram, start, self.length) for start in begun]))
+
 
 @dataclass(frozen=True)
 class Pictures:
@@ -88,8 +93,7 @@ class SegmentPairs:
         else:
             spectrogram = self.cutting.mel(spoken.cut(sound, rate) if spoken.spans else sound)  # [bands, T]
             frames = spectrogram.shape[1]
-            begun = starts(frames, length, shift)
-            inputs["sound"] = np.stack([with_deltas(cut(spectrogram, start, length)) for start in begun])
+            inputs["sound"] = self.cutting.segments(spectrogram)
         if self.modality != "audio":
             times = [time_range(start, frames, length) for start in starts(frames, length, shift)]
             inputs |= self._seen(times, self._shown(spoken, count), faces, numbers)
@@ -119,9 +123,9 @@ class SegmentPairs:
     def _faces(self, media: Media) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.intp], int]:
         """The faces, in which pictures they were found, and how many pictures there are."""
         cut_out, numbers, count = [], [], 0
-        for picture, face in FaceTracker().follow(media.frames(self.pictures.per_second)):
+        for shot, face in media.seen(FaceTracker(), self.pictures.per_second):
             if face:
-                cut_out.append(self.pictures.crop(picture, face.landmarks))
+                cut_out.append(self.pictures.crop(shot.picture, face.landmarks))
                 numbers.append(count)
             count += 1
         faces = np.stack(cut_out) if cut_out else np.zeros((0, *self.pictures.shape, 3), np.uint8)

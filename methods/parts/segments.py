@@ -32,6 +32,8 @@ def cut(spectrogram: npt.NDArray[np.float32], start: int, length: int = LENGTH) 
     if frames < 1 or not 0 <= start <= max(frames - length, 0):
         raise ValueError(f"start must be one of starts({frames}, {length}), but got {start}")
     missing = max(length - frames, 0)
+    if not missing:
+        return spectrogram[..., start : start + length]
     edges = [(0, 0)] * (spectrogram.ndim - 1) + [(missing // 2, missing - missing // 2)]
     return np.pad(spectrogram[..., start : start + length], edges, mode="edge")
 
