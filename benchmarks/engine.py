@@ -36,6 +36,7 @@ class Known:
     experiment: str
     whole: Whole | None
     before: Mapping[str, Done]  # by key, what was finished earlier
+    todo: Sequence[Cell]
 
 
 @dataclass
@@ -106,7 +107,8 @@ class Engine:
                 experiment = self.tracker.experiment(arena.experiment)
                 whole = None if self.fresh else shelf.find(row, arena)
                 before = {} if whole else self.tracker.finished(experiment, "bench.setup", row.setup)
-                known[row.key] = Known(row, arena, experiment, whole, before)
+                todo = [] if whole else [cell for cell in row.cells if self.fresh or cell.key not in before]
+                known[row.key] = Known(row, arena, experiment, whole, before, todo)
         for experiment in {one.experiment for one in known.values() if not one.whole}:
             self.tracker.bury(experiment)
         return list(known.values())
@@ -118,17 +120,12 @@ class Engine:
                 closed[one.row.key] = self._whole(one.row, one.arena, one.whole)
                 continue
             if not begun:
-                lacking = [ahead for ahead in known[number:] if not ahead.whole and self._todo(ahead)]
-                fill_together([(ahead.row, ahead.arena) for ahead in lacking], self.progress)
+                fill_together([(ahead.row, ahead.arena) for ahead in known[number:] if ahead.todo], self.progress)
             begun[one.row.key] = now = self._begin(one)
             if now.job.todo:
                 yield now.job
             else:
                 closed[one.row.key] = self._closed(now)
-
-    def _todo(self, known: Known) -> list[Cell]:
-        """Those that are to be run."""
-        return [cell for cell in known.row.cells if self.fresh or cell.key not in known.before]
 
     @contextmanager
     def _killed(
@@ -167,27 +164,26 @@ class Engine:
         return Outcome(row, arena, whole, 0, whole.run_id, _stale(row, done) + self._stale_models(row), whole.measured)
 
     def _begin(self, known: Known) -> Begun:
-        row, arena, experiment, before = known.row, known.arena, known.experiment, known.before
-        todo = self._todo(known)
+        row, arena, before, todo = known.row, known.arena, known.before, known.todo
         if self.fresh:
             for cell in todo:
                 forget(self.tracker.place, cell.key)
         store, fault = self._inputs(row, arena) if todo else (None, "")
         opening = Opening(row.key, f"{row.title}, {arena.protocol}", *row_record(row, arena, self.device))
-        run_id = self._opened(known, opening, todo)
+        run_id = self._opened(known, opening)
         self._compare_sources(row, [before[cell.key] for cell in row.cells if cell not in todo])
         with self.tracker.row(run_id):
             initial, fault = self._taught(row, {cell.seed for cell in todo}) if store else ({}, fault)
         again = {cell.key: before[cell.key].run_id for cell in todo if cell.key in before}
-        rest = (experiment, run_id, self.tracker, self.device, again, None if run_id else opening, self.tuning)
+        rest = (known.experiment, run_id, self.tracker, self.device, again, None if run_id else opening, self.tuning)
         job = Job(row, arena, todo, store, initial, fault, *rest)
         return Begun(job, before)
 
-    def _opened(self, known: Known, opening: Opening, todo: Sequence[Cell]) -> str:
+    def _opened(self, known: Known, opening: Opening) -> str:
         """The row's run in the store; empty where that is away."""
         try:
-            run_id = self.tracker.open_row(known.experiment, opening, bool(todo))
-            if todo:  # else it would tell of a machine that computed nothing
+            run_id = self.tracker.open_row(known.experiment, opening, bool(known.todo))
+            if known.todo:  # else it would tell of a machine that computed nothing
                 with self.tracker.row(run_id):
                     self.tracker.note(run_id, ENVIRONMENT, describe(self.device))
                     self.tracker.note(run_id, "folds.json", [audited(fold) for fold in known.arena.folds])

@@ -19,7 +19,7 @@ from datasets.base import (
     Problem,
     file_digest,
 )
-from datasets.media import Probe, probe
+from datasets.probe import Probe, probe
 from datasets.processes import Ended, in_processes
 
 Decoded = Mapping[str, Probe | str]  # by kind of track; a text says why it cannot be decoded

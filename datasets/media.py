@@ -1,6 +1,5 @@
 """Decoding with PyAV: any container, sample rate, channel count, frame rate and rotation, one frame at a time."""
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,8 +22,8 @@ from datasets.shots import Item, Picture, Shot, Through, sampled, sealed, timed
 from datasets.stills import LARGEST, read_still
 
 Sound = npt.NDArray[np.float32]
-PROBE_RATE = 16_000
 LUMA_FIRST = frozenset({"gray", "nv12", "nv21", *(f"yuv{j}{kind}p" for j in ("", "j") for kind in (420, 422, 444))})
+LOWEST_RATE = 8_000  # of sound whose frames do not tell theirs
 BEFORE = 1  # seconds before a part to which a seek goes
 LONGEST = 600.0  # seconds of a clip: nobody speaks an emotion for longer, and its sound and faces would fill gigabytes
 EARLY = 10.0  # seconds before a part of a file that are decoded with it; where tracks lie apart, a seek ends far before
@@ -39,9 +38,9 @@ Heard = Iterable[tuple[float, AudioFrame | None]]  # the instant of the first sa
 def listen(track: Track) -> Iterator[tuple[float, AudioFrame | None]]:
     """Decode the sound of a track; nothing but an instant, if it begins behind the track's end."""
     _check_part(track)
-    with _opened(track.file, "audio") as container:
+    with reading(track.file, "audio") as container:
         stream = container.streams.audio[0]
-        _seek(container, track, stream)
+        seek(container, track, stream)
         first: float | None = None
         played = 0.0  # seconds behind track.start
         for frame in container.decode(stream):
@@ -54,7 +53,7 @@ def listen(track: Track) -> Iterator[tuple[float, AudioFrame | None]]:
                 continue
             if first is None:
                 first, played = instant, instant - track.start
-            played += frame.samples / (frame.sample_rate or PROBE_RATE)
+            played += frame.samples / (frame.sample_rate or LOWEST_RATE)
             _check_length(track, "sound", played)
             frame.pts = None  # the resampler would stop at a gap in the time stamps
             yield first, frame
@@ -150,18 +149,18 @@ def read_shots(track: Track) -> Iterator[Shot]:
         yield Shot(read_still(track), 0.0)
         return
     _check_part(track)
-    with _opened(track.file, "video") as container:
+    with reading(track.file, "video") as container:
         stream = container.streams.video[0]
         stream.thread_type = "NONE"  # clips are worked on at once, and each thread would hold pictures
-        _seek(container, track, stream)
+        seek(container, track, stream)
         converter = VideoReformatter()
         last: tuple[float, VideoFrame] | None = None
-        for instant, frame in _between(container.decode(stream), container, track):
+        for instant, frame in between(container.decode(stream), container, track):
             if last:
                 yield Filmed(last[1], instant - track.start, track.side, converter)
             last = instant, frame
         if last:
-            end = max(last[0], track.start) + _interval(container) if track.end is None else track.end
+            end = max(last[0], track.start) + interval_of(container) if track.end is None else track.end
             yield Filmed(last[1], end - track.start, track.side, converter)
 
 
@@ -190,13 +189,13 @@ def rate_of(track: Track, per_second: float | None) -> float | None:
     return None if track.still else per_second
 
 
-def _between(
+def between(
     frames: Iterator[VideoFrame], container: InputContainer, track: Track
 ) -> Iterator[tuple[float, VideoFrame]]:
     """Frames with their instants, from the one on the screen at track.start to the last before track.end."""
     before: tuple[float, VideoFrame] | None = None
     for number, frame in enumerate(frames):
-        instant = number * _interval(container) if frame.time is None else _seconds(frame, container)
+        instant = number * interval_of(container) if frame.time is None else _seconds(frame, container)
         _check_length(track, "picture", instant - track.start)
         if frame.width * frame.height > LARGEST:
             size = f"{frame.width} x {frame.height} pixels, {LARGEST // 10**6} million in all are the most"
@@ -214,7 +213,7 @@ def _between(
         yield before
 
 
-def _interval(container: InputContainer) -> float:
+def interval_of(container: InputContainer) -> float:
     """From one picture to the next, in seconds, as far as one can tell."""
     stream = container.streams.video[0]
     return min(float(1 / (stream.average_rate or stream.guessed_rate or 25)), LONGEST)
@@ -226,7 +225,7 @@ def _seconds(frame: AudioFrame | VideoFrame, container: InputContainer) -> float
     return 0.0 if frame.time is None else frame.time - start
 
 
-def _seek(container: InputContainer, track: Track, stream: AudioStream | VideoStream) -> None:
+def seek(container: InputContainer, track: Track, stream: AudioStream | VideoStream) -> None:
     """In the stream's own time: sound is cut anywhere, and whole pictures of a film may be an hour apart."""
     if track.start > BEFORE and stream.time_base:
         begin = track.start - BEFORE + (container.start_time or 0) / av.time_base
@@ -244,7 +243,8 @@ def _formats() -> str:
 
 
 @contextmanager
-def _opened(file: Path, kind: str) -> Iterator[InputContainer]:
+def reading(file: Path, kind: str) -> Iterator[InputContainer]:
+    """A file that holds a track of a kind; what keeps it from being decoded, in one line."""
     try:
         with opened(file) as container:
             if not getattr(container.streams, kind):
@@ -269,60 +269,3 @@ def read_mocap(track: Track) -> npt.NDArray[np.float32]:
     if np.isinf(values).any():
         raise MediaError(track.file, "has a marker that is infinitely far away; get the file again")
     return values[:, 2:]
-
-
-@dataclass(frozen=True)
-class Probe:
-    """What a complete decoding of a track found."""
-
-    seconds: float
-    digest: str  # of the decoded sound; "" for picture and for silence
-
-
-def probe(track: Track, kind: str) -> Probe:
-    """Decode all of a track; DatasetError says what is wrong with it."""
-    if kind == "mocap":
-        return Probe(len(read_mocap(track)), "")
-    if kind == "video":
-        return Probe(_watch(track), "")
-    sound = read_audio(track, PROBE_RATE)
-    _complete(track, "audio", len(sound) / PROBE_RATE)
-    heard = np.abs(sound).max(initial=0) > 1e-4
-    return Probe(len(sound) / PROBE_RATE, hashlib.sha256(sound.round(4).tobytes()).hexdigest() if heard else "")
-
-
-def _watch(track: Track) -> float:
-    """The seconds of picture, each frame decoded but none converted."""
-    if track.still:
-        read_still(track)
-        return 0.0
-    last = -1.0
-    with _opened(track.file, "video") as container:
-        stream = container.streams.video[0]
-        stream.thread_type = "AUTO"
-        _seek(container, track, stream)
-        for instant, frame in _between(container.decode(stream), container, track):
-            if frame.is_corrupt:
-                raise MediaError(track.file, f"is damaged {instant:.1f} seconds in; get the file again")
-            last = instant
-        interval = _interval(container)
-    if last < 0:
-        raise MediaError(track.file, "has no picture in its video track; get the file again")
-    seconds = last + interval - track.start
-    _complete(track, "video", seconds)
-    return seconds
-
-
-def _complete(track: Track, kind: str, seconds: float) -> None:
-    """A file cut short still opens if its header stands in front: compare with what that declares."""
-    with track.file.open("rb") as file:  # a .wav's duration is reckoned from the bytes that are left
-        mark, size = file.read(4), int.from_bytes(file.read(4), "little")
-    there = track.file.stat().st_size
-    if mark == b"RIFF" and size < 2**32 - 1 and there < 0.95 * size:
-        raise MediaError(track.file, f"ends after {there} of {size + 8} bytes; get the file again")
-    with _opened(track.file, kind) as container:
-        stream = getattr(container.streams, kind)[0]
-        whole = stream.duration * stream.time_base if stream.duration else (container.duration or 0) / av.time_base
-    declared = float(whole) - track.start if track.end is None else track.end - track.start
-    if seconds < 0.95 * declared - 0.1:
-        raise MediaError(track.file, f"ends after {seconds:.1f} of {declared:.1f} seconds; get the file again")

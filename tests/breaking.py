@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from datasets.base import Clip, DatasetError, Media, Track
-from datasets.media import probe, read_audio, read_frames
+from datasets.media import read_audio, read_frames
+from datasets.probe import probe
 
 
 def read(file: Path) -> dict[str, Any]:

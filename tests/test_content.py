@@ -14,7 +14,7 @@ from benchmarks import content, pool
 from benchmarks.content import Content, contents, corpus_digest, tied
 from benchmarks.plugins import build, names
 from datasets.base import Clip, DatasetError, Media, Track
-from datasets.media import Probe, probe
+from datasets.probe import Probe, probe
 from protocols.base import ProtocolError
 from tests.test_media import sound_file
 from tests.tinybench import clips, noise, ravdess, silent, spoken, wav

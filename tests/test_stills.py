@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from datasets.base import MediaError, Track
-from datasets.media import probe, read_frames
+from datasets.media import read_frames
+from datasets.probe import probe
 from tests.test_pictures import photo, places
 
 
