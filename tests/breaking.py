@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.placing import peak_memory
 from datasets.base import Clip, DatasetError, Media, Track
 from datasets.media import read_audio, read_frames
 from datasets.probe import probe
@@ -35,8 +35,7 @@ def read(file: Path) -> dict[str, Any]:
             told[name] = way()
         except DatasetError as error:
             told[name] = str(error)
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 1 << 20)
-    return {**told, "seconds": perf_counter() - began, "megabytes": most}
+    return {**told, "seconds": perf_counter() - began, "megabytes": peak_memory("cpu") / 2**20}
 
 
 def doubled(number: int) -> int:

@@ -185,7 +185,14 @@ def test_every_training_is_that_of_table_3(monkeypatch: pytest.MonkeyPatch) -> N
     dropouts: set[float] = set()
 
     def watched(
-        network: torch.nn.Module, forward: Any, targets: Tensor, schedule: Schedule, run: Any, watch: None, keep: str
+        network: torch.nn.Module,
+        forward: Any,
+        targets: Tensor,
+        schedule: Schedule,
+        run: Any,
+        watch: None,
+        keep: str,
+        static: bool = False,
     ) -> None:
         assert (watch, keep) == (None, "last")
         told.append((type(network).__name__, schedule))

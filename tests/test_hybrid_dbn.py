@@ -95,7 +95,14 @@ def test_every_training_is_as_the_setup_says(monkeypatch: pytest.MonkeyPatch) ->
     config, told = assigned("hybrid-dbn", Config(), sizes | {"audio.size": 64}), []
 
     def watched(
-        network: torch.nn.Module, forward: Any, targets: Tensor, schedule: Schedule, run: Any, watch: None, keep: str
+        network: torch.nn.Module,
+        forward: Any,
+        targets: Tensor,
+        schedule: Schedule,
+        run: Any,
+        watch: None,
+        keep: str,
+        static: bool = False,
     ) -> None:
         assert (watch, keep) == (None, "last")
         told.append((type(network).__name__, schedule.epochs))

@@ -371,7 +371,7 @@ def test_a_class_that_was_never_trained(bench: Bench) -> None:
     """The columns of the others stay theirs."""
     absent = CLASSES[1]
     method = bench.fit(bench.method(), tuple(toy for toy in bench.train if toy.label != absent))
-    assert share_right(method, bench, tuple(toy for toy in bench.test if toy.label != absent)) >= 0.8
+    assert share_right(method, bench, tuple(toy for toy in bench.test if toy.label != absent)) >= 0.7
 
 
 @pytest.mark.parametrize("bench", with_setting("batch"), indirect=True)
