@@ -12,6 +12,7 @@ from datasets.processes import Ended, in_processes
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 FEW = 8  # items that are not worth starting processes for
+PAGES = "glibc.malloc.hugetlb=1"  # large ones, where Linux has them: dlib's landmarks take a quarter less time
 
 
 class EndedError(UserError):
@@ -29,14 +30,15 @@ def each(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Resu
     if processes == 1 or len(items) <= FEW:
         yield from map(work, items)
         return
+    os.environ.setdefault("GLIBC_TUNABLES", PAGES)  # of processes that are started from now on
     pickle.dumps(work)  # what cannot be sent is told at once: a pool may wait for it forever (gh-105829)
-    for made in in_processes(work, items, processes, _one_thread):
+    for made in in_processes(work, items, processes, one_thread):
         if isinstance(made, Ended):
             raise EndedError(made.what)
         yield made
 
 
-def _one_thread() -> None:
+def one_thread() -> None:
     """Before anything heavy is imported: processes that each use all cores stand in each other's way."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends them without a traceback each
     os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")

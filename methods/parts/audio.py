@@ -57,8 +57,8 @@ class Framing:
         wave = torch.from_numpy(emphasised(sound, self.emphasis))
         wave = pad(wave, (0, max(0, length - len(wave))))
         frames = wave.unfold(0, length, hop) * torch.hamming_window(length)  # [frames, length]
-        spectra = torch.view_as_real(torch.fft.rfft(frames, points))
-        power: torch.Tensor = spectra[..., 0].square() + spectra[..., 1].square()
+        squares = torch.view_as_real(torch.fft.rfft(frames, points)).square()
+        power: torch.Tensor = squares[..., 0] + squares[..., 1]
         return power
 
 
