@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.claims import claims
 from benchmarks.scored import table, write_scores
-from benchmarks.spool import ARTIFACTS, attempt
+from benchmarks.spool import ARTIFACTS, attempt, parcel_claim
 from datasets.base import UserError
 from protocols.scores import METRICS, Scores
 
@@ -44,6 +45,7 @@ class CellRun:
     params: dict[str, Any] = field(default_factory=dict)
     documents: dict[str, Any] = field(default_factory=dict)  # by file name
     waits: str = ""  # why it is finished, but not in the store
+    packed: bool = False  # nothing of it can be lost any more
 
     def log(self, name: str, value: float, step: int) -> None:
         """A point of a curve; sent every few seconds, so that it can be watched."""
@@ -93,7 +95,7 @@ class CellRun:
     def fail(self, error: BaseException) -> None:
         """It ends unfinished, with the reason; a store that is away learns it when the Cell is run again."""
         status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
-        if not self.run_id:
+        if self.packed or not self.run_id:
             return
         with suppress(Exception):  # what is to be told is the first error
             self.flush()
@@ -113,8 +115,11 @@ class CellRun:
         for name, told in {FACTS: facts, **self.documents}.items():
             (place / ARTIFACTS / name).write_text(document(told), encoding="utf-8")
         about = {"run_id": self.run_id, "status": "FINISHED", "ended": _now(), "params": self.params}
-        parcel = self.tracker.spool.pack(place, self.facts | about | {"points": self.curves, "trials": self.trials})
-        sent, self.waits = attempt(self.tracker, parcel)
+        spool, told = self.tracker.spool, self.facts | about | {"points": self.curves, "trials": self.trials}
+        with claims(self.tracker.place).holding(parcel_claim(spool.there(place, told))):  # others send it no more
+            parcel = spool.pack(place, told)
+            self.packed = True
+            sent, self.waits = attempt(self.tracker, parcel)
         self.run_id = sent or self.run_id
 
 

@@ -21,6 +21,7 @@ from benchmarks.files import damaged
 
 BEAT = 5.0  # seconds between two signs of life
 PAUSE = 1.0  # seconds between two looks at what another process is at
+THERE = "there"  # nobody tells since when
 PATIENCE = 60.0  # seconds without one after which a process elsewhere counts as gone
 
 
@@ -37,7 +38,8 @@ class Owner:
         """Whether it has ended; None: it is of another machine or container, and nobody here can tell."""
         if self.machine != me().machine:
             return None
-        return _started(int(self.process.rpartition(":")[2])) != self.started
+        now = _started(int(self.process.rpartition(":")[2]))
+        return None if now == self.started == THERE else now != self.started
 
 
 @cache
@@ -66,8 +68,8 @@ def _started(number: int) -> str:
     except ProcessLookupError:
         return ""
     except PermissionError:
-        return "there"
-    return "there"
+        return THERE
+    return THERE
 
 
 def alive(number: int) -> bool:

@@ -6,7 +6,7 @@ import os
 import shutil
 import socket
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -18,6 +18,7 @@ from benchmarks.console import Progress
 from benchmarks.environment import COPY, PACKAGES, digest, git, libraries
 from benchmarks.errand import ClusterError, Errand, begin, machine
 from benchmarks.pool import cores
+from benchmarks.reach import AwayError
 from benchmarks.work import Job, Result
 
 if TYPE_CHECKING:
@@ -85,8 +86,9 @@ class OnRay:
             yield flights
         finally:
             ray.shutdown()
-            for job in flights.freight:
-                job.tracker.bury_cells(job.experiment, job.run_id)
+            with suppress(AwayError):
+                for job in flights.freight:
+                    job.tracker.bury_cells(job.experiment, job.run_id)
 
     def _connect(self, folder: str) -> None:
         """Ray says nothing, tells nobody, and on this machine is seen by nobody else."""

@@ -175,9 +175,10 @@ class Engine:
         with self.tracker.row(run_id):
             initial, fault = self._taught(row, {cell.seed for cell in todo}) if store else ({}, fault)
         again = {cell.key: before[cell.key].run_id for cell in todo if cell.key in before}
-        rest = (known.experiment, run_id, self.tracker, self.device, again, None if run_id else opening, self.tuning)
-        job = Job(row, arena, todo, store, initial, fault, *rest)
-        return Begun(job, before)
+        place = (known.experiment, run_id, self.tracker, self.device)
+        old = self.tracker.spool.names() if self.fresh else frozenset[str]()
+        rest = (*place, again, None if run_id else opening, self.tuning, old)
+        return Begun(Job(row, arena, todo, store, initial, fault, *rest), before)
 
     def _opened(self, known: Known, opening: Opening) -> str:
         """The row's run in the store; empty where that is away."""

@@ -13,6 +13,7 @@ from benchmarks.errand import ClusterError, Errand, Told, carry_out, failed, hel
 from benchmarks.parcels import Consignment, consigned
 from benchmarks.plan import Cell
 from benchmarks.prepare import reason
+from benchmarks.reach import AwayError
 from benchmarks.work import Job, Result
 
 RETRIES = 5  # of a Cell whose worker is lost
@@ -110,7 +111,8 @@ class Flights:
         self.freight[job].left -= 1
         if not self.freight[job].left:
             del self.freight[job]
-            job.tracker.bury_cells(job.experiment, job.run_id)  # of workers that were lost
+            with suppress(AwayError):
+                job.tracker.bury_cells(job.experiment, job.run_id)  # of workers that were lost
 
     def _told(self, ref: "ObjectRef[Any]") -> Told | None:
         """What a worker said, or what became of it."""

@@ -124,15 +124,15 @@ def fill_together(rows: Sequence[tuple[Row, Arena]], progress: Progress) -> None
 
     A method that fails here is left out; it fails again, and is told of, when its own row is filled.
     """
-    by_folder: dict[Path, tuple[str, Wanted]] = {}
+    lacking: dict[tuple[Path, str], tuple[str, Wanted]] = {}
     for row, arena in rows:
         one = Wanted.by(row, arena.clips, arena.contents)
         if _can_be_sent(one.preparation) and (store := one.store()).missing(one.clips):
-            by_folder[store.folder] = row.name, one
-    if len(by_folder) < 2:
+            lacking[store.folder, arena.digest] = row.name, one
+    if len({folder for folder, _ in lacking}) < 2:
         return
-    todo, clips = _shared([one for _, one in by_folder.values()])
-    names = list(dict.fromkeys(name for name, _ in by_folder.values()))
+    todo, clips = _shared([one for _, one in lacking.values()])
+    names = list(dict.fromkeys(name for name, _ in lacking.values()))
     with progress(f"preparing {len(todo)} clips for {_listed(names)}") as advance, suppress(EndedError):
         for number, faults in enumerate(each(_prepare, todo), start=1):
             for fault in faults:
@@ -161,14 +161,14 @@ def prepared(wanted: Wanted, advance: Advance) -> Store:
 def _shared(wanted: Sequence[Wanted]) -> tuple[list["Work"], list[Clip]]:
     """What is to be made of each clip for those that have not got it yet; of clips with the same content, of one."""
     clips: dict[str, Clip] = {}
-    jobs: dict[str, list[tuple[Preparation, Path]]] = {}
+    jobs: dict[str, dict[Path, Preparation]] = {}
     for one in wanted:
         store = one.store()
         for clip in store.missing(one.clips):
             content = one.contents[clip.media.clip_id].media
             clips.setdefault(content, clip)
-            jobs.setdefault(content, []).append((one.preparation, store.file(clip.media)))
-    return [(clips[content].media, job) for content, job in jobs.items()], list(clips.values())
+            jobs.setdefault(content, {})[store.file(clip.media)] = one.preparation
+    return [(clips[content].media, list(job.items())) for content, job in jobs.items()], list(clips.values())
 
 
 def _can_be_sent(preparation: Preparation) -> bool:
@@ -216,7 +216,7 @@ def _folder(kind: str, key: str) -> Path:
 
 
 Fault = tuple[str, str] | None  # whose it is, "clip", "method" or "disk", and what
-Work = tuple[Media, Sequence[tuple[Preparation, Path]]]
+Work = tuple[Media, Sequence[tuple[Path, Preparation]]]
 
 
 def _prepare(work: Work) -> list[Fault]:
@@ -226,7 +226,7 @@ def _prepare(work: Work) -> list[Fault]:
         return together(_nameless(media, Path(folder)), [partial(_prepare_one, *job) for job in jobs])
 
 
-def _prepare_one(preparation: Preparation, file: Path, media: Media) -> Fault:
+def _prepare_one(file: Path, preparation: Preparation, media: Media) -> Fault:
     try:
         _write(preparation(media), file)
     except DatasetError as error:

@@ -9,6 +9,7 @@ is of the permutations' own spread: each gives one value, whatever its clips and
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -22,6 +23,7 @@ from benchmarks.arenas import Arena
 from benchmarks.outcome import Outcome
 from benchmarks.outcomes import percent
 from benchmarks.plan import Row, digest
+from benchmarks.reach import AwayError
 from benchmarks.track import Tracker
 from datasets.base import UserError
 from protocols.scores import Scores
@@ -162,7 +164,8 @@ def tested(outcomes: Sequence[Outcome], runs: Sequence[Outcome], tracker: Tracke
     each = len(runs) // len(outcomes)
     found = [Tested(one, runs[number * each : (number + 1) * each]) for number, one in enumerate(outcomes)]
     for one in found:
-        tracker.note(one.outcome.run_id, DOCUMENT, one.told())
+        with suppress(AwayError):  # the same command keeps it when the server is back
+            tracker.note(one.outcome.run_id, DOCUMENT, one.told())
     return found
 
 

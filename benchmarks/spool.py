@@ -9,14 +9,14 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from benchmarks.address import absolute, shown
-from benchmarks.claims import alive, claims
+from benchmarks.claims import alive, claims, me
 from benchmarks.files import explained, remove, whole
 from datasets.base import UserError
 
@@ -59,7 +59,7 @@ class Spool:
     @contextmanager
     def packing(self) -> Iterator[Path]:
         """A folder for what is not complete; nothing is left of it where that fails."""
-        place = self.folder / f"{UNFINISHED}{os.getpid()}-{uuid4().hex[:8]}"
+        place = self.folder / f"{UNFINISHED}{here()}-{os.getpid()}-{uuid4().hex[:8]}"
         try:
             (place / ARTIFACTS).mkdir(parents=True)
             yield place
@@ -71,14 +71,23 @@ class Spool:
     def pack(self, place: Path, facts: Mapping[str, Any]) -> Parcel:
         """What was packed, complete from now on."""
         (place / FACTS).write_text(json.dumps(facts, default=str), encoding="utf-8")
-        there = self.folder / f"{self.mark}-{facts['tags']['bench.key']}-{place.name.lstrip(UNFINISHED)}"
-        place.rename(there)
-        return Parcel(there)
+        return Parcel(place.rename(self.there(place, facts)))
+
+    def there(self, place: Path, facts: Mapping[str, Any]) -> Path:
+        """Where it will lie."""
+        return self.folder / f"{self.mark}-{facts['tags']['bench.key']}-{place.name.lstrip(UNFINISHED)}"
 
     def waiting(self, key: str = "") -> list[Parcel]:
         """Parcels that are not sent, the oldest first; of one Cell, or of all."""
-        found = [folder for folder in self.folder.glob(f"{self.mark}-{key}*") if (folder / FACTS).is_file()]
-        return [Parcel(folder) for folder in sorted(found, key=lambda folder: folder.stat().st_mtime)]
+        found = dict[Path, float]()
+        for folder in self.folder.glob(f"{self.mark}-{key}*"):
+            with suppress(FileNotFoundError):  # sent a moment ago
+                found[folder] = (folder / FACTS).stat().st_mtime
+        return [Parcel(folder) for folder in sorted(found, key=found.__getitem__)]
+
+    def names(self) -> frozenset[str]:
+        """Of all that wait."""
+        return frozenset(parcel.folder.name for parcel in self.waiting())
 
     def elsewhere(self) -> dict[str, int]:
         """How many wait for other stores, by their addresses as they may be shown."""
@@ -92,8 +101,9 @@ class Spool:
     def sweep(self) -> None:
         """What processes that were killed had not completed, and what is left of parcels that were sent."""
         for folder in self.folder.glob("*"):
-            number = folder.name.lstrip(UNFINISHED).partition("-")[0]
-            dead = folder.name.startswith(UNFINISHED) and number.isdigit() and not alive(int(number))
+            machine, number, *_ = [*folder.name.lstrip(UNFINISHED).split("-"), ""]
+            own = folder.name.startswith(UNFINISHED) and machine == here() and number.isdigit()
+            dead = own and not alive(int(number))
             if dead or (not folder.name.startswith(UNFINISHED) and not (folder / FACTS).is_file()):
                 remove(folder)
 
@@ -129,7 +139,7 @@ def deliver(tracker: "Tracker") -> tuple[int, str]:
     """Send all that waits: how many were sent, and why the rest was not."""
     sent, spool = 0, tracker.spool
     for parcel in spool.waiting():
-        with claims(tracker.place).holding(f"parcel {parcel.folder.name}") as ours:
+        with claims(tracker.place).holding(parcel_claim(parcel.folder)) as ours:
             if not ours or not (parcel.folder / FACTS).is_file():  # another process sends it
                 continue
             _, reason = attempt(tracker, parcel)
@@ -137,6 +147,16 @@ def deliver(tracker: "Tracker") -> tuple[int, str]:
                 return sent, reason
             sent += 1
     return sent, ""
+
+
+def parcel_claim(folder: Path) -> str:
+    """Who holds it sends it."""
+    return f"parcel {folder.name}"
+
+
+def here() -> str:
+    """Tells this machine, or container, from others that see the same disk."""
+    return hashlib.sha256(me().machine.encode()).hexdigest()[:8]
 
 
 def attempt(tracker: "Tracker", parcel: Parcel) -> tuple[str, str]:

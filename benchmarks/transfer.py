@@ -1,7 +1,7 @@
 """Transfer: which other corpora a method's fits begin with, what must not be among them, and the models of them."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -9,18 +9,18 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.arenas import Arena
 from benchmarks.cellrun import CellRun
-from benchmarks.checkpoints import kept_at
+from benchmarks.checkpoints import forget, kept_at
 from benchmarks.claims import PAUSE, claims
 from benchmarks.console import Progress, Tell
 from benchmarks.files import explained
-from benchmarks.handed import Handed, handed, line
+from benchmarks.handed import handed, line
 from benchmarks.plan import Initial, available, bare
 from benchmarks.plugins import PluginError, load
-from benchmarks.prepare import fill, reason
+from benchmarks.prepare import Store, fill, reason
 from benchmarks.record import initial_tags, provenance
 from benchmarks.settings import Wish, configured
 from benchmarks.track import Done, Tracker
-from datasets.base import DatasetError
+from datasets.base import DatasetError, Media
 from methods.base import Examples, Method, MethodError, RunContext, Source, Weights
 
 
@@ -117,6 +117,8 @@ def taught(initial: Initial, seed: int, tracker: Tracker, device: str, progress:
                 before = known(initial, seed, tracker)
                 if before and not fresh:
                     return before
+                if fresh:
+                    forget(tracker.place, initial.key(seed))
                 return _fitted(initial, seed, tracker, device, progress, before)
         with progress(f"{initial.title}: waiting for {own.holder(claim)}"):
             time.sleep(PAUSE)
@@ -135,7 +137,7 @@ def _fitted(
             tracker.cell(experiment, "", initial.title, tags, before.run_id if before else "") as run,
             progress(initial.title) as advance,
         ):
-            _learn(initial, seed, device, handed(store, [clip.media for clip in clips]), run, advance)
+            _learn(initial, seed, device, store, [clip.media for clip in clips], run, advance)
     except Exception as error:  # whatever it is, it must reach the user as what failed, and cost no other method
         raise MethodError(f"{initial.title}: {reason(explained(error))}") from error
     return Done(run.run_id, {}, initial.row.source)
@@ -148,15 +150,17 @@ def folders(runs: Mapping[str, str], tracker: Tracker) -> Iterator[Mapping[str, 
         yield {part: tracker.model(run_id, Path(folder) / part) for part, run_id in runs.items()}
 
 
-def _learn(initial: Initial, seed: int, device: str, inputs: Handed, run: CellRun, advance: Tell) -> None:
+def _learn(
+    initial: Initial, seed: int, device: str, store: Store, media: Sequence[Media], run: CellRun, advance: Tell
+) -> None:
     def log(name: str, value: float, step: int) -> None:
         run.log(name, value, step)
         advance(0, 1, f"epoch {step}: {name} {value:.3f}")
 
     labels = tuple(clip.label for arena in initial.arenas for clip in arena.clips)
     method = initial.row.method()
-    examples = Examples(inputs, tuple(sorted(set(labels))), labels)
-    place, made_with = run.tracker.place, (initial.row.source, initial.row.config, device)
+    examples = Examples(handed(store, media), tuple(sorted(set(labels))), labels)
+    place, made_with = run.tracker.place, (store.folder.name, initial.row.source, initial.row.config, device)
     checkpoints = kept_at(place, initial.key(seed), made_with, lambda line: advance(0, 1, line))
     with line(log) as told:
         method.fit(examples, None, RunContext(seed, device, told, initial.row.pretrained, checkpoints=checkpoints))

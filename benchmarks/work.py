@@ -73,6 +73,7 @@ class Job:
     before: Mapping[str, str] = field(default_factory=dict)  # by key, runs that are finished, and to be run again
     opening: Opening | None = None  # of the row, where it could not be begun in the store
     tuning: Tuning | None = None  # how trials are run, where the row is tuned
+    waiting: frozenset[str] = frozenset()  # results that are not sent yet, of Cells that are to be run again
 
     @property
     def title(self) -> str:
@@ -115,8 +116,10 @@ class Job:
 
     def _elsewhere(self, cell: Cell) -> Result | None:
         """A Cell that another process has finished since this one began."""
-        if waiting := self.tracker.spool.waiting(cell.key):
-            return unsent(cell, waiting[0])
+        for parcel in self.tracker.spool.waiting(cell.key):
+            if parcel.folder.name not in self.waiting:
+                with suppress(FileNotFoundError):  # sent a moment ago
+                    return unsent(cell, parcel)
         with suppress(AwayError):
             if done := self.tracker.meanwhile(self.experiment, cell.key, self.before.values()):
                 return read(cell, done, self.tracker)
@@ -179,7 +182,7 @@ class Job:
         train, validation = training(self.row.method(), fold, store, cell.seed, self.row.permuted)
         self._admitted(cell, (train, validation), test)
         row, tuned, figures_of_tuning = self._tuned(cell, store, initial, run, told)
-        made_with = (row.source, row.config, self.device, self.initial.get(cell.seed, {}))
+        made_with = (store.folder.name, row.source, row.config, self.device, self.initial.get(cell.seed, {}))
         checkpoints = kept_at(self.tracker.place, cell.key, made_with, tell)
         started = time.perf_counter()
         method = row.method()

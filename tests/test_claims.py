@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import claims as own
+from benchmarks import spool
 from benchmarks.claims import Claims, Owner, me
 from benchmarks.files import FileError
 from benchmarks.track import Tracker
@@ -176,3 +177,29 @@ def test_what_ended_elsewhere_runs_no_more_whatever_it_was(bench: Bench) -> None
     ]
     assert bench.run(protocol="leave-one-subject-out")[0] == 0
     assert [tracker.status(run_id) for run_id in left] == ["KILLED", "KILLED"]
+
+
+def test_what_another_machine_is_packing_is_not_swept_away(tmp_path: Path) -> None:
+    """They share the folder, and numbers of processes say nothing about those of another machine."""
+    parcels = spool.Spool(tmp_path, "sqlite:///x.db")
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    ours, theirs = (tmp_path / f".{machine}-{ended.pid}-0" for machine in (spool.here(), "elsewhere"))
+    ours.mkdir()
+    theirs.mkdir()
+    with parcels.packing() as place:
+        parcels.sweep()
+        assert (place.exists(), theirs.exists(), ours.exists()) == (True, True, False)
+
+
+def test_a_result_that_is_being_sent_is_sent_by_nobody_else(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[int, str]] = []
+
+    def meanwhile(tracker: Tracker, parcel: spool.Parcel) -> str:
+        told.append(spool.deliver(tracker))
+        return send(tracker, parcel)
+
+    send = spool.send
+    monkeypatch.setattr(spool, "send", meanwhile)
+    assert bench.run()[0] == 0 and told == [(0, "")] * 2
+    assert bench.statuses() == ["FINISHED"] * 2

@@ -35,3 +35,18 @@ def test_who_is_interrupted_ends_in_order_and_says_what_there_is(
     monkeypatch.delenv("TOY_SLEEPS_FROM")
     _, (told,) = bench.json(protocol="leave-one-subject-out")
     assert (told["trained_now"], told["complete"]) == (2, True)
+
+
+def test_who_is_interrupted_after_a_cell_was_kept_keeps_it(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between its last act and the next Cell."""
+    from benchmarks.checkpoints import OnDisk
+
+    def interrupted(self: OnDisk) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(OnDisk, "discard", interrupted)
+        assert bench.run()[0] == 130
+    assert bench.statuses() == ["FINISHED"]
+    _, (told,) = bench.json()
+    assert (told["trained_now"], told["complete"]) == (1, True)

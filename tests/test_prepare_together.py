@@ -73,7 +73,8 @@ def listened(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 def row(name: str, preparation: Any, found: Found) -> tuple[Row, Arena]:
     kind = SimpleNamespace(version=1)
     made = SimpleNamespace(name=name, kind=kind, method=lambda: SimpleNamespace(preparation=lambda: preparation))
-    return cast(Row, made), cast(Arena, SimpleNamespace(clips=found[0], contents=found[1]))
+    digest = " ".join(clip.name for clip in found[0])
+    return cast(Row, made), cast(Arena, SimpleNamespace(clips=found[0], contents=found[1], digest=digest))
 
 
 def store(preparation: Any, found: Found) -> Store:
@@ -90,6 +91,15 @@ def test_a_clip_is_decoded_once_for_all(found: Found, listened: Counter[str]) ->
     for one in wanted:
         for clip in some:
             assert store(one, found).read(clip.media)["loudness"] == one(clip.media)["loudness"]
+
+
+def test_several_corpora_are_prepared_together(found: Found, listened: Counter[str]) -> None:
+    some, told = found
+    corpora = (some[:5], told), (some[5:], told)
+    fill_together([row(f"at {rate}", Loudness(rate), one) for one in corpora for rate in (8_000, 16_000)], progress)
+    assert BARS == ["preparing 12 clips for at 8000 and at 16000"]
+    assert set(listened.values()) == {1} and len(listened) == 12
+    assert not any(store(Loudness(rate), found).missing(some) for rate in (8_000, 16_000))
 
 
 def test_only_what_is_missing_is_prepared(found: Found, listened: Counter[str]) -> None:
