@@ -17,7 +17,7 @@ from methods.base import Checkpoint
 
 EVERY = 10.0  # seconds between two checkpoints at least: what is faster than that is sooner done again
 SHARE = 0.05  # of the time goes into writing them at most
-FACTS = "facts"
+FACTS, SPENT = "facts", "seconds"
 
 
 @dataclass
@@ -31,6 +31,8 @@ class OnDisk:
     saved: set[str] = field(default_factory=set)
     since: float = field(default_factory=lambda: time.monotonic())
     took: float = 0.0
+    begun: float = field(default_factory=lambda: time.monotonic())
+    earlier: float = 0.0  # seconds that were spent until the latest checkpoint that was read
 
     def load(self, stage: str) -> Checkpoint | None:
         """One that is damaged is said and made again."""
@@ -46,6 +48,7 @@ class OnDisk:
             remove(file)
             return None
         self.saved.add(stage)
+        self.earlier = max(self.earlier, facts.pop(SPENT))
         self.tell(f"goes on after epoch {facts['epoch']}{f' of {stage}' if stage else ''}")
         return Checkpoint(tensors, facts)
 
@@ -60,7 +63,8 @@ class OnDisk:
         try:
             with whole(self._file(stage)) as beside:
                 tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
-                save_file(tensors, beside, {FACTS: json.dumps(checkpoint.facts)})
+                spent = {SPENT: self.earlier + begun - self.begun}
+                save_file(tensors, beside, {FACTS: json.dumps({**checkpoint.facts, **spent})})
         except UserError as error:
             self.tell(f"no checkpoint was kept: {error}")
         else:

@@ -145,6 +145,21 @@ def test_finished_layers_of_a_belief_network_are_not_trained_again(tmp_path: Pat
     assert resumed.told == expected.told and load_file(tmp_path / "rbm_1.safetensors")
 
 
+def test_what_was_spent_before_a_training_was_cut_short_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of several stages the latest knows all that was spent until then; each process adds what it spends itself."""
+    now = [100.0]
+    monkeypatch.setattr("benchmarks.checkpoints.time.monotonic", lambda: now[0])
+    some = Checkpoint({"x": torch.zeros(1)}, {"epoch": 1})
+    for stages, earlier in ((("a",), 0.0), (("a", "b"), 7.0), (("a", "b"), 21.0)):
+        kept = OnDisk(tmp_path, lambda line: None)
+        assert all(found is None or found.facts == {"epoch": 1} for found in map(kept.load, "ab"))
+        assert kept.earlier == earlier
+        for stage in stages:
+            now[0] += 7.0
+            kept.save(stage, some)
+        now[0] += 100.0  # another process, later
+
+
 def test_fast_epochs_are_not_slowed_by_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a clock of our own: one every ten seconds, fewer where writing one takes long, and the end of a training."""
     now = [100.0]
