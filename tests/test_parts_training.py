@@ -120,6 +120,40 @@ def test_a_loss_that_is_no_number_names_epoch_and_batch(bad: float) -> None:
     assert calls[:4] == [8, 8, 8, 9]
 
 
+def test_what_memory_does_not_hold_is_learnt_from_in_parts_and_told() -> None:
+    """Without layers that look at a batch as a whole the network becomes what it would have become."""
+    told: list[tuple[str, float, int]] = []
+    states = []
+    for room in (33, 3):
+        network = nn.Linear(4, 3)
+        _, inputs, targets = problem()
+        nn.init.eye_(network.weight)
+        nn.init.zeros_(network.bias)
+
+        def forward(rows: Tensor, network: nn.Module = network, inputs: Tensor = inputs, room: int = room) -> Tensor:
+            if len(rows) > room:
+                raise torch.OutOfMemoryError(f"{len(rows)} rows")
+            found: Tensor = network(inputs[rows])
+            return found
+
+        schedule = Schedule(3, 10, 0.01, clip_norm=0.5)
+        fit(network, forward, targets, schedule, RunContext(log=lambda *line: told.append(line)))
+        states.append(network.state_dict())
+    assert all(torch.allclose(states[0][name], states[1][name], atol=1e-6) for name in states[0])
+    assert [line for line in told if line[0] == "parts_of_a_batch"] == [("parts_of_a_batch", 4, n) for n in (1, 2, 3)]
+    curves = [[value for name, value, _ in told if name == "train_loss"][which] for which in (slice(3), slice(3, 6))]
+    assert curves[0] == pytest.approx(curves[1], abs=1e-5)
+
+
+def test_what_memory_never_holds_is_one_line() -> None:
+    def forward(rows: Tensor) -> Tensor:
+        raise torch.OutOfMemoryError
+
+    network, _, targets = problem()
+    with pytest.raises(MethodError, match=r"the memory of cpu does not hold 2 of a batch of 10 examples; take"):
+        fit(network, forward, targets, Schedule(1, 10, 0.01), RunContext())
+
+
 def test_gradients_are_clipped_where_asked() -> None:
     """Adam hardly minds the scale, so its memory of the gradient is looked at through a tiny norm."""
     moved = []

@@ -62,22 +62,16 @@ def fit(
     optimiser = _optimiser(network, schedule)
     shuffler = torch.Generator().manual_seed(run.seed)
     course = Course(run, network, (shuffler,), optimiser)
+    step = Step(network, forward, targets, optimiser, schedule.clip_norm, static)
     for epoch in course.epochs(schedule.epochs):
         network.train()
         losses, hits = [], []
         for chosen in batches(torch.randperm(len(targets), generator=shuffler), schedule.batch):
-            there = sent(chosen, device)
-            wanted = targets[there]
-            with mixed_precision(device):
-                logits = forward(there if static else chosen)
-            loss = nn.functional.cross_entropy(precise(logits), wanted)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            if schedule.clip_norm:
-                nn.utils.clip_grad_norm_(network.parameters(), schedule.clip_norm)
-            optimiser.step()
-            losses.append(loss.detach() * len(wanted))
-            hits.append((logits.detach().argmax(dim=1) == wanted).sum())
+            loss, hit = step(chosen)
+            losses.append(loss * len(chosen))
+            hits.append(hit)
+        if step.parts > 1:
+            course.run.log("parts_of_a_batch", step.parts, epoch)
         report(torch.stack(losses).cpu(), torch.stack(hits).cpu(), len(targets), epoch, course.run)
         network.eval()
         if validate:
@@ -97,6 +91,53 @@ def _optimiser(network: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
     if schedule.momentum is None:
         return torch.optim.Adam(parameters, lr=rate, fused=True)
     return torch.optim.SGD(parameters, lr=rate, momentum=schedule.momentum, fused=True)
+
+
+@dataclass
+class Step:
+    """What is learnt from a batch: in parts whose gradients add up, once memory did not hold a whole one."""
+
+    network: nn.Module
+    forward: Callable[[Tensor], Tensor]
+    targets: Tensor
+    optimiser: torch.optim.Optimizer
+    clip_norm: float
+    static: bool
+    parts: int = 1
+
+    def __call__(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """The mean loss, and how many were recognised, before the step."""
+        while (told := self._added_up(chosen)) is None:
+            if len(chosen) < 4 * self.parts:  # batch normalisation needs two
+                raise MethodError(
+                    f"the memory of {self.targets.device} does not hold {len(chosen) // self.parts} of a batch of "
+                    f"{len(chosen)} examples; take a device with more, or --preset quick"
+                )
+            self.parts *= 2
+            if accelerated(self.targets.device):
+                torch.cuda.empty_cache()
+        if self.clip_norm:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.clip_norm)
+        self.optimiser.step()
+        return told
+
+    def _added_up(self, chosen: Tensor) -> tuple[Tensor, Tensor] | None:
+        """None: memory ran out."""
+        losses, hits = [], []
+        self.optimiser.zero_grad(set_to_none=True)
+        try:
+            for part in chosen.tensor_split(max(1, min(self.parts, len(chosen) // 2))):
+                there = sent(part, self.targets.device)
+                wanted = self.targets[there]
+                with mixed_precision(self.targets.device):
+                    logits = self.forward(there if self.static else part)
+                loss = nn.functional.cross_entropy(precise(logits), wanted) * (len(part) / len(chosen))
+                loss.backward()  # type: ignore[no-untyped-call]
+                losses.append(loss.detach())
+                hits.append((logits.detach().argmax(dim=1) == wanted).sum())
+        except torch.OutOfMemoryError:
+            return None
+        return torch.stack(losses).sum(), torch.stack(hits).sum()
 
 
 class Compiled:
