@@ -110,7 +110,9 @@ SLOW = """
         time.sleep(float(os.environ.get("TOY_TAKES", 0)))
         for epoch in range(3):"""
 RIVAL = """
+import signal
 import sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # the shell that runs the tests may have it ignored
 sys.dont_write_bytecode = True
 import methods
 from benchmarks import pool
