@@ -5,6 +5,7 @@ from typing import Any
 
 from benchmarks import console
 from benchmarks.corpora import opened
+from benchmarks.plugins import resolve
 from benchmarks.run import Request, usable_device
 from benchmarks.speed.estimate import Estimate, estimates
 from benchmarks.speed.machine import Machine, measured
@@ -18,6 +19,7 @@ GIGA = 1e9
 
 def measure(parts: Sequence[str], request: Request, uri: str, json: bool) -> None:
     """The parts, one after the other, shown as they are done; all of it is kept."""
+    resolve("datasets", request.dataset)  # a mistake is told before anything is measured
     tracker, device, found = Tracker(uri), usable_device(request.device), list[Measure]()
     with peak() as memory:
         with console.progress("the machine's ceiling") as advance:
