@@ -7,12 +7,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.placing import most_held
 from methods.base import Examples, Frozen, Method, Prepared
 
 if TYPE_CHECKING:
     from torch import nn
 
-STATUS, FORGET = Path("/proc/self/status"), Path("/proc/self/clear_refs")  # Linux
+FORGET = Path("/proc/self/clear_refs")  # Linux
 POWERCAP = Path("/sys/class/powercap")
 MEGA = 1e6
 
@@ -90,10 +91,7 @@ def _peak(device: str) -> float:
         import torch
 
         return float(torch.cuda.max_memory_allocated())
-    if not STATUS.exists():
-        return 0.0
-    lines = (line.split() for line in STATUS.read_text().splitlines())
-    return next((1024.0 * float(words[1]) for words in lines if words[0] == "VmHWM:"), 0.0)
+    return float(most_held())
 
 
 def _energy(device: str) -> Mapping[str, float]:

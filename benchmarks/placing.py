@@ -8,6 +8,7 @@ from pathlib import Path
 
 MARGIN = 0.9  # of the memory that is free; the rest is for what no measure sees
 CONTEXT = 2**29  # bytes of a GPU that a process takes before its first tensor, and that PyTorch does not count
+STATUS = Path("/proc/self/status")  # Linux
 UNIT = 1 if sys.platform == "darwin" else 1024  # bytes, of a process' peak
 
 
@@ -26,7 +27,7 @@ def roomy(needed: int, free: int) -> bool:
 def peak_memory(device: str) -> int:
     """Bytes that this process has held at most: on the device, or of the machine's own memory."""
     if device == "cpu":
-        return _held()
+        return most_held() or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT
     import torch
 
     return int(torch.cuda.max_memory_reserved(device)) + CONTEXT
@@ -41,10 +42,10 @@ def free_memory(device: str) -> int:
     return int(torch.cuda.mem_get_info(device)[0])
 
 
-def _held(told: Path = Path("/proc/self/status")) -> int:
-    """Since it began to be this program: what it was forked from may have held more."""
-    found = re.search(r"^VmHWM:\s*(\d+) kB$", told.read_text(), re.MULTILINE) if told.exists() else None
-    return int(found[1]) * 1024 if found else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT
+def most_held() -> int:
+    """Bytes, since it began to be this program: what it was forked from may have held more. 0: nobody tells."""
+    found = re.search(r"^VmHWM:\s*(\d+) kB$", STATUS.read_text(), re.MULTILINE) if STATUS.exists() else None
+    return int(found[1]) * 1024 if found else 0
 
 
 def _available(told: Path = Path("/proc/meminfo")) -> int:

@@ -30,12 +30,17 @@ def each(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Resu
     if processes == 1 or len(items) <= FEW:
         yield from map(work, items)
         return
-    os.environ.setdefault("GLIBC_TUNABLES", PAGES)  # of processes that are started from now on
+    large_pages()
     pickle.dumps(work)  # what cannot be sent is told at once: a pool may wait for it forever (gh-105829)
     for made in in_processes(work, items, processes, one_thread):
         if isinstance(made, Ended):
             raise EndedError(made.what)
         yield made
+
+
+def large_pages() -> None:
+    """For processes that are started from now on."""
+    os.environ.setdefault("GLIBC_TUNABLES", PAGES)
 
 
 def one_thread() -> None:

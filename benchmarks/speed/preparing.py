@@ -6,7 +6,6 @@ ways, each clip often enough that none waits long for the others; starting the p
 on in this one.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -22,7 +21,7 @@ import numpy.typing as npt
 
 from benchmarks import plugins
 from benchmarks.console import Progress
-from benchmarks.pool import PAGES, cores, one_thread
+from benchmarks.pool import cores, large_pages, one_thread
 from benchmarks.settings import Wish, configured
 from benchmarks.speed import plain_sound
 from benchmarks.speed.measure import Measure
@@ -101,7 +100,7 @@ def pictures(films: Sequence[Media], times: int) -> Iterator[Measure]:
 @contextmanager
 def _processes() -> Iterator[Callable[[Callable[[Media], Any], Sequence[Media]], Iterator[Any]]]:
     """Something like `map`, as a run prepares."""
-    os.environ.setdefault("GLIBC_TUNABLES", PAGES)
+    large_pages()
     with ProcessPoolExecutor(cores(), get_context("spawn"), one_thread) as pool:
         yield pool.map
 
