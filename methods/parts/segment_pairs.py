@@ -1,18 +1,22 @@
 """Segments of sound and the faces seen meanwhile: Zhang et al. 2018 ("hybrid") III-A, Ma et al. 2019 (AVEF) 2.1."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from datasets.base import Media
+from datasets.shots import Shot
 from methods.base import Prepared
 from methods.parts.audio import LogMel, with_deltas
-from methods.parts.faces import FaceTracker, crop_by_eyes, crop_by_parts
+from methods.parts.faces import Face, FaceTracker, crop_by_eyes, crop_by_parts
 from methods.parts.landmarks import Picture, Points
-from methods.parts.segments import HOP, HYBRID_SHIFT, LENGTH, WINDOW, cut, picture_frames, starts, time_range
+from methods.parts.segments import HOP, HYBRID_SHIFT, LENGTH, WINDOW, Indices, cut, picture_frames, starts, time_range
 from methods.parts.vad import Voiced, voiced
+
+ENDLESS = 10**9  # pictures
+WAITING = 8  # faces whose landmarks are found at once
 
 
 @dataclass(frozen=True)
@@ -23,9 +27,13 @@ class Cutting:
     shift: int = HYBRID_SHIFT
     mel: LogMel = LogMel()
 
+    def starts(self, frames: int) -> list[int]:
+        """First frames of the segments."""
+        return starts(frames, self.length, self.shift)
+
     def segments(self, spectrogram: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """[bands, T] -> [N, bands, length, 3]"""
-        begun = starts(spectrogram.shape[1], self.length, self.shift)
+        begun = self.starts(spectrogram.shape[1])
         return with_deltas(np.stack([cut(spectrogram, start, self.length) for start in begun]))
 
 
@@ -77,56 +85,92 @@ class SegmentPairs:
 
     def __call__(self, media: Media) -> Prepared:
         inputs: dict[str, npt.NDArray[Any]] = {}
-        rate, length, shift = self.cutting.mel.rate, self.cutting.length, self.cutting.shift
-        faces, numbers, count = np.zeros(0, np.uint8), np.zeros(0, np.intp), 0
-        if self.modality != "audio":
-            faces, numbers, count = self._faces(media)
-        spoken = Voiced(())
+        rate, spoken = self.cutting.mel.rate, Voiced(())
         if self.modality != "video" or (self.silence_cut and "audio" in media.has):
             sound = media.audio(rate)
             spoken = voiced(sound, rate) if self.silence_cut else spoken
+        frames = _frames(spoken.seconds) if spoken.spans else None
         if self.silence_cut:
             inputs["voice"] = np.rint(1000 * np.array(spoken.spans).reshape(-1, 2)).astype(np.int32)
-        if self.modality == "video":  # segments as long as if there were sound
-            seconds = spoken.seconds if spoken.spans else count / self.pictures.per_second
-            frames = max(1 + int((seconds - WINDOW) / HOP + 1e-6), 1)
-        else:
+        if self.modality != "video":
             spectrogram = self.cutting.mel(spoken.cut(sound, rate) if spoken.spans else sound)  # [bands, T]
             frames = spectrogram.shape[1]
             inputs["sound"] = self.cutting.segments(spectrogram)
         if self.modality != "audio":
-            times = [time_range(start, frames, length) for start in starts(frames, length, shift)]
-            inputs |= self._seen(times, self._shown(spoken, count), faces, numbers)
+            inputs |= self._seen(media, spoken, frames)
         return inputs
 
-    def _shown(self, spoken: Voiced, count: int) -> npt.NDArray[np.intp]:
-        """Which of the clip's pictures are left, in order, one for each 1/30 s."""
-        if spoken.spans and count:
-            return spoken.pictures(self.pictures.per_second, count)
-        return np.arange(max(count, 1))
+    def _seen(self, media: Media, spoken: Voiced, frames: int | None) -> dict[str, npt.NDArray[Any]]:
+        """Each segment's faces, the nearest where a picture has none; faces of no segment are left out.
 
-    def _seen(
-        self,
-        times: list[tuple[float, float]],
-        shown: npt.NDArray[np.intp],
-        faces: npt.NDArray[np.uint8],
-        numbers: npt.NDArray[np.intp],
-    ) -> dict[str, npt.NDArray[Any]]:
-        """Each segment's faces, the nearest where a picture has none; faces of no segment are left out."""
-        wanted = np.array([shown[picture_frames(*time, self.pictures.per_second, len(shown))] for time in times])
-        if not len(numbers):
-            return {"faces": faces, "pictures": np.zeros_like(wanted, np.int32)}
-        nearest = np.abs(wanted[..., None] - numbers).argmin(axis=2)
+        Without sound, of which there would be so many frames, segments are as if it lasted as long as the picture.
+        """
+        wanted = self._wanted(spoken, frames) if frames else None
+        cuts = self._cuts(media, wanted)
+        if wanted is None:
+            wanted = self._wanted(spoken, _frames(cuts.seen / self.pictures.per_second))
+        wanted = wanted.clip(max=max(cuts.seen - 1, 0))
+        if not cuts.numbers:
+            empty = np.zeros((0, *self.pictures.shape, 3), np.uint8)
+            return {"faces": empty, "pictures": np.zeros_like(wanted, np.int32)}
+        nearest = np.abs(wanted[..., None] - np.array(cuts.numbers)).argmin(axis=2)
         used, pictures = np.unique(nearest, return_inverse=True)
-        return {"faces": faces[used], "pictures": pictures.reshape(nearest.shape).astype(np.int32)}
+        faces = np.stack([cuts.faces[number] for number in used])
+        return {"faces": faces, "pictures": pictures.reshape(nearest.shape).astype(np.int32)}
 
-    def _faces(self, media: Media) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.intp], int]:
-        """The faces, in which pictures they were found, and how many pictures there are."""
-        cut_out, numbers, count = [], [], 0
+    def _wanted(self, spoken: Voiced, frames: int) -> Indices:
+        """Each segment's pictures [N, 16], of the clip's one for each 1/30 s, as if these never ended."""
+        times = [time_range(start, frames, self.cutting.length) for start in self.cutting.starts(frames)]
+        rate = self.pictures.per_second
+        if not spoken.spans:
+            return np.array([picture_frames(*time, rate, ENDLESS) for time in times])
+        shown = spoken.pictures(rate, ENDLESS)
+        return shown[np.array([picture_frames(*time, rate, len(shown)) for time in times])]
+
+    def _cuts(self, media: Media, wanted: Indices | None) -> "_Cuts":
+        """The faces in all pictures, or in those that are wanted; where one has none, the nearest on either side."""
+        asked = None if wanted is None else frozenset(wanted.ravel().tolist())
+        cuts, last, lacking = _Cuts(self.pictures), None, False
         for shot, face in media.seen(FaceTracker(), self.pictures.per_second):
+            lacking = lacking or asked is None or cuts.seen in asked
             if face:
-                cut_out.append(self.pictures.crop(shot.picture, face.landmarks))
-                numbers.append(count)
-            count += 1
-        faces = np.stack(cut_out) if cut_out else np.zeros((0, *self.pictures.shape, 3), np.uint8)
-        return faces, np.array(numbers, np.intp), count
+                last = cuts.seen, shot, face
+            if lacking and last:
+                cuts.add(*last)
+            lacking = lacking and face is None
+            cuts.seen += 1
+        if last and asked and max(asked) >= cuts.seen:
+            cuts.add(*last)
+        cuts.cut()
+        return cuts
+
+
+@dataclass
+class _Cuts:
+    """Faces cut out of a clip, and in which of the pictures that were seen they were found."""
+
+    pictures: Pictures | Squares
+    seen: int = 0
+    numbers: list[int] = field(default_factory=list)
+    faces: list[Picture] = field(default_factory=list)
+    waiting: list[tuple[Shot, Face]] = field(default_factory=list)
+
+    def add(self, number: int, shot: Shot, face: Face) -> None:
+        """In order; what was added last may come again."""
+        if self.numbers[-1:] != [number]:
+            self.numbers.append(number)
+            self.waiting.append((shot, face))
+        if len(self.waiting) == WAITING:
+            self.cut()
+
+    def cut(self) -> None:
+        """All landmarks one after the other: so their model stays in the processor's cache, and they are faster."""
+        points = [face.landmarks for _, face in self.waiting]
+        for (shot, _), here in zip(self.waiting, points, strict=True):
+            self.faces.append(self.pictures.crop(shot.picture, here))
+        self.waiting.clear()
+
+
+def _frames(seconds: float) -> int:
+    """Of a spectrogram of so much sound."""
+    return max(1 + int((seconds - WINDOW) / HOP + 1e-6), 1)
