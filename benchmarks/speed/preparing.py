@@ -1,9 +1,9 @@
 """How fast clips are prepared: all methods together against a look at every whole frame, and sound against librosa.
 
-Both ways work on the same clips in turn, a few times, and the best time of each counts. Everything stays in memory:
-writing into the cache takes part in neither. Pictures are worked on by as many processes as there are cores, by both
-ways, each clip often enough that none waits long for the others; starting the processes is not counted. Sound is worked
-on in this one.
+Both ways work on the same clips in turn, a few times, and the best time of each counts. What they make is forgotten:
+writing into the cache takes part in neither. Processes have one thread each, as those of a run; starting them is not
+counted. Pictures are worked on by as many as there are cores, by both ways, each clip often enough that none waits long
+for the others. Sound is worked on by one.
 """
 
 import time
@@ -73,7 +73,7 @@ def pictures(films: Sequence[Media], times: int) -> Iterator[Measure]:
     names, shown = _preparing(films[0], "video")
     everything, heard = _preparing(films[0], "")
     clips = [film for film in films for _ in range(cores())]
-    with _processes() as mapped:
+    with _processes(cores()) as mapped:
         found, by_dlib = (list(mapped(way, films)) for way in (_followed, _looked_at))
         followed, looked_at = (np.concatenate([seen for seen, _ in told]) for told in (found, by_dlib))
         seconds = sum(lasting for _, lasting in found) * cores()
@@ -98,10 +98,10 @@ def pictures(films: Sequence[Media], times: int) -> Iterator[Measure]:
 
 
 @contextmanager
-def _processes() -> Iterator[Callable[[Callable[[Media], Any], Sequence[Media]], Iterator[Any]]]:
+def _processes(count: int) -> Iterator[Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[Any]]]:
     """Something like `map`, as a run prepares."""
     large_pages()
-    with ProcessPoolExecutor(cores(), get_context("spawn"), one_thread) as pool:
+    with ProcessPoolExecutor(count, get_context("spawn"), one_thread) as pool:
         yield pool.map
 
 
@@ -111,6 +111,11 @@ def _prepared(readers: Sequence[Preparation], film: Media) -> None:
 
 def sounds(heard: Sequence[Media], times: int) -> Iterator[Measure]:
     """Log-mel segments, 34 short-term features and MFCC, on one core."""
+    with _processes(1) as mapped:
+        yield from next(mapped(partial(_sounds, times=times), [heard]))
+
+
+def _sounds(heard: Sequence[Media], times: int) -> list[Measure]:
     cutting, mfcc = Cutting(), Mfcc()
     rate = cutting.mel.rate
     slow, fast = ([one.audio(hertz) for one in heard] for hertz in (rate, mfcc.rate))
@@ -127,7 +132,7 @@ def sounds(heard: Sequence[Media], times: int) -> Iterator[Measure]:
 
     whole = _all(lambda one: segments(one.audio(rate)), heard)
     decoded = min(_timed(whole) for _ in range(times))
-    yield Measure(PART, "log-mel segments with deltas, decoding included", decoded, media_seconds=seconds)
+    told = [Measure(PART, "log-mel segments with deltas, decoding included", decoded, media_seconds=seconds)]
     for what, ours, name, plain, waves in (
         ("log-mel segments with deltas", segments, "librosa, segment by segment", by_librosa, slow),
         ("34 short-term features", features(short_term), plain_sound.name(), features(plain_sound.short_term), slow),
@@ -135,7 +140,8 @@ def sounds(heard: Sequence[Media], times: int) -> Iterator[Measure]:
     ):
         _all(ours, waves[:1])(), _all(plain, waves[:1])()  # whatever is made once
         one, other = alternating(_all(ours, waves), _all(plain, waves), times)
-        yield Measure(PART, what, one, name, other, seconds)
+        told.append(Measure(PART, what, one, name, other, seconds))
+    return told
 
 
 def alternating(ours: Way, plain: Way, times: int) -> tuple[float, float]:
@@ -151,7 +157,11 @@ def _timed(way: Way) -> float:
 
 
 def _all(work: Callable[[Any], Any], items: Sequence[Any]) -> Way:
-    return lambda: [work(item) for item in items]
+    def way() -> None:
+        for item in items:
+            work(item)
+
+    return way
 
 
 def _preparing(film: Media, modality: str) -> tuple[list[str], list[Preparation]]:
