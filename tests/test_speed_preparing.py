@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from benchmarks.pool import cores
 from benchmarks.speed import plain_sound, preparing
@@ -59,10 +60,14 @@ def test_the_best_time_of_each_counts_and_they_take_turns(monkeypatch: pytest.Mo
 
 
 @pytest.fixture
-def undisturbed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever else the machine does: in this process, by its own time."""
+def undisturbed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever else the machine does: in this process, by its own time, with one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     monkeypatch.setattr(preparing, "time", SimpleNamespace(perf_counter=time.process_time))
     monkeypatch.setattr(preparing, "_processes", lambda _: nullcontext(map))
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.mark.usefixtures("undisturbed")
