@@ -156,7 +156,7 @@ def _bridged(sightings: Iterable[Sighting], gap: int) -> Iterator[Sighting]:
             waiting.append(shot)
             continue
         way: list[Box | None] = [None] * len(waiting)
-        if box and last and _overlap(box, last) >= OVERLAP:
+        if waiting and box and last and _overlap(box, last) >= OVERLAP:
             way = [*_way(last, box, len(waiting) + 2)[1:-1]]
         while waiting:
             yield waiting.pop(0), way.pop(0)
