@@ -21,6 +21,7 @@ from methods.parts import alexnet, c3d, segment_pairs
 from methods.parts.dbn import Dbn
 from methods.parts.pooled import Segments
 from methods.parts.segment_pairs import Cutting, Pictures, SegmentPairs
+from methods.parts.segments import picture_frames, starts, time_range
 from methods.parts.training import Schedule, fit
 from methods.parts.weights import WeightStore
 from tests.sights import Everywhere, shown
@@ -170,8 +171,35 @@ def test_a_missing_face_is_the_nearest_one(flash: Media) -> None:
 
 def test_picture_alone_is_cut_as_with_sound(flash: Media) -> None:
     alone, both = (SegmentPairs(modality, Cutting(), Pictures())(flash) for modality in ("video", "av"))
-    assert np.array_equal(alone["pictures"], both["pictures"])
+    assert all(np.array_equal(alone[name], both[name]) for name in ("faces", "pictures"))
     assert set(SegmentPairs("audio", Cutting(), Pictures())(flash)) == {"sound"}
+
+
+@pytest.mark.parametrize("count", [20, 60, 90])
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.7, 0.97])
+def test_no_face_is_cut_out_that_no_segment_asks_for(monkeypatch: pytest.MonkeyPatch, count: int, share: float) -> None:
+    """Two seconds of sound, more or less of pictures, a share of them without a face; the nearest, by looking at all.
+
+    Pictures are as bright as their number; about 60 are asked for, and a face beside each that has none.
+    """
+    missing = np.random.default_rng(count).random(count) < share
+    monkeypatch.setattr(segment_pairs, "FaceTracker", lambda: Everywhere((20.0, 20.0, 80.0, 80.0), 20, missing.item))
+    cut: list[int] = []
+
+    class Counted(Pictures):
+        def crop(self, picture: Any, landmarks: Any) -> Any:
+            cut.append(int(picture[0, 0, 0]))
+            return super().crop(picture, landmarks)
+
+    pictures = [np.full((100, 100, 3), number, np.uint8) for number in range(count)]
+    media = SimpleNamespace(audio=lambda rate: np.zeros(2 * rate, np.float32), seen=shown(pictures))
+    inputs = SegmentPairs("av", Cutting(), Counted())(cast(Media, media))
+    there = np.flatnonzero(~missing)
+    asked = [picture_frames(*time_range(start, 198), 30, count) for start in starts(198)]
+    nearest = there[np.abs(np.array(asked)[..., None] - there).argmin(axis=2)]
+    assert np.array_equal(inputs["faces"][inputs["pictures"], 75, 55, 0], nearest)
+    assert cut == sorted(set(cut)) and set(nearest.ravel()) <= set(cut)
+    assert max(cut) <= there[min(np.searchsorted(there, np.max(asked)), len(there) - 1)]
 
 
 @pytest.mark.parametrize("variant", HybridDbn.variants)
