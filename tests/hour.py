@@ -59,7 +59,7 @@ def peaks(ready: Ready, tracker: Tracker, folder: Path) -> list[float]:
         if code:
             raise SystemExit(f"predict with {ready.row.name} failed")
         windows, taken = len(told["clips"][0]["windows"]), time.perf_counter() - begun
-        print(f"{ready.row.name}: {minutes} minutes, {windows} windows, {taken:.0f} s, {megabytes:.0f} MB", flush=True)
+        print(f"{ready.row.name}: {minutes} minutes, {windows} windows, {taken:.0f} s, {megabytes:.0f} MB", flush=True)  # noqa: T201
         found.append(megabytes)
     return found
 
@@ -75,7 +75,7 @@ def main(folder: Path, method: str = "all") -> int:
             short, long = peaks(taught(row, arena, planned.device, Path(beside)), tracker, folder)
         grown[row.name] = long - short
     for name, megabytes in grown.items():
-        print(f"{name}: {megabytes:+.1f} MB{'' if megabytes <= LIMIT else ', which is too much'}")
+        print(f"{name}: {megabytes:+.1f} MB{'' if megabytes <= LIMIT else ', which is too much'}")  # noqa: T201
     return int(max(grown.values()) > LIMIT)
 
 
