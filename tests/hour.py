@@ -26,7 +26,7 @@ from benchmarks.work import unshown
 SHORT, LONG = 10, 60  # minutes
 EVERY = 15.0  # seconds from window to window
 PICTURES = 4  # a second
-LIMIT = 16.0  # megabytes: a second of a film's decoded pictures; the windows' answers are a tenth of one
+LIMIT = 16.0  # megabytes that one process may hold more than another; fifty minutes' decoded sound would be 190
 
 
 def asked(words: list[str]) -> tuple[int, dict[str, Any], float]:
