@@ -114,7 +114,8 @@ class Runs:
 
     def params(self, run_id: str, told: Mapping[str, Any]) -> None:
         """How a run was set."""
-        self.client.log_batch(run_id, params=[_param(name, value) for name, value in told.items()])
+        if told:
+            self.client.log_batch(run_id, params=[_param(name, value) for name, value in told.items()])
 
     def kill(self, run_id: str) -> None:
         """A row that ended before its Cells did; unless another process has finished it since."""
