@@ -199,7 +199,7 @@ def test_no_face_is_cut_out_that_no_segment_asks_for(monkeypatch: pytest.MonkeyP
     nearest = there[np.abs(np.array(asked)[..., None] - there).argmin(axis=2)]
     assert np.array_equal(inputs["faces"][inputs["pictures"], 75, 55, 0], nearest)
     assert cut == sorted(set(cut)) and set(nearest.ravel()) <= set(cut)
-    assert max(cut) <= there[min(np.searchsorted(there, np.max(asked)), len(there) - 1)]
+    assert max(cut) <= there[min(int(np.searchsorted(there, np.max(asked))), len(there) - 1)]
 
 
 @pytest.mark.parametrize("variant", HybridDbn.variants)

@@ -125,7 +125,8 @@ class SegmentPairs:
         if not spoken.spans:
             return np.array([picture_frames(*time, rate, ENDLESS) for time in times])
         shown = spoken.pictures(rate, ENDLESS)
-        return shown[np.array([picture_frames(*time, rate, len(shown)) for time in times])]
+        wanted: Indices = shown[np.array([picture_frames(*time, rate, len(shown)) for time in times])]
+        return wanted
 
     def _cuts(self, media: Media, wanted: Indices | None) -> "_Cuts":
         """The faces in all pictures, or in those that are wanted; where one has none, the nearest on either side."""
