@@ -4,7 +4,7 @@ Y. Song, Y. Cai, L. Tan, "Video-Audio Emotion Recognition Based on Feature Fusio
 International Midwest Symposium on Circuits and Systems (MWSCAS), 2021, doi:10.1109/MWSCAS47672.2021.9531812.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path

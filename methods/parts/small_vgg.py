@@ -11,7 +11,7 @@ from methods.parts.training import precise
 class RowNorm(nn.BatchNorm2d):
     """Batch normalisation; of rows of which some stand for nothing, by the others."""
 
-    def forward(self, x: Tensor, real: Tensor | None = None) -> Tensor:  # type: ignore[override]
+    def forward(self, x: Tensor, real: Tensor | None = None) -> Tensor:
         """[N, C, height, width], and which of the N are real."""
         if real is None or not self.training:
             return super().forward(x)
@@ -44,7 +44,7 @@ class SmallVgg(nn.Sequential):
         yield nn.ReLU()
         yield nn.MaxPool2d(2)
 
-    def forward(self, x: Tensor, real: Tensor | None = None) -> Tensor:  # type: ignore[override]
+    def forward(self, x: Tensor, real: Tensor | None = None) -> Tensor:
         """[N, 3, height, width], and which of the N are real."""
         for layer in self:
             x = layer(x, real) if isinstance(layer, RowNorm) else layer(x)

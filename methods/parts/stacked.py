@@ -152,6 +152,7 @@ class _Masks(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        del inputs
         ctx.mark_non_differentiable(output)
 
     @staticmethod

@@ -2,10 +2,10 @@
 
 A GPU is idle most of the time while one small network is trained; a benchmark trains the same one once a fold.
 
-Each has its own shuffling, dropout, optimiser, curves, judge and checkpoints, as if it were alone; one that is cut short
-goes on alone, or together. Whoever has fewer batches an epoch sits the last one out, whoever goes on at a later epoch
-waits until the others are there, and whoever fails, with a loss that is no number, costs the others nothing. Where
-memory does not hold all at once, half of them are asked at a time, in the end each in the usual way.
+Each has its own shuffling, dropout, optimiser, curves, judge and checkpoints, as if it were alone; one that is cut
+short goes on alone, or together. Whoever has fewer batches an epoch sits the last one out, whoever goes on at a later
+epoch waits until the others are there, and whoever fails, with a loss that is no number, costs the others nothing.
+Where memory does not hold all at once, half of them are asked at a time, in the end each in the usual way.
 """
 
 from collections.abc import Iterator, Sequence
