@@ -171,7 +171,8 @@ class _Masks(torch.autograd.Function):
 
 
 def _mask(rows: Tensor, share: float, chance: Chance) -> Tensor:
-    noise = torch.empty_like(rows).bernoulli_(1 - share, generator=chance[rows.device.type])
+    noise = torch.empty(rows.shape, dtype=rows.dtype, device=rows.device)
+    noise.bernoulli_(1 - share, generator=chance[rows.device.type])
     return noise.div_(1 - share) if share < 1 else noise
 
 

@@ -156,7 +156,7 @@ class Company:
             elif told := self._several(some):
                 yield told
             else:
-                self._most = len(some) // 2
+                self._most = (len(some) + 1) // 2
                 waiting.append(some)
                 if accelerated(self._device):
                     torch.cuda.empty_cache()
