@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.checkpoints import OnDisk
-from benchmarks.plugins import load
+from benchmarks.plugins import load, names
 from benchmarks.settings import Wish, assigned, configured
 from benchmarks.speed.made_up import CLASSES, examples
 from methods.base import Examples, Method, MethodError, Prepared, RunContext
@@ -23,7 +23,12 @@ from methods.parts.training import Lesson, Schedule, learn
 from tests.toys import one_thread
 
 COUNTS = (5, 8, 6, 9)  # clips: one or two batches of 4 an epoch, for a last one of one joins the one before
-CASES = [(name, modality) for name in ("vgg16-gru", "cnn-lstm-dnn") for modality in ("audio", "video", "av")]
+CASES = [
+    (name, modality)
+    for name in names("methods")
+    for modality in sorted(load("methods", name).modalities)
+    if load("methods", name)(modality=modality).one_network
+]
 
 
 @pytest.fixture(autouse=True)
@@ -106,6 +111,10 @@ def compared(folds: Folds) -> None:
         same(network, folds.alone(number, RunContext(log=one[number])))
         assert other[number].told == pytest.approx(one[number].told, rel=1e-6)
         assert len(one[number].told) == one[number].count == other[number].count > 4
+
+
+def test_these_methods_train_one_network() -> None:
+    assert {name for name, _ in CASES} == {"vgg16-gru", "cnn-lstm-dnn"} and len(CASES) == 6
 
 
 @pytest.mark.parametrize(("name", "modality"), CASES)

@@ -16,18 +16,18 @@ class RowNorm(nn.BatchNorm2d):
         if real is None or not self.training:
             return super().forward(x)
         assert self.momentum and self.running_mean is not None and self.running_var is not None
-        exact, weight = precise(x), real[:, None, None, None]
+        exact, counted = precise(x), real[:, None]
         count = real.sum() * (x.shape[2] * x.shape[3])
-        mean = torch.where(weight, exact, 0).sum(dim=(0, 2, 3)) / count  # [C]
+        mean = torch.where(counted, exact.sum(dim=(2, 3)), 0).sum(dim=0) / count  # [C]
         apart = exact - mean[:, None, None]
-        variance = torch.where(weight, apart * apart, 0).sum(dim=(0, 2, 3)) / count
+        variance = torch.where(counted, apart.square().sum(dim=(2, 3)), 0).sum(dim=0) / count
         with torch.no_grad():
             for running, now in ((self.running_mean, mean), (self.running_var, variance * (count / (count - 1)))):
                 running.mul_(1 - self.momentum).add_(self.momentum * now)
             if self.num_batches_tracked is not None:
                 self.num_batches_tracked.add_(1)
         scale = self.weight / (variance + self.eps).sqrt()
-        return (apart * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
+        return torch.addcmul(self.bias[:, None, None], apart, scale[:, None, None]).to(x.dtype)
 
 
 class SmallVgg(nn.Sequential):
