@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from benchmarks.plan import Cell
 
 if TYPE_CHECKING:
-    from benchmarks.work import Job, Result
+    from benchmarks.result import Result
+    from benchmarks.work import Job
     from methods.base import Examples, Method, RunContext
     from methods.parts.training import Lesson
 

@@ -8,7 +8,8 @@ from importlib.util import find_spec
 from benchmarks.company import in_company
 from benchmarks.console import Progress, Tell
 from benchmarks.plan import Cell
-from benchmarks.work import Job, Result
+from benchmarks.result import Result
+from benchmarks.work import Job
 from datasets.base import UserError
 
 Executor = Callable[[Iterable[Job], Progress], Generator[tuple[Job, Result]]]

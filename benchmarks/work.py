@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.arenas import Arena
-from benchmarks.cellrun import CURVES, FACTS, POINTS, CellRun, read_curves
+from benchmarks.cellrun import FACTS, CellRun
 from benchmarks.checkpoints import kept_at
 from benchmarks.claims import PAUSE, claims
 from benchmarks.company import Attempt, Company, Steps, alone
@@ -26,35 +26,16 @@ from benchmarks.plan import Cell, Entrant, Row
 from benchmarks.prepare import DamagedError, PreparationError, Store, fill, reason
 from benchmarks.reach import AwayError
 from benchmarks.record import cell_tags, membership, model_facts
-from benchmarks.scored import read_scores
-from benchmarks.spool import ARTIFACTS, Parcel
-from benchmarks.track import Done, Opening, Tracker
+from benchmarks.result import EMPTY, Result, read, unsent
+from benchmarks.track import Opening, Tracker
 from benchmarks.training import training
 from benchmarks.transfer import folders
 from datasets.base import Media
 from methods.base import Examples, Prepared, RunContext
 from protocols.base import Fold
-from protocols.scores import Scores
 
 Told = Callable[[str], None]
-EMPTY = "clips_where_nothing_was_found"
 FOUND = "found"  # an input, one for each frame: whether a face was found there
-
-
-@dataclass(frozen=True)
-class Result:
-    """What became of a Cell: scores, or why there are none."""
-
-    cell: Cell
-    scores: Scores | None
-    error: str = ""
-    run_id: str = ""
-    empty: int = 0  # test clips in which preparation found nothing for an input
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    curves: Sequence[tuple[str, float, int]] | None = None  # None: they are in the store
-    tuned: Mapping[str, Any] | None = None  # what tuning found; None where it is in the store, or nothing was tuned
-    trained: bool = True  # else another process did
-    notes: tuple[str, ...] = ()  # what the user should know
 
 
 @dataclass(frozen=True, eq=False)
@@ -289,21 +270,6 @@ def unshown(what: str) -> AbstractContextManager[Tell]:
 
     del what
     return nullcontext(tell)
-
-
-def read(cell: Cell, done: Done, tracker: Tracker) -> Result:
-    """What became of a Cell that was finished before."""
-    empty = int(done.metrics.get(EMPTY, 0))
-    return Result(cell, tracker.scores(done.run_id), "", done.run_id, empty, done.metrics, trained=False)
-
-
-def unsent(cell: Cell, parcel: Parcel) -> Result:
-    """What became of a Cell that is finished, but not in the store yet."""
-    facts, there = parcel.facts, parcel.folder / ARTIFACTS
-    metrics = {name: value for name, value, *_ in facts["points"]}
-    curves = read_curves((there / CURVES).read_text(encoding="utf-8")) if metrics[POINTS] else []
-    scores, empty = read_scores(there / "predictions.csv"), int(metrics.get(EMPTY, 0))
-    return Result(cell, scores, "", facts["run_id"], empty, metrics, curves, trained=False)
 
 
 def _some(test: Sequence[object]) -> range:
