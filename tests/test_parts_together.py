@@ -291,18 +291,33 @@ def test_unlike_schedules_are_refused() -> None:
 
 @pytest.mark.parametrize("name", ["vgg16-gru", "cnn-lstm-dnn"])
 def test_the_way_of_a_gpu_learns_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All but the hardware: the order of weights, and what is sent there."""
-    folds = Folds(name, "video")
-    expected = [folds.alone(number, RunContext()) for number in range(2)]
+    """All but the hardware: the order of weights, all layers of a GRU at once, and what is sent there."""
+    folds = Folds(name, "av")
+    expected = [folds.alone(number, RunContext()) for number in (1, 3)]
     for module in (training, together, gru):
         monkeypatch.setattr(module, "accelerated", lambda device: True)
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: False)
-    for network, other in zip(taught(folds, (0, 1), [RunContext()] * 2), expected, strict=True):
+    for network, other in zip(taught(folds, (1, 3), [RunContext()] * 2), expected, strict=True):
         same(network, other)
         convolutions = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
         assert convolutions
         assert all(one.weight.is_contiguous(memory_format=torch.channels_last) for one in convolutions)
+
+
+@pytest.mark.parametrize("name", ["vgg16-gru", "cnn-lstm-dnn"])
+def test_in_half_precision_it_is_as_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As far as that goes: each step of the losses of the first epoch."""
+    torch.set_default_dtype(torch.float32)
+    for module in (training, together):
+        monkeypatch.setattr(module, "mixed_precision", lambda device: torch.autocast("cpu", torch.bfloat16))
+    folds, numbers = Folds(name, "av"), (1, 3)
+    one, other = [Curves() for _ in numbers], [Curves() for _ in numbers]
+    taught(folds, numbers, [RunContext(log=curves) for curves in one])
+    for number, first, second in zip(numbers, one, other, strict=True):
+        folds.alone(number, RunContext(log=second))
+        loss = [curves.told["train_loss", 1] for curves in (first, second)]
+        assert loss[0] == pytest.approx(loss[1], rel=0.03) and loss[0] != loss[1]
 
 
 def test_a_stacked_network_is_a_part_of_the_whole_until_it_is_parted() -> None:
