@@ -75,7 +75,7 @@ def test_several_stacks_of_layers_at_once_are_those_of_nn_gru(lengths: list[int]
         each = [[torch.randn(length, 3, dtype=torch.float64) for length in lengths] for _ in range(count)]
     shell = Gru(3, 4, layers, batch_first=True, device="meta")
     shell.several = True
-    of, _ = torch.func.stack_module_state(grus)  # type: ignore[arg-type]
+    of, _ = torch.func.stack_module_state(grus)
     batches = [packed(rows) for rows in each]
     inputs = torch.stack([batch.rows for batch in batches]).requires_grad_()
 
@@ -112,7 +112,7 @@ def test_several_in_half_precision(layers: int, monkeypatch: pytest.MonkeyPatch)
     with networks.seeded(0):
         gru = Gru(13, 32, layers, batch_first=True)
         batch = packed([torch.randn(length, 13) for length in (9, 4, 12)])
-    of, _ = torch.func.stack_module_state([gru, gru])  # type: ignore[list-item]
+    of, _ = torch.func.stack_module_state([gru, gru])
     shell = Gru(13, 32, layers, batch_first=True, device="meta")
     shell.several = True
 

@@ -203,6 +203,24 @@ def test_what_memory_does_not_hold_at_once_is_asked_in_halves(
     assert set(asked) == sizes
 
 
+def test_inputs_that_memory_does_not_hold_at_once_are_made_one_by_one() -> None:
+    """The second batch finds no room beside that of the other fold."""
+    folds, calls = Folds("cnn-lstm-dnn", "audio"), list[int]()
+    lessons = [folds.lesson(number, RunContext()) for number in (1, 3)]
+    inputs = lessons[1].inputs
+
+    def tight(rows: Tensor) -> Any:
+        calls.append(len(rows))
+        if len(calls) == 2:
+            raise torch.OutOfMemoryError
+        return inputs(rows)
+
+    assert learn_together([lessons[0], replace(lessons[1], inputs=tight)]) == [None, None]
+    for number, lesson in zip((1, 3), lessons, strict=True):
+        same(lesson.network, folds.alone(number, RunContext()))
+    assert calls == [4, 5, 5, 4, 5]
+
+
 def test_what_memory_does_not_hold_of_one_is_learnt_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """As alone: that is told in its own curves, and the others do not hear of it."""
     folds = Folds("cnn-lstm-dnn", "audio")
@@ -317,7 +335,7 @@ def test_in_half_precision_it_is_as_alone(name: str, monkeypatch: pytest.MonkeyP
     for number, first, second in zip(numbers, one, other, strict=True):
         folds.alone(number, RunContext(log=second))
         loss = [curves.told["train_loss", 1] for curves in (first, second)]
-        assert loss[0] == pytest.approx(loss[1], rel=0.03) and loss[0] != loss[1]
+        assert loss[0] == pytest.approx(loss[1], rel=0.1) and loss[0] != loss[1]
 
 
 def test_a_stacked_network_is_a_part_of_the_whole_until_it_is_parted() -> None:

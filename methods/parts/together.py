@@ -114,7 +114,7 @@ class Turn:
 
     learner: Learner
     rows: Tensor  # the numbers of its examples
-    inputs: Inputs
+    inputs: Inputs  # none where each is asked by itself
 
 
 Taught = tuple[list[int], Tensor, Tensor]  # whose batches, the sums of their losses, how many were recognised
@@ -135,7 +135,7 @@ class Company:
         orders = [learner.batches() for learner in present]
         for chosen in zip_longest(*orders):
             busy = [(one, rows) for one, rows in zip(present, chosen, strict=True) if rows is not None]
-            for some, lost, hit in self._taught([Turn(one, rows, one.lesson.inputs(rows)) for one, rows in busy]):
+            for some, lost, hit in self._taught(busy):
                 who += some
                 losses.append(lost)
                 hits.append(hit)
@@ -144,9 +144,9 @@ class Company:
             own = owners == learner.number
             learner.ended(lost[own], hit[own])
 
-    def _taught(self, turns: Sequence[Turn]) -> Iterator[Taught]:
+    def _taught(self, busy: Sequence[tuple[Learner, Tensor]]) -> Iterator[Taught]:
         """A batch of each."""
-        waiting = _alike(turns)
+        waiting = self._alike(busy)
         while waiting:
             some = waiting.pop()
             if len(some) == 1:
@@ -160,6 +160,19 @@ class Company:
                 waiting.append(some)
                 if accelerated(self._device):
                     torch.cuda.empty_cache()
+
+    def _alike(self, busy: Sequence[tuple[Learner, Tensor]]) -> list[list[Turn]]:
+        """By what their inputs have in common: last batches may differ in size. At worst each by itself."""
+        found: dict[object, list[Turn]] = {}
+        if self._most > 1:
+            try:
+                for one, rows in busy:
+                    turn = Turn(one, rows, one.lesson.inputs(rows))
+                    found.setdefault(likeness(turn.inputs), []).append(turn)
+                return list(found.values())
+            except torch.OutOfMemoryError:
+                self._most = 1
+        return [[Turn(one, rows, {})] for one, rows in busy]
 
     def _one(self, turn: Turn) -> Taught:
         """As if it were alone."""
@@ -187,11 +200,3 @@ class Company:
             learner.step.take()
         hits = (logits.detach().argmax(dim=2) == wanted).sum(dim=1)
         return numbers, losses.detach() * wanted.shape[1], hits
-
-
-def _alike(turns: Sequence[Turn]) -> list[list[Turn]]:
-    """By what their inputs have in common: last batches may differ in size."""
-    found: dict[object, list[Turn]] = {}
-    for turn in turns:
-        found.setdefault(likeness(turn.inputs), []).append(turn)
-    return list(found.values())

@@ -1,4 +1,4 @@
-"""All layers of a GRU in one pass, of several networks: while one layer is at a step, the one above is at the step before.
+"""All layers of a GRU in one pass, of several networks: while one layer is at a step, the next is at the step before.
 
 That takes as many products one after the other as there are steps, not as many for each layer; a GPU waits for the host
 to start each. Meanwhile sequences are padded, for a step that is started costs more than one that is larger.
@@ -101,10 +101,8 @@ class _Wavefront(torch.autograd.Function):
             told = torch.bmm(moved[moment].flatten(-2).flatten(0, 1), back).view(*now.shape[:-1], 2 * units)
             carried = torch.addcmul(told[..., :units], now, z[moment])
             carried[:-1] += told[1:, ..., units:]
-        sees, hears = (
-            moved[..., :3, :].flatten(-2),
-            torch.cat([moved[..., :2, :], moved[..., 3:, :]], dim=-2).flatten(-2),
-        )
+        sees = moved[..., :3, :].flatten(-2)
+        hears = torch.cat([moved[..., :2, :], moved[..., 3:, :]], dim=-2).flatten(-2)
         return (
             _packed(sees[: len(ctx.sizes), 0], ctx.sizes),
             _product(sees[:, 1:], before[:, :-1]),
@@ -141,7 +139,7 @@ def _dense(rows: Tensor, sizes: Sequence[int]) -> Tensor:
     """[n, N, ...] -> [steps, n, B, ...], zeros where a sequence has ended."""
     whole = rows.new_zeros(len(rows), len(sizes) * sizes[0], *rows.shape[2:])
     whole.index_copy_(1, _there(sizes, rows.device), rows)
-    return whole.unflatten(1, (len(sizes), sizes[0])).transpose(0, 1)
+    return whole.view(len(rows), len(sizes), sizes[0], *rows.shape[2:]).transpose(0, 1)
 
 
 def _packed(rows: Tensor, sizes: Sequence[int]) -> Tensor:
