@@ -71,7 +71,9 @@ def nothing_left(bench: Bench) -> None:
 
 @pytest.mark.parametrize("method", [REAL, "vgg16-gru"])
 def test_a_row_is_what_it_is_alone_but_for_how_many_were_trained(method: str, folds: Bench) -> None:
-    """In double precision, for Adam enlarges what single precision rounds."""
+    """Trained in double precision, for Adam enlarges what single precision rounds."""
+    prepared = ("prepare", "--method", method, "--dataset", "ravdess", "--data-root", folds.data, *SOME[:4])
+    assert folds.call(*prepared)[0] == 0
     torch.set_default_dtype(torch.float64)
     try:
         alone, first = ran(folds, method=method), cells(folds)
