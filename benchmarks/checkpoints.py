@@ -33,6 +33,7 @@ class OnDisk:
     took: float = 0.0
     begun: float = field(default_factory=lambda: time.monotonic())
     earlier: float = 0.0  # seconds that were spent until the latest checkpoint that was read
+    sharers: Callable[[], int] = lambda: 1  # Cells that are trained at once, which share the time
 
     def load(self, stage: str) -> Checkpoint | None:
         """One that is damaged is said and made again."""
@@ -55,7 +56,7 @@ class OnDisk:
     def due(self, stage: str, last: bool) -> bool:
         """Whether enough has been done since the last one; of a training that has one, its end is kept as well."""
         passed = time.monotonic() - self.since
-        return passed >= max(self.every, self.took / self.share) or (last and stage in self.saved)
+        return passed >= max(self.every, self.sharers() * self.took / self.share) or (last and stage in self.saved)
 
     def save(self, stage: str, checkpoint: Checkpoint) -> None:
         """Tensors with what is told of them beside, in one file."""
@@ -63,7 +64,7 @@ class OnDisk:
         try:
             with whole(self._file(stage)) as beside:
                 tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
-                spent = {SPENT: self.earlier + begun - self.begun}
+                spent = {SPENT: self.earlier + (begun - self.begun) / self.sharers()}
                 save_file(tensors, beside, {FACTS: json.dumps({**checkpoint.facts, **spent})})
         except UserError as error:
             self.tell(f"no checkpoint was kept: {error}")

@@ -19,7 +19,8 @@ from benchmarks.environment import COPY, PACKAGES, digest, git, libraries
 from benchmarks.errand import ClusterError, Errand, begin, machine
 from benchmarks.pool import cores
 from benchmarks.reach import AwayError
-from benchmarks.work import Job, Result
+from benchmarks.result import Result
+from benchmarks.work import Job
 
 if TYPE_CHECKING:
     from benchmarks.flights import Flights

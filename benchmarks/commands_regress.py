@@ -26,6 +26,7 @@ from benchmarks.options import (
     Seeds,
     Settings,
     Task,
+    Together,
     Tolerance,
     TrackingUri,
     Variant,
@@ -62,6 +63,7 @@ def regress(
     executor: Executor = "local",
     ray_address: RayAddress = "",
     jobs: Jobs = 0,
+    together: Together = "auto",
     json: Json = False,
 ) -> None:
     """Has a method become worse than its frozen baseline? Exit code 1 if so, 2 if they cannot be compared."""
@@ -82,7 +84,7 @@ def regress(
     elif force:
         raise UserError("--force is to freeze over a file; give --freeze too, or leave it out")
     gate = asked_gate(None if freeze else baseline, metric, tolerance)
-    place = Place(executor, ray_address, jobs)
+    place = Place(executor, ray_address, jobs, together)
     tracker = Tracker(tracking_uri)
     planned = plan(request, console.progress)
     row, arena = gates.only(planned)

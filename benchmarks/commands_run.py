@@ -31,6 +31,7 @@ from benchmarks.options import (
     Settings,
     Storage,
     Task,
+    Together,
     Tolerance,
     TrackingUri,
     TrialJobs,
@@ -72,6 +73,7 @@ def run(
     executor: Executor = "local",
     ray_address: RayAddress = "",
     jobs: Jobs = 0,
+    together: Together = "auto",
     json: Json = False,
 ) -> None:
     """Compare methods on corpora; what is finished is not run again. Exit code 1 if a Cell failed, or is not sent."""
@@ -93,7 +95,7 @@ def run(
         raise UserError("--storage and --trial-jobs are about trials; add --tune N")
     times = permuting.times(sanity, permutations, tune)
     gate = asked_gate(baseline, metric, tolerance)
-    place = Place(executor, ray_address, jobs)
+    place = Place(executor, ray_address, jobs, together)
     tracker = Tracker(tracking_uri)
     planned = plan(request, console.progress)
     if gate:
@@ -242,6 +244,7 @@ def reproduce(
     executor: Executor = "local",
     ray_address: RayAddress = "",
     jobs: Jobs = 0,
+    together: Together = "auto",
     json: Json = False,
 ) -> None:
     """A paper's tables, published beside reproduced, on the corpora that are there. Exit code 1 if a Cell failed."""
@@ -255,7 +258,7 @@ def reproduce(
         method, "", preset=preset, weights=weights, seeds=seeds, device=device, data_root=data_root,
         exclude=excluded_names(exclude), pretrain_on=pretrain_on,
     )  # fmt: skip
-    place = Place(executor, ray_address, jobs)
+    place = Place(executor, ray_address, jobs, together)
     tracker = Tracker(tracking_uri)
     staged = stage(request, table, console.progress)
     staged.announce()

@@ -17,12 +17,13 @@ from benchmarks.plan import Cell, Row
 from benchmarks.prepare import PreparationError, Store, fill, fill_together
 from benchmarks.reach import LATER, AwayError
 from benchmarks.record import audited, line, row_record
+from benchmarks.result import Result, read
 from benchmarks.resume import KEPT, Shelf, Whole
 from benchmarks.spool import deliver
 from benchmarks.summaries import Part, kept
 from benchmarks.track import ENVIRONMENT, TUNING, Done, Kept, Opening, Tracker
 from benchmarks.transfer import known, taught
-from benchmarks.work import Job, Result, read
+from benchmarks.work import Job
 from datasets.base import UserError
 from methods.base import MethodError
 

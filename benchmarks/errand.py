@@ -12,7 +12,8 @@ from benchmarks.environment import digest, libraries
 from benchmarks.parcels import Consignment
 from benchmarks.plan import Cell
 from benchmarks.prepare import reason
-from benchmarks.work import Job, Result
+from benchmarks.result import Result
+from benchmarks.work import Job
 from datasets.base import UserError
 from protocols.scores import Scores
 

@@ -14,7 +14,8 @@ from benchmarks.parcels import Consignment, consigned
 from benchmarks.plan import Cell
 from benchmarks.prepare import reason
 from benchmarks.reach import AwayError
-from benchmarks.work import Job, Result
+from benchmarks.result import Result
+from benchmarks.work import Job
 
 RETRIES = 5  # of a Cell whose worker is lost
 

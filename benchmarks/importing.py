@@ -17,12 +17,13 @@ from benchmarks.plugins import PluginError, build, canonical, names
 from benchmarks.predictions import ByFold, PredictionsError, matched, named, understood
 from benchmarks.reach import TrackingError
 from benchmarks.record import audited, cell_tags, line, membership, row_record
+from benchmarks.result import EMPTY, Result
 from benchmarks.settings import Wish
 from benchmarks.summaries import Part
 from benchmarks.summaries import kept as summarised
 from benchmarks.tables import Table
 from benchmarks.track import Opening, Tracker
-from benchmarks.work import EMPTY, Result, marks
+from benchmarks.work import marks
 from datasets.base import TASKS, Clip, Dataset, DatasetError
 from methods.base import Modality
 from protocols.audit import Independence, Split, Verdict

@@ -54,6 +54,10 @@ Tolerance = Annotated[float, typer.Option(help="Points of the deciding metric th
 Executor = Annotated[
     str, typer.Option(help="local: one Cell after the other; ray: many at once; see docs/clusters.md.")
 ]
+Together = Annotated[
+    str,
+    typer.Option(help="Folds of a small network trained as one: auto (on a GPU), always or never; see docs/speed.md."),
+]
 RayAddress = Annotated[
     str, typer.Option(help="Of a Ray cluster; default $RAY_ADDRESS, else one is started on this machine.")
 ]

@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks.arenas import Arena
 from benchmarks.plan import Entrant
-from benchmarks.work import EMPTY, Result
+from benchmarks.result import EMPTY, Result
 from protocols.scores import METRICS, Scores
 
 

@@ -7,7 +7,7 @@ from benchmarks import console
 from benchmarks.arenas import Arena
 from benchmarks.outcome import Outcome
 from benchmarks.plan import Initial
-from benchmarks.work import EMPTY
+from benchmarks.result import EMPTY
 from protocols.scores import METRICS
 
 STYLES = {"verified": "green", "unknown": "yellow", "violated": "red"}

@@ -9,10 +9,10 @@ from typing import Any, overload
 
 from benchmarks.arenas import Arena
 from benchmarks.plan import Row
+from benchmarks.result import EMPTY, Result
 from benchmarks.runs import LostError
 from benchmarks.scored import read_answers
 from benchmarks.track import ANSWERS, CELLS, HELD, SUMMARISED, Done, Tracker, held
-from benchmarks.work import EMPTY, Result
 from protocols.scores import METRICS
 from reports.summary import VERSION
 

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.arenas import Arena
-from benchmarks.cellrun import CURVES, FACTS, POINTS, CellRun, read_curves
+from benchmarks.cellrun import FACTS, CellRun
 from benchmarks.checkpoints import kept_at
 from benchmarks.claims import PAUSE, claims
+from benchmarks.company import Attempt, Company, Steps, alone
 from benchmarks.console import Tell
 from benchmarks.cost import metered, operations, parameters
 from benchmarks.door import Door
@@ -25,35 +26,16 @@ from benchmarks.plan import Cell, Entrant, Row
 from benchmarks.prepare import DamagedError, PreparationError, Store, fill, reason
 from benchmarks.reach import AwayError
 from benchmarks.record import cell_tags, membership, model_facts
-from benchmarks.scored import read_scores
-from benchmarks.spool import ARTIFACTS, Parcel
-from benchmarks.track import Done, Opening, Tracker
+from benchmarks.result import EMPTY, Result, read, unsent
+from benchmarks.track import Opening, Tracker
 from benchmarks.training import training
 from benchmarks.transfer import folders
 from datasets.base import Media
 from methods.base import Examples, Prepared, RunContext
 from protocols.base import Fold
-from protocols.scores import Scores
 
 Told = Callable[[str], None]
-EMPTY = "clips_where_nothing_was_found"
 FOUND = "found"  # an input, one for each frame: whether a face was found there
-
-
-@dataclass(frozen=True)
-class Result:
-    """What became of a Cell: scores, or why there are none."""
-
-    cell: Cell
-    scores: Scores | None
-    error: str = ""
-    run_id: str = ""
-    empty: int = 0  # test clips in which preparation found nothing for an input
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    curves: Sequence[tuple[str, float, int]] | None = None  # None: they are in the store
-    tuned: Mapping[str, Any] | None = None  # what tuning found; None where it is in the store, or nothing was tuned
-    trained: bool = True  # else another process did
-    notes: tuple[str, ...] = ()  # what the user should know
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,13 +61,22 @@ class Job:
     def title(self) -> str:
         return f"{self.row.title}, {self.arena.protocol}"
 
+    @property
+    def together(self) -> bool:
+        """Whether its Cells may be trained together."""
+        return self.row.method().one_network and not self.row.wish.trials
+
     def attempt(self, cell: Cell, told: Told) -> Result | None:
         """What became of a Cell, here or elsewhere; None: another process is at it."""
+        return alone(self.begun(cell, told))
+
+    def begun(self, cell: Cell, told: Told, company: Company | None = None) -> Attempt:
+        """The same step by step: in company it stops where it is to be fitted, and others do that."""
         own = claims(self.tracker.place)
         with own.holding(key := self._claim(cell.key)) as ours:
             if not ours:
                 return None
-            return self._elsewhere(cell) or self.run(cell, told, own.taken(key))
+            return self._elsewhere(cell) or (yield from self._run(cell, told, own.taken(key), company))
 
     def wait(self, cell: Cell, told: Told) -> Result:
         """The same, however long another process is at it; one that is gone is waited for no longer."""
@@ -94,8 +85,14 @@ class Job:
             time.sleep(PAUSE)
         return result
 
-    def run(self, cell: Cell, told: Told, gone: str = "") -> Result:
-        """What became of a Cell that is trained here; `gone` is the process that had it before and is dead."""
+    def run(self, cell: Cell, told: Told) -> Result:
+        """What became of a Cell that is trained here."""
+        result = alone(self._run(cell, told, "", None))
+        assert result, "nobody else is asked"
+        return result
+
+    def _run(self, cell: Cell, told: Told, gone: str, company: Company | None) -> Steps:
+        """`gone` is the process that had it before and is dead."""
         title, tags = f"{self.row.title}, {cell.title}", cell_tags(self.row, self.arena, cell, self.device)
         about = (self.experiment, self.opening or self.run_id, title, tags, self.before.get(cell.key, ""))
         notes = [f"{cell.title} is taken over from process {gone}, which is gone"] if gone else []
@@ -104,7 +101,7 @@ class Job:
                 if self.fault or self.store is None:
                     raise PreparationError(self.fault)
                 with self._begun_with(cell.seed) as initial:
-                    result = self._tried(cell, self.store, initial, run, told, notes.append)
+                    result = yield from self._tried(cell, self.store, initial, run, told, notes.append, company)
         except Exception as error:  # one Cell's fault, whatever it is, must not cost the others
             return Result(cell, None, reason(explained(error)), notes=tuple(notes))
         waits = [f"{cell.title} is kept in {self.tracker.spool.folder}: {run.waits}"] if run.waits else []
@@ -159,20 +156,34 @@ class Job:
             self._door.begun(cell.fold, self.tracker.document(run_id, FACTS), test)
 
     def _tried(
-        self, cell: Cell, store: Store, initial: Mapping[str, Path], run: CellRun, told: Told, tell: Told
-    ) -> Result:
+        self,
+        cell: Cell,
+        store: Store,
+        initial: Mapping[str, Path],
+        run: CellRun,
+        told: Told,
+        tell: Told,
+        company: Company | None,
+    ) -> Steps:
         """Once more, where inputs were damaged and could be made again."""
         try:
-            return self._fit_and_test(cell, store, initial, run, told, tell)
+            return (yield from self._fit_and_test(cell, store, initial, run, told, tell, company))
         except DamagedError:
             count = 1 + store.purge(self.arena.clips)
             tell(f"{count} damaged files of {store.folder} are made again")
             fill(self.row, self.arena.clips, self.arena.contents, self.device, unshown)
-            return self._fit_and_test(cell, store, initial, run, told, tell)
+            return (yield from self._fit_and_test(cell, store, initial, run, told, tell, company))
 
     def _fit_and_test(
-        self, cell: Cell, store: Store, initial: Mapping[str, Path], run: CellRun, told: Told, tell: Told
-    ) -> Result:
+        self,
+        cell: Cell,
+        store: Store,
+        initial: Mapping[str, Path],
+        run: CellRun,
+        told: Told,
+        tell: Told,
+        company: Company | None,
+    ) -> Steps:
         def log(name: str, value: float, step: int) -> None:
             run.log(name, value, step)
             told(f"{cell.title}, epoch {step}: {name} {value:.3f}")
@@ -184,22 +195,27 @@ class Job:
         row, tuned, figures_of_tuning = self._tuned(cell, store, initial, run, told)
         made_with = (store.folder.name, row.source, row.config, self.device, self.initial.get(cell.seed, {}))
         checkpoints = kept_at(self.tracker.place, cell.key, made_with, tell)
-        started = time.perf_counter()
         method = row.method()
         with metered(self.device) as figures, line(log) as telling:
             context = RunContext(cell.seed, self.device, telling, self.row.pretrained, initial, checkpoints=checkpoints)
-            method.fit(train, validation, context)
+            started, shared = time.perf_counter(), dict[str, float]()
+            if company:
+                checkpoints.sharers = lambda: company.members
+                spent, shared = yield from company.fitted(method, train, validation, context)
+            else:
+                method.fit(train, validation, context)
+                spent = time.perf_counter() - started
             fitted = time.perf_counter()
             given = method.predict_proba(Examples(test, fold.labels))
             scores = fold.score(given)
             ended = time.perf_counter()
         self._door.scored(fold, given, scores)
         empty, unseen = _found(test)
-        figures |= figures_of_tuning
-        if checkpoints.earlier:  # nobody measured what the process before used
+        figures |= figures_of_tuning | shared
+        if checkpoints.earlier or shared:  # nobody measured what the process before used, or each of several
             figures.pop("energy_joules", None)
         figures |= {
-            "fit_seconds": fitted - started + checkpoints.earlier,
+            "fit_seconds": spent + checkpoints.earlier,
             "predict_seconds": ended - fitted,
             "predict_seconds_per_clip": (ended - fitted) / len(test),
             EMPTY: empty,
@@ -254,21 +270,6 @@ def unshown(what: str) -> AbstractContextManager[Tell]:
 
     del what
     return nullcontext(tell)
-
-
-def read(cell: Cell, done: Done, tracker: Tracker) -> Result:
-    """What became of a Cell that was finished before."""
-    empty = int(done.metrics.get(EMPTY, 0))
-    return Result(cell, tracker.scores(done.run_id), "", done.run_id, empty, done.metrics, trained=False)
-
-
-def unsent(cell: Cell, parcel: Parcel) -> Result:
-    """What became of a Cell that is finished, but not in the store yet."""
-    facts, there = parcel.facts, parcel.folder / ARTIFACTS
-    metrics = {name: value for name, value, *_ in facts["points"]}
-    curves = read_curves((there / CURVES).read_text(encoding="utf-8")) if metrics[POINTS] else []
-    scores, empty = read_scores(there / "predictions.csv"), int(metrics.get(EMPTY, 0))
-    return Result(cell, scores, "", facts["run_id"], empty, metrics, curves, trained=False)
 
 
 def _some(test: Sequence[object]) -> range:

@@ -15,6 +15,8 @@ from datasets.base import Media, UserError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from methods.parts.training import Lesson
+
 Modality = Literal["audio", "video", "av"]
 Prepared = Mapping[str, npt.NDArray[Any]]  # one clip's inputs by name; an input without rows: nothing was found for it
 Preparation = Callable[
@@ -224,6 +226,15 @@ class Method(ABC):
     @abstractmethod
     def fit(self, train: Examples, validation: Examples | None, run: RunContext) -> None:
         """Learn from labelled examples."""
+
+    @property
+    def one_network(self) -> bool:
+        """Whether all that `fit` trains is one network, and `lesson` tells how: folds may then be trained together."""
+        return False
+
+    def lesson(self, train: Examples, validation: Examples | None, run: RunContext) -> "Lesson":
+        """All that `fit` does but the training: whoever asks for it trains the network, and the method is fitted."""
+        raise NotImplementedError(f"{type(self).__name__} trains more than one network, or none")
 
     @abstractmethod
     def predict_proba(self, examples: Examples) -> npt.NDArray[np.float64]:

@@ -23,7 +23,7 @@ from methods.parts.motion import MARKERS, Motion
 from methods.parts.recurrent import BiLstm
 from methods.parts.scaling import Standardise
 from methods.parts.short_term import NAMES, ShortTerm
-from methods.parts.training import Schedule, fit, probabilities, recognised
+from methods.parts.training import Lesson, Schedule, learn, probabilities, recognised, sent
 
 FEATURES = len(NAMES)  # 34
 FACES = {"mocap": MARKERS, "landmarks": MARKERS}  # a clip has one of them; landmarks fill 136 columns
@@ -242,6 +242,7 @@ class CnnLstmDnn(Method):
     }
     modalities = frozenset({"audio", "video", "av"})
     validates = True
+    one_network = True
 
     def preparation(self) -> Preparation:
         return SoundAndMotion(self.modality, self.config.sound, self.config.motion)
@@ -256,6 +257,9 @@ class CnnLstmDnn(Method):
         return not setting.startswith(absent)
 
     def fit(self, train: Examples, validation: Examples | None, run: RunContext) -> None:
+        learn(self.lesson(train, validation, run))
+
+    def lesson(self, train: Examples, validation: Examples | None, run: RunContext) -> Lesson:
         clips = list(train.inputs)
         self._build(len(train.classes), run)
         for name, scale in self._scales():
@@ -264,13 +268,11 @@ class CnnLstmDnn(Method):
         tables = {name: rows.to(run.device) for name, rows in self._tables(clips).items()}
         targets = torch.from_numpy(train.targets()).to(run.device)
 
-        def forward(chosen: Tensor) -> Tensor:
-            where = chosen.to(targets.device)
-            logits: Tensor = self.network({name: rows[where] for name, rows in tables.items()})
-            return logits
+        def inputs(chosen: Tensor) -> dict[str, Tensor]:
+            where = sent(chosen, targets.device)
+            return {name: rows[where] for name, rows in tables.items()}
 
-        with networks.seeded(run.seed):  # dropout
-            fit(self.network, forward, targets, self.config.schedule, run, self._judge(validation))
+        return Lesson(self.network, inputs, targets, self.config.schedule, run, self._judge(validation))
 
     def _build(self, classes: int, run: RunContext) -> None:
         self.shape = {"classes": classes, "modality": self.modality}

@@ -4,9 +4,9 @@ Y. Song, Y. Cai, L. Tan, "Video-Audio Emotion Recognition Based on Feature Fusio
 International Midwest Symposium on Circuits and Systems (MWSCAS), 2021, doi:10.1109/MWSCAS47672.2021.9531812.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +30,16 @@ from methods.base import (
     Weights,
     tuned,
 )
-from methods.parts import networks, states
+from methods.parts import networks
 from methods.parts.audio import Mfcc
 from methods.parts.faces import FaceTracker, crop_box
 from methods.parts.gru import Gru
 from methods.parts.ragged import Packed, Ragged
 from methods.parts.resident import once
-from methods.parts.training import Schedule, fit, recognised
+from methods.parts.small_vgg import SmallVgg
+from methods.parts.training import Lesson, Schedule, learn, recognised
+from methods.parts.vgg16 import ImagenetVgg16
 from methods.parts.weights import VGG16
-
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pictures
 
 
 @dataclass(frozen=True)
@@ -129,49 +129,6 @@ class FacesAndMfcc:
         return np.stack(cut) if cut else np.zeros((0, size, size, 3), np.uint8)
 
 
-class ImagenetVgg16:
-    """Fig. 3: the five blocks of VGG16 up to the last pooling, never trained here; faces become rows of numbers."""
-
-    def __init__(self, file: Path | None) -> None:
-        self.key = f"vgg16 {VGG16.digest if file else 'random'}"
-        self.file = file
-
-    @cached_property
-    def blocks(self) -> nn.Module:
-        from torchvision.models import vgg16  # slow, and what is prepared already does without
-
-        with networks.seeded(0):
-            network = vgg16(weights=None)
-        if self.file:
-            states.fill(network, states.read(self.file), self.file)
-        blocks: nn.Module = network.features.eval()
-        return blocks
-
-    @torch.inference_mode()
-    def __call__(self, inputs: Prepared, device: str) -> Prepared:
-        network = self.blocks.to(device)
-        mean, deviation = (torch.tensor(values, device=device)[:, None, None] for values in (MEAN, DEVIATION))
-        faces = torch.from_numpy(np.array(inputs["faces"])).to(device).permute(0, 3, 1, 2)  # [T, 3, 48, 48]
-        features = [network((part / 255 - mean) / deviation).flatten(1) for part in faces.split(64)]  # type: ignore[no-untyped-call]
-        others = {name: array for name, array in inputs.items() if name != "faces"}
-        return {**others, "features": torch.cat(features).cpu().numpy()}  # [T, 512]
-
-
-class SmallVgg(nn.Sequential):
-    """Fig. 3 in small, one convolution a block; trained along with what follows."""
-
-    def __init__(self, channels: Sequence[int]) -> None:
-        blocks = zip((3, *channels), channels, strict=False)
-        super().__init__(*(layer for ins, outs in blocks for layer in self._block(ins, outs)), nn.Flatten())
-
-    @staticmethod
-    def _block(ins: int, outs: int) -> Iterator[nn.Module]:
-        yield nn.Conv2d(ins, outs, 3, padding=1, bias=False)
-        yield nn.BatchNorm2d(outs, momentum=0.3)  # few steps: at 0.1 the statistics lag behind the weights
-        yield nn.ReLU()
-        yield nn.MaxPool2d(2)
-
-
 class Subsystem(nn.Module):
     """Fig. 2 and Fig. 5: GRU, a fully connected layer on its last state, batch normalisation."""
 
@@ -209,7 +166,7 @@ class Fusion(nn.Module):
             return replace(rows, rows=(rows.rows - self.mean) / self.deviation)
         if self.eyes is None:
             return rows
-        return replace(rows, rows=self.eyes(rows.rows.permute(0, 3, 1, 2) / 127.5 - 1))  # [frames, values]
+        return replace(rows, rows=self.eyes(rows.rows.permute(0, 3, 1, 2) / 127.5 - 1, rows.real))  # [frames, values]
 
 
 def _flattened(config: Config) -> int:
@@ -265,6 +222,7 @@ class Vgg16Gru(Method):
         "schedule.learning_rate": 3e-3,
     }
     modalities = frozenset({"audio", "video", "av"})
+    one_network = True
 
     def preparation(self) -> Preparation:
         return FacesAndMfcc(self.modality, self.config.pictures, self.config.mfcc)
@@ -280,6 +238,9 @@ class Vgg16Gru(Method):
         return part not in ("audio", "video") or self.modality in (part, "av")
 
     def fit(self, train: Examples, validation: Examples | None, run: RunContext) -> None:
+        learn(self.lesson(train, validation, run))
+
+    def lesson(self, train: Examples, validation: Examples | None, run: RunContext) -> Lesson:
         sequences = _sequences(train, run.device)
         self._build({name: ragged.flat.shape[-1] for name, ragged in sequences.items()}, len(train.classes), run)
         if "mfcc" in sequences:
@@ -287,14 +248,14 @@ class Vgg16Gru(Method):
             self.network.mean.copy_(frames.mean(dim=0))
             self.network.deviation.copy_(frames.std(dim=0, correction=0).clamp_min(1e-6))
         targets = torch.from_numpy(train.targets()).to(run.device)
-        fit(
+        return Lesson(
             self.network,
-            lambda rows: self.network(_batch(sequences, rows)),
+            partial(_batch, sequences),
             targets,
             self.config.schedule,
             run,
             self._watch(validation, run.device),
-            keep="last",
+            "last",
         )
 
     def _watch(self, validation: Examples | None, device: str) -> Callable[[], float] | None:

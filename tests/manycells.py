@@ -20,10 +20,10 @@ from benchmarks.engine import Engine
 from benchmarks.environment import code
 from benchmarks.plan import Row
 from benchmarks.record import cell_tags, line, row_record
+from benchmarks.result import EMPTY
 from benchmarks.scored import table
 from benchmarks.summaries import Part, kept
 from benchmarks.track import ANSWERS, CELLS, HELD, SUMMARISED, SUMMARY, Tracker, held
-from benchmarks.work import EMPTY
 from protocols.scores import METRICS, Scores
 from tests.tinybench import noise, store, wav
 

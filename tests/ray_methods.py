@@ -21,9 +21,10 @@ from benchmarks.execute import Executor
 from benchmarks.outcome import Outcome
 from benchmarks.plan import Row, row
 from benchmarks.plugins import load, names
+from benchmarks.result import Result
 from benchmarks.settings import Wish, configured, flat
 from benchmarks.track import Tracker
-from benchmarks.work import Job, Result
+from benchmarks.work import Job
 from datasets.standin import render
 from methods.parts.weights import WeightStore
 from tests.clusters import nodes

@@ -10,9 +10,10 @@ from benchmarks.engine import Engine
 from benchmarks.execute import Executor, here
 from benchmarks.outcome import Outcome
 from benchmarks.plan import row
+from benchmarks.result import Result
 from benchmarks.settings import Wish
 from benchmarks.track import Tracker
-from benchmarks.work import Job, Result
+from benchmarks.work import Job
 from methods.parts.weights import WeightStore
 from tests.tinybench import Bench, corpus, make_bench  # noqa: F401  a fixture
 

@@ -14,9 +14,10 @@ from benchmarks.engine import Engine
 from benchmarks.execute import here
 from benchmarks.parcels import Consignment, consigned
 from benchmarks.plan import row
+from benchmarks.result import Result
 from benchmarks.settings import Wish
 from benchmarks.track import Tracker
-from benchmarks.work import Job, Result
+from benchmarks.work import Job
 from methods.parts.weights import WeightStore
 from tests.tinybench import HALVES, Bench, corpus, make_bench, toy  # noqa: F401  a fixture
 

@@ -62,6 +62,75 @@ def test_the_recurrence_is_differentiated_rightly() -> None:
     )
 
 
+@settings(deadline=None, max_examples=20)
+@given(
+    lengths=st.lists(st.integers(1, 6), min_size=1, max_size=5),
+    layers=st.integers(1, 4),
+    count=st.integers(1, 3),
+)
+def test_several_stacks_of_layers_at_once_are_those_of_nn_gru(lengths: list[int], layers: int, count: int) -> None:
+    """States and gradients of every parameter and row, each network as if it were alone."""
+    with networks.seeded(count):
+        grus = [Gru(3, 4, layers, batch_first=True).double() for _ in range(count)]
+        each = [[torch.randn(length, 3, dtype=torch.float64) for length in lengths] for _ in range(count)]
+    shell = Gru(3, 4, layers, batch_first=True, device="meta")
+    shell.several = True
+    of, _ = torch.func.stack_module_state(grus)
+    batches = [packed(rows) for rows in each]
+    inputs = torch.stack([batch.rows for batch in batches]).requires_grad_()
+
+    def one(weights: dict[str, Tensor], rows: Tensor) -> Tensor:
+        batch = Packed(rows, batches[0].sizes, batches[0].ends)
+        shown: Tensor = torch.func.functional_call(_Last(shell), {f"gru.{n}": w for n, w in weights.items()}, (batch,))
+        return shown
+
+    for number, gru in enumerate(grus):
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr("methods.parts.gru.accelerated", lambda device: True)
+            found = torch.func.vmap(one)(of, inputs)
+        rows = batches[number].rows.clone().requires_grad_()
+        expected = gru.last(Packed(rows, batches[0].sizes, batches[0].ends))
+        assert torch.allclose(found[number], expected)
+        ours = gradients(found[number], *of.values(), inputs)
+        theirs = gradients(expected, *gru.parameters(), rows)
+        for mine, other in zip(ours, theirs, strict=True):
+            assert torch.allclose(mine[number], other, atol=1e-12)
+
+
+class _Last(nn.Module):
+    def __init__(self, gru: Gru) -> None:
+        super().__init__()
+        self.gru = gru
+
+    def forward(self, batch: Packed) -> Tensor:
+        return self.gru.last(batch)
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_several_in_half_precision(layers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There and back as a GPU that has it would do, as exactly as eight bits are."""
+    with networks.seeded(0):
+        gru = Gru(13, 32, layers, batch_first=True)
+        batch = packed([torch.randn(length, 13) for length in (9, 4, 12)])
+    of, _ = torch.func.stack_module_state([gru, gru])
+    shell = Gru(13, 32, layers, batch_first=True, device="meta")
+    shell.several = True
+
+    def one(weights: dict[str, Tensor]) -> Tensor:
+        shown: Tensor = torch.func.functional_call(_Last(shell), {f"gru.{n}": w for n, w in weights.items()}, (batch,))
+        return shown
+
+    expected = gru.last(batch)
+    monkeypatch.setattr("methods.parts.gru.accelerated", lambda device: True)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = torch.func.vmap(one)(of)
+    assert found.dtype == torch.bfloat16 and torch.allclose(found.float(), expected.expand_as(found), atol=0.02)
+    ours, theirs = gradients(found[0].float(), *of.values()), gradients(expected, *gru.parameters())
+    for mine, other in zip(ours, theirs, strict=True):
+        assert mine.dtype == torch.float32 and not mine[1].any()
+        assert torch.allclose(mine[0], other, atol=0.03 * float(other.abs().max()))
+
+
 def test_several_networks_at_once() -> None:
     """A dimension of networks in front changes none of them."""
     with networks.seeded(2):

@@ -16,7 +16,7 @@ from benchmarks.plan import Cell
 from benchmarks.plugins import build, canonical, load, names
 from benchmarks.published import UNSTATED, Number, PublishedError, measured, numbers, of_table
 from benchmarks.reproduce import Line
-from benchmarks.work import Result
+from benchmarks.result import Result
 from datasets.base import AVEF_TABLE_2, TASKS, Dataset
 from protocols.scores import Scores
 from tests.tinybench import HALVES, Bench, diary, make_bench, toy  # noqa: F401  a fixture

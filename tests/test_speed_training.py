@@ -1,6 +1,7 @@
 """What is faster than a plain loop must learn the same."""
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 
@@ -55,10 +56,16 @@ def test_what_learns_otherwise_is_not_compared() -> None:
 
 def test_measures_are_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "product_rate", lambda device: 1e9)
-    told = list(training.measures(silent, repetitions=1, cases=(Case("vgg16-gru", "audio", 8, 2),)))
-    assert [measure.what for measure in told] == ["vgg16-gru, audio", "egemaps-svm, audio"]
+    case = Case("vgg16-gru", "audio", 8, 2)
+    told = list(training.measures(silent, repetitions=1, cases=(case,), folds=training.Folds(2, case)))
+    assert [measure.what for measure in told] == [
+        "vgg16-gru, audio",
+        "vgg16-gru, audio, 2 folds together",
+        "egemaps-svm, audio",
+    ]
     assert all(measure.part == "train" and measure.seconds > 0 for measure in told)
     assert told[0].plain_seconds > 0 and told[0].rate > 0 and told[0].ceiling == 1e9
+    assert told[1].plain_seconds > 0 and re.search(r"; \d+\.\d\d times as long as one fold alone", told[1].note)
 
 
 def test_operations_of_a_layer_are_counted() -> None:

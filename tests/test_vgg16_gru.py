@@ -14,8 +14,9 @@ from benchmarks.settings import Wish, configured
 from methods.base import Examples, RunContext
 from methods.parts.ragged import Packed, Ragged
 from methods.parts.training import Schedule
+from methods.parts.vgg16 import ImagenetVgg16
 from methods.parts.weights import WeightStore
-from methods.vgg16_gru import Branch, Config, Fusion, ImagenetVgg16, Vgg16Gru
+from methods.vgg16_gru import Branch, Config, Fusion, Vgg16Gru
 from tests.toys import Toy, ToySet, one_thread, stored, toy_set
 
 PRINTED = """

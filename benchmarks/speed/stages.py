@@ -17,7 +17,8 @@ RULES = {  # the first that is found among the functions that are at work, the o
     "page": r"benchmarks/common\.py:refresh_leaderboard",
     "imports": r"importlib\._bootstrap>:_find_and_load",
     "preparing": r"benchmarks/prepare\.py:fill",
-    "fitting": r"benchmarks/work\.py:_fit_and_test \S+:fit |benchmarks/tune\.py:tune ",
+    "fitting": r"benchmarks/work\.py:_fit_and_test \S+:fit |benchmarks/company\.py:(fitted|_taught) |"
+    r"benchmarks/tune\.py:tune ",
     "predicting": r"benchmarks/work\.py:_fit_and_test \S+:predict_proba |benchmarks/predict\.py:predicted ",
     "cost of a Cell": r"benchmarks/cost\.py:",
     "scores and figures": r"benchmarks/scored\.py:write_scores",

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from benchmarks.speed.made_up import examples
 from benchmarks.speed.measure import Measure
 from methods.base import Examples, Method, RunContext
 from methods.parts import networks
+from methods.parts.together import learn_together
 from methods.parts.training import batches
 
 PLAIN = "a plain loop of the same network: padded batches from a loader, float32, an unfused optimiser"
@@ -51,6 +53,20 @@ CASES = (
 )
 
 
+@dataclass(frozen=True)
+class Folds:
+    """As many as a corpus has people, of as many clips."""
+
+    count: int
+    case: Case
+
+
+FOLDS = {
+    "cpu": Folds(4, Case("vgg16-gru", "audio", 32, epochs=1)),
+    "cuda": Folds(18, Case("vgg16-gru", "audio", 1020, epochs=2)),
+}
+
+
 @dataclass
 class Stage:
     """One network's training, as often as it was repeated."""
@@ -65,13 +81,15 @@ def measures(
     preset: str = "quick",
     repetitions: int = 3,
     cases: tuple[Case, ...] = CASES,
+    folds: Folds | None = None,
 ) -> Iterator[Measure]:
-    """Of each network of each method, an epoch of its training."""
+    """Of each network of each method, an epoch of its training; and of a small one, fits of several folds."""
     most = product_rate(device)
     with progress("training") as tell:
         for number, case in enumerate(cases):
             tell(number, len(cases), f"{case.name}, {case.modality}")
             yield from _measured(case, device, preset, repetitions, most)
+        yield _folds(folds or FOLDS[device], device, preset)
         yield _machine()
 
 
@@ -99,6 +117,28 @@ def _measured(case: Case, device: str, preset: str, repetitions: int, most: floa
             ceiling=most,
             note=f"an epoch; loss {ours[stage].losses[-1]:.4f}, plain {told.losses[-1]:.4f}",
         )
+
+
+def _folds(folds: Folds, device: str, preset: str) -> Measure:
+    """Trained together, beside one after the other, and beside one of them."""
+    make, train = prepared(folds.case, preset)
+
+    def alone(count: int) -> None:
+        for seed in range(count):
+            make().fit(train, None, RunContext(seed, device))
+
+    def together(count: int) -> None:
+        failed = learn_together([make().lesson(train, None, RunContext(seed, device)) for seed in range(count)])
+        if any(failed):
+            raise RuntimeError(f"folds trained together failed: {failed}; this is a defect")
+
+    for work in (alone, together):
+        work(2)  # what is done once in a process
+    one, apart = (_seconds(partial(alone, count)) for count in (1, folds.count))
+    at_once = _seconds(partial(together, folds.count))
+    what = f"{folds.case.name}, {folds.case.modality}, {folds.count} folds together"
+    note = f"fits to {folds.case.clips} clips; {at_once / one:.2f} times as long as one fold alone"
+    return Measure("train", what, at_once, "the same folds one after the other", apart, note=note)
 
 
 def prepared(case: Case, preset: str) -> tuple[Callable[[], Method], Examples]:

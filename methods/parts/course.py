@@ -4,7 +4,7 @@ What is restored, to the last bit: the network, the optimiser, everything that c
 far, and what was told of the epochs before.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import inf
 from typing import Any
@@ -32,6 +32,7 @@ class Course:
         self.best, self.kept = -inf, dict[str, Tensor]()  # of a training that chooses an epoch
         self._outer, self._network, self._generators = run, network, generators
         self._optimiser, self._tensors, self._told = optimiser, tensors, list[tuple[bool, str, float, int]]()
+        self.chance: Mapping[str, Generator] | None = None  # for dropout, by kind of device; None: as everybody draws
         self.run = replace(run, log=self._log, prune=self._prune)
 
     def epochs(self, count: int) -> Iterator[int]:
@@ -58,10 +59,26 @@ class Course:
         told |= {f"{SPEED}{number}": tensor for number, tensor in enumerate(self._tensors)}
         for number, parameter in self._optimiser.state_dict()["state"].items() if self._optimiser else ():
             told |= {f"{OPTIMISER}{number}.{name}": part for name, part in parameter.items() if part is not None}
-        chance = [torch.get_rng_state(), *(generator.get_state() for generator in self._generators)]
+        states = [self._drawn("cpu"), *(generator.get_state() for generator in self._generators)]
         if (device := _device(self._network)).type == "cuda":
-            chance.append(torch.cuda.get_rng_state(device))
-        return told | {f"{CHANCE}{number}": state for number, state in enumerate(chance)}
+            states.append(self._drawn(device))
+        return told | {f"{CHANCE}{number}": state for number, state in enumerate(states)}
+
+    def _drawn(self, device: torch.device | str) -> Tensor:
+        """How far what dropout draws from is, on that device."""
+        device = torch.device(device)
+        if self.chance is not None:
+            return self.chance[device.type].get_state()
+        return torch.get_rng_state() if device.type == "cpu" else torch.cuda.get_rng_state(device)
+
+    def _draw_on(self, device: torch.device | str, state: Tensor) -> None:
+        device = torch.device(device)
+        if self.chance is not None:
+            self.chance[device.type].set_state(state)
+        elif device.type == "cpu":
+            torch.set_rng_state(state)
+        else:
+            torch.cuda.set_rng_state(state, device)
 
     def _restored(self, found: Checkpoint) -> int:
         """The last epoch that was finished; everything is as it was at its end."""
@@ -77,11 +94,11 @@ class Course:
             groups: Any = self._optimiser.state_dict()["param_groups"]
             self._optimiser.load_state_dict({"state": state, "param_groups": groups})
         own, *generators = (found.tensors[f"{CHANCE}{n}"] for n in range(len(_part(found, CHANCE))))
-        torch.set_rng_state(own)
+        self._draw_on("cpu", own)
         for generator, chance in zip(self._generators, generators, strict=False):
             generator.set_state(chance)
         if (device := _device(self._network)).type == "cuda":
-            torch.cuda.set_rng_state(generators[-1], device)
+            self._draw_on(device, generators[-1])
         for is_prune, name, value, epoch in found.facts["told"]:
             (self._prune if is_prune else self._log)(name, value, epoch)
         return int(found.facts["epoch"])

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, autocast, nn
 from torch.nn.functional import linear
 from torch.nn.utils.rnn import PackedSequence
 
 from methods.parts.ragged import Packed
 from methods.parts.training import accelerated
+from methods.parts.wavefront import Layers, last_states
 
 
 class Gru(nn.GRU):
@@ -27,9 +28,27 @@ class Gru(nn.GRU):
         if accelerated(rows.device) and not self.several:  # cuDNN
             states: Tensor = self(PackedSequence(rows, packed.sizes))[0].data
             return states[packed.ends]
+        if accelerated(rows.device) and self.num_layers > 1:
+            return self._at_once(rows, sizes)[packed.ends]
         for seen, kept, bias, second in self.all_weights:
-            rows = recurrence(linear(rows, seen, bias), kept, second, sizes)
+            gates = self._gates(rows, seen, bias)
+            with autocast(rows.device.type, enabled=False):
+                rows = recurrence(gates, kept.to(gates.dtype), second.to(gates.dtype), sizes)
         return rows[packed.ends]
+
+    def _gates(self, rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """What the rows say of them; under vmap autocast leaves them in single precision, unlike cuDNN."""
+        gates, kind = linear(rows, weight, bias), rows.device.type
+        halved = self.several and torch.is_autocast_enabled(kind)
+        return gates.to(torch.get_autocast_dtype(kind)) if halved else gates
+
+    def _at_once(self, rows: Tensor, sizes: Sequence[int]) -> Tensor:
+        """All layers'."""
+        seen, kept, bias, second = zip(*self.all_weights, strict=True)
+        gates = self._gates(rows, seen[0], bias[0])
+        parts = (torch.stack(part).to(gates.dtype) for part in (seen[1:], bias[1:], kept, second))
+        with autocast(rows.device.type, enabled=False):
+            return last_states(gates, Layers(*parts), sizes)
 
 
 def recurrence(inputs: Tensor, weight: Tensor, bias: Tensor, sizes: Sequence[int]) -> Tensor:

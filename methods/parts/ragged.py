@@ -33,6 +33,7 @@ class Packed:
     rows: Tensor  # [N, ...]
     sizes: Tensor  # how many first rows, second ones and so on there are; on the host
     ends: Tensor  # [B] where the last row of each sequence that was asked for is
+    real: Tensor | None = None  # [N] whether a row is one of a sequence; None: all are
 
 
 class Ragged:

@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from methods.parts.training import precise
+
 
 class BiLstm(nn.Module):
     """One layer. In training a clip's mask hides the same units of the last state at every step.
@@ -13,6 +15,8 @@ class BiLstm(nn.Module):
     `recurrent_dropout` of Keras, whose one mask serves all four gates too.
     """
 
+    several = False  # whether this stands for several networks in training, under vmap
+
     def __init__(self, width: int, units: int, dropout: float) -> None:
         super().__init__()
         self.lstm = nn.LSTM(width, units, batch_first=True, bidirectional=True)
@@ -20,7 +24,7 @@ class BiLstm(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """[B, T, width] -> [B, T, 2 * units], forwards before backwards."""
-        if self.training and self.dropout:
+        if self.several or (self.training and self.dropout):
             return self._masked(rows)
         states: Tensor = self.lstm(rows)[0]
         return states
@@ -32,7 +36,7 @@ class BiLstm(nn.Module):
         inputs = torch.baddbmm((bias + second)[:, None], both, seen.mT).view(2, *steps.shape[:2], -1)
         mask = nn.functional.dropout(rows.new_ones(2, len(rows), self.lstm.hidden_size), self.dropout)
         with torch.autocast(rows.device.type, enabled=False):  # one precision for all steps, there and back
-            states: Tensor = _Recurrence.apply(inputs.float(), kept, mask.float())  # type: ignore[no-untyped-call]
+            states: Tensor = _Recurrence.apply(precise(inputs), kept, precise(mask))[0]  # type: ignore[no-untyped-call]
         forwards, backwards = states.transpose(1, 2)  # [B, T, units] each
         return torch.cat([forwards, backwards.flip(1)], dim=-1)
 
@@ -41,7 +45,8 @@ class _Recurrence(torch.autograd.Function):
     """All steps of both directions, differentiated at once: [2, T, B, 4 * units] -> states [2, T, B, units]."""
 
     @staticmethod
-    def forward(ctx: Any, inputs: Tensor, weight: Tensor, mask: Tensor) -> Tensor:
+    def forward(inputs: Tensor, weight: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """States, and what the way back needs: gates and cells."""
         units = mask.shape[-1]
         turned, gates = weight.mT.contiguous(), inputs.clone()
         states, cells = inputs.new_empty(2, *inputs.shape[:-1], units)
@@ -54,11 +59,27 @@ class _Recurrence(torch.autograd.Function):
             enter, forget, update, leave = whole.chunk(4, dim=-1)
             cell = torch.addcmul(enter * update, forget, cell, out=filled)
             state = torch.mul(leave, cell.tanh(), out=after)
-        ctx.save_for_backward(gates, states, cells, weight, mask)
-        return states  # type: ignore[no-any-return]
+        return states, gates, cells
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: tuple[Tensor, Tensor, Tensor]) -> None:
+        _, weight, mask = inputs
+        states, gates, cells = output
+        ctx.mark_non_differentiable(gates, cells)
+        ctx.save_for_backward(gates, states, cells, weight, mask)
+
+    @staticmethod
+    def vmap(info: Any, dims: tuple[int | None, ...], *inputs: Tensor) -> tuple[Any, Any]:
+        """The directions of all networks are as many directions."""
+        parts = [
+            (part.expand(info.batch_size, *part.shape) if dim is None else part.movedim(dim, 0)).flatten(0, 1)
+            for part, dim in zip(inputs, dims, strict=True)
+        ]
+        told = _Recurrence.apply(*parts)  # type: ignore[no-untyped-call]
+        return tuple(part.unflatten(0, (info.batch_size, 2)) for part in told), (0, 0, 0)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor, Tensor, None]:
         """A gate's gradient is its slope by the cell's, or by the state's; the weights' is one product of all steps."""
         gates, states, cells, weight, mask = ctx.saved_tensors
         enter, forget, update, leave = gates.chunk(4, dim=-1)

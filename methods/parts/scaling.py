@@ -33,4 +33,4 @@ class Standardise(nn.Module):
         for known, place in zip(sequences, whole, strict=True):
             width = known.shape[1]
             place[: len(known), :width] = (known - mean[:width]) / deviation[:width]
-        return torch.from_numpy(whole)
+        return torch.from_numpy(whole).to(self.mean.dtype)

@@ -1,162 +1,202 @@
 """Folds of one small network trained together: one batched network, in which each learns what it learns alone.
 
 A GPU is idle most of the time while one small network is trained; a benchmark trains the same one once a fold.
+
+Each has its own shuffling, dropout, optimiser, curves, judge and checkpoints, as if it were alone; one that is cut
+short goes on alone, or together. Whoever has fewer batches an epoch sits the last one out, whoever goes on at a later
+epoch waits until the others are there, and whoever fails, with a loss that is no number, costs the others nothing.
+Where memory does not hold all at once, half of them are asked at a time, in the end each in the usual way.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from copy import deepcopy
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call, stack_module_state, vmap
+from torch import Generator, Tensor, nn
 
-from methods.base import MethodError, RunContext
-from methods.parts.gru import Gru
-from methods.parts.ragged import Packed, Ragged
-from methods.parts.training import Schedule, batches, mixed_precision, precise, report, sent
+from methods.base import MethodError
+from methods.parts.course import Course
+from methods.parts.stacked import Chance, Drawn, Inputs, Stacked, drawn_from, laid_out, likeness, unparted
+from methods.parts.training import (
+    Lesson,
+    Step,
+    accelerated,
+    batches,
+    channels_last,
+    enough,
+    finish,
+    judge,
+    learn,
+    mixed_precision,
+    optimiser_of,
+    precise,
+    report,
+    sent,
+)
 
-State = dict[str, Tensor]  # of all networks, by a parameter's name [networks, ...]
+
+def learn_together(lessons: Sequence[Lesson]) -> list[Exception | None]:
+    """Networks alike, by schedules alike, each as `learn` teaches it; of each, why it failed, if it did."""
+    if len(lessons) == 1:
+        return [_alone(lessons[0])]
+    if len({lesson.schedule for lesson in lessons}) != 1:
+        raise MethodError("networks are taught together by one schedule, but these have several; group them")
+    if accelerated(lessons[0].targets.device):
+        for lesson in lessons:
+            channels_last(lesson.network)
+    stacked = Stacked([lesson.network for lesson in lessons])
+    learners = [Learner(number, lesson) for number, lesson in enumerate(lessons)]
+    company = Company(stacked, learners)
+    with unparted():
+        for epoch in range(1, lessons[0].schedule.epochs + 1):
+            if present := [learner for learner in learners if learner.epoch == epoch]:
+                company.teach(present)
+    stacked.part()
+    for learner in learners:
+        finish(learner.lesson.network, learner.course)
+    return [learner.error for learner in learners]
+
+
+def _alone(lesson: Lesson) -> Exception | None:
+    try:
+        learn(lesson)
+    except Exception as error:
+        return error
+    return None
+
+
+class Learner:
+    """One of several: all that is its own."""
+
+    def __init__(self, number: int, lesson: Lesson) -> None:
+        self.number, self.lesson = number, lesson
+        network, schedule, run = lesson.network, lesson.schedule, lesson.run
+        optimiser = optimiser_of(network, schedule)
+        self.shuffler = Generator().manual_seed(run.seed)
+        self.chance: Chance = drawn_from(run.seed, lesson.targets.device)
+        self.course = Course(run, network, (self.shuffler,), optimiser)
+        self.course.chance = self.chance
+        self.step = Step(network, lesson.forward, lesson.targets, optimiser, schedule.clip_norm, static=False)
+        self.epoch: int | None = None  # which is to be learnt; None: it is through, or has failed
+        self.error: Exception | None = None
+        self._epochs = self.course.epochs(schedule.epochs)
+        try:
+            enough(lesson.targets)
+            self.epoch = next(self._epochs, None)
+        except Exception as error:  # one's fault must not cost the others
+            self._failed(error)
+
+    def batches(self) -> Iterator[Tensor]:
+        """Of an epoch, the numbers of examples."""
+        order = torch.randperm(len(self.lesson.targets), generator=self.shuffler)
+        yield from batches(order, self.lesson.schedule.batch)
+
+    def ended(self, losses: Tensor, hits: Tensor) -> None:
+        """An epoch: it is told, judged and kept."""
+        lesson, course, epoch = self.lesson, self.course, self.epoch
+        assert epoch is not None
+        try:
+            self.step.tell(course, epoch)
+            report(losses, hits, len(lesson.targets), epoch, course.run)
+            judge(lesson.network, course, epoch, lesson.validate, lesson.keep)
+            self.epoch = next(self._epochs, None)
+        except Exception as error:
+            self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
+        self.epoch, self.error = None, error
 
 
 @dataclass(frozen=True)
-class Learner:
-    """One fold: its network as it begins, what it learns from, and its own seed and curves."""
+class Turn:
+    """A learner and its next batch."""
 
-    network: nn.Module
-    sequences: Mapping[str, Ragged]
-    targets: Tensor
-    run: RunContext
-
-
-def steps(learner: Learner, schedule: Schedule) -> int:
-    """Of an epoch; only those with as many are taught together."""
-    return len(list(batches(torch.arange(len(learner.targets)), schedule.batch)))
+    learner: Learner
+    rows: Tensor  # the numbers of its examples
+    inputs: Inputs  # none where each is asked by itself
 
 
-def fit_together(learners: Sequence[Learner], schedule: Schedule) -> None:
-    """Networks alike, without dropout, as `fit` teaches each; the last epoch is kept."""
-    counts = {steps(learner, schedule) for learner in learners}
-    if len(counts) != 1:
-        raise MethodError(f"all must have as many batches an epoch, but they have {sorted(counts)}; group them")
-    device = learners[0].targets.device
-    networks = [learner.network for learner in learners]
-    parameters, buffers = stack_module_state(networks)
-    model = _shell(networks[0])
-    optimiser = _optimiser(parameters, schedule)
-    shufflers = [torch.Generator().manual_seed(learner.run.seed) for learner in learners]
-    for epoch in range(1, schedule.epochs + 1):
-        told: list[list[tuple[Tensor, Tensor]]] = [[] for _ in learners]
-        parts = [
-            batches(torch.randperm(len(learner.targets), generator=shuffler), schedule.batch)
-            for learner, shuffler in zip(learners, shufflers, strict=True)
-        ]
-        for chosen in zip(*parts, strict=True):
-            losses = []
-            for numbers in _alike(chosen):
-                some = [learners[number] for number in numbers]
-                rows = [chosen[number] for number in numbers]
-                with mixed_precision(device):
-                    logits = _answers(model, parameters, buffers, numbers, _packed(some, rows))
-                wanted = torch.stack([one.targets[sent(row, device)] for one, row in zip(some, rows, strict=True)])
-                each = nn.functional.cross_entropy(precise(logits).mT, wanted, reduction="none").mean(dim=1)
-                losses.append(each.sum())
-                hits = (logits.detach().argmax(dim=2) == wanted).sum(dim=1)
-                for number, loss, hit in zip(numbers, each.detach().unbind(), hits.unbind(), strict=True):
-                    told[number].append((loss * wanted.shape[1], hit))
-            optimiser.zero_grad()
-            torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
-            _clip(parameters, schedule.clip_norm)
-            optimiser.step()
-        for learner, points in zip(learners, told, strict=True):
-            lost, hit = (torch.stack(values).cpu() for values in zip(*points, strict=True))
-            report(lost, hit, len(learner.targets), epoch, learner.run)
-    _unstack(networks, {**parameters, **buffers})
+Taught = tuple[list[int], Tensor, Tensor]  # whose batches, the sums of their losses, how many were recognised
 
 
-def _shell(network: nn.Module) -> nn.Module:
-    """The network's shape without weights, in training, for several at once."""
-    model = deepcopy(network).to("meta").train()
-    for layer in model.modules():
-        if isinstance(layer, Gru):
-            layer.several = True
-    return model
+class Company:
+    """Several learners in one stack."""
 
+    def __init__(self, stacked: Stacked, learners: Sequence[Learner]) -> None:
+        self._stacked, self._device = stacked, learners[0].lesson.targets.device
+        self._most = len(learners)  # that memory holds at once
 
-def _optimiser(parameters: State, schedule: Schedule) -> torch.optim.Optimizer:
-    """Both rules treat each number by itself, so stacked networks do not meet in them."""
-    weights = list(parameters.values())
-    if schedule.momentum is None:
-        return torch.optim.Adam(weights, lr=schedule.learning_rate, fused=True)
-    return torch.optim.SGD(weights, lr=schedule.learning_rate, momentum=schedule.momentum, fused=True)
+    def teach(self, present: Sequence[Learner]) -> None:
+        """An epoch; the device is looked at once, at its end."""
+        who, losses, hits = list[int](), list[Tensor](), list[Tensor]()
+        for learner in present:
+            learner.lesson.network.train()
+        orders = [learner.batches() for learner in present]
+        for chosen in zip_longest(*orders):
+            busy = [(one, rows) for one, rows in zip(present, chosen, strict=True) if rows is not None]
+            for some, lost, hit in self._taught(busy):
+                who += some
+                losses.append(lost)
+                hits.append(hit)
+        owners, lost, hit = torch.tensor(who), torch.cat(losses).cpu(), torch.cat(hits).cpu()
+        for learner in present:
+            own = owners == learner.number
+            learner.ended(lost[own], hit[own])
 
+    def _taught(self, busy: Sequence[tuple[Learner, Tensor]]) -> Iterator[Taught]:
+        """A batch of each."""
+        waiting = self._alike(busy)
+        while waiting:
+            some = waiting.pop()
+            if len(some) == 1:
+                yield self._one(some[0])
+            elif len(some) > self._most:
+                waiting += [some[: len(some) // 2], some[len(some) // 2 :]]
+            elif told := self._several(some):
+                yield told
+            else:
+                self._most = (len(some) + 1) // 2
+                waiting.append(some)
+                if accelerated(self._device):
+                    torch.cuda.empty_cache()
 
-def _alike(chosen: Sequence[Tensor]) -> list[list[int]]:
-    """Networks by the size of their batches: last ones may differ."""
-    sizes: dict[int, list[int]] = {}
-    for number, rows in enumerate(chosen):
-        sizes.setdefault(len(rows), []).append(number)
-    return list(sizes.values())
+    def _alike(self, busy: Sequence[tuple[Learner, Tensor]]) -> list[list[Turn]]:
+        """By what their inputs have in common: last batches may differ in size. At worst each by itself."""
+        found: dict[object, list[Turn]] = {}
+        if self._most > 1:
+            try:
+                for one, rows in busy:
+                    turn = Turn(one, rows, one.lesson.inputs(rows))
+                    found.setdefault(likeness(turn.inputs), []).append(turn)
+                return list(found.values())
+            except torch.OutOfMemoryError:
+                self._most = 1
+        return [[Turn(one, rows, {})] for one, rows in busy]
 
+    def _one(self, turn: Turn) -> Taught:
+        """As if it were alone."""
+        learner = turn.learner
+        with Drawn([learner.chance], torch.tensor(0)):
+            loss, hit = learner.step(turn.rows)
+        self._stacked.link(learner.number)
+        return [learner.number], (loss * len(turn.rows))[None], hit[None]
 
-def _answers(
-    model: nn.Module, parameters: State, buffers: State, numbers: Sequence[int], batch: Mapping[str, Packed]
-) -> Tensor:
-    """Logits [networks, B, classes]; running statistics are changed in place."""
-    everyone = len(numbers) == len(next(iter(parameters.values())))
-    weights = parameters if everyone else {name: tensor[numbers] for name, tensor in parameters.items()}
-    running = buffers if everyone else {name: tensor[numbers] for name, tensor in buffers.items()}
-    tensors = {name: (part.rows, part.ends) for name, part in batch.items()}
-
-    def one(weights: State, running: State, tensors: Mapping[str, tuple[Tensor, Tensor]]) -> Tensor:
-        given = {name: Packed(rows, batch[name].sizes, ends) for name, (rows, ends) in tensors.items()}
-        logits: Tensor = functional_call(model, (weights, running), (given,))
-        return logits
-
-    ask: Callable[..., Tensor] = vmap(one)
-    logits = ask(weights, running, tensors)
-    if not everyone:
-        for name, tensor in running.items():
-            buffers[name][numbers] = tensor
-    return logits
-
-
-def _packed(learners: Sequence[Learner], chosen: Sequence[Tensor]) -> dict[str, Packed]:
-    """A batch of each, laid out alike: at each step as many rows as whoever has most; surplus ones lead nowhere."""
-    return {
-        name: _laid_out([learner.sequences[name].packed(rows) for learner, rows in zip(learners, chosen, strict=True)])
-        for name in learners[0].sequences
-    }
-
-
-def _laid_out(parts: Sequence[Packed]) -> Packed:
-    device, longest = parts[0].rows.device, max(len(part.sizes) for part in parts)
-    counts = torch.stack([nn.functional.pad(part.sizes, (0, longest - len(part.sizes))) for part in parts])
-    sizes = counts.amax(dim=0)
-    firsts = sizes.cumsum(0) - sizes
-    rows = parts[0].rows.new_zeros(len(parts), int(sizes.sum()), *parts[0].rows.shape[1:])
-    ends = []
-    for place, part in zip(rows, parts, strict=True):
-        moved = torch.repeat_interleave(firsts[: len(part.sizes)] - (part.sizes.cumsum(0) - part.sizes), part.sizes)
-        there = sent(moved + torch.arange(len(moved)), device)  # where each of its rows goes
-        place[there] = part.rows
-        ends.append(there[part.ends])
-    return Packed(rows, sizes, torch.stack(ends))
-
-
-def _clip(parameters: State, most: float) -> None:
-    """Each network's gradient by its own length."""
-    if most:
-        gradients = [tensor.grad for tensor in parameters.values() if tensor.grad is not None]
-        length = torch.stack([part.flatten(1).norm(dim=1) for part in gradients]).norm(dim=0)  # [networks]
-        shrunk = (most / (length + 1e-6)).clamp_max(1.0)
-        for part in gradients:
-            part.mul_(shrunk.view(-1, *[1] * (part.dim() - 1)))
-
-
-@torch.no_grad()
-def _unstack(networks: Sequence[nn.Module], state: State) -> None:
-    for number, network in enumerate(networks):
-        for name, tensor in network.state_dict().items():
-            tensor.copy_(state[name][number])
-        network.eval()
+    def _several(self, some: Sequence[Turn]) -> Taught | None:
+        """At once; None: memory ran out."""
+        learners = [turn.learner for turn in some]
+        numbers = [learner.number for learner in learners]
+        self._stacked.forget(numbers)
+        try:
+            inputs = laid_out([turn.inputs for turn in some])
+            wanted = torch.stack([turn.learner.lesson.targets[sent(turn.rows, self._device)] for turn in some])
+            with mixed_precision(self._device):
+                logits = self._stacked(numbers, inputs, [learner.chance for learner in learners])
+            losses = nn.functional.cross_entropy(precise(logits).mT, wanted, reduction="none").mean(dim=1)
+            losses.sum().backward()  # type: ignore[no-untyped-call]
+        except torch.OutOfMemoryError:
+            return None
+        for learner in learners:
+            learner.step.take()
+        hits = (logits.detach().argmax(dim=2) == wanted).sum(dim=1)
+        return numbers, losses.detach() * wanted.shape[1], hits

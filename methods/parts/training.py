@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from methods.base import MethodError, RunContext
 from methods.parts.course import Course
+from methods.parts.networks import seeded
 
 STEPS = 1000  # so many pay for compiling them
 
@@ -35,6 +35,38 @@ class Schedule:
             )
 
 
+@dataclass(frozen=True)
+class Lesson:
+    """All that one network learns from; several may be learnt from together, see `methods.parts.together`."""
+
+    network: nn.Module  # gets `inputs` and answers with logits; as it begins, and changed by whoever teaches it
+    inputs: Callable[[Tensor], Mapping[str, Any]]  # of some examples, by their numbers on the host
+    targets: Tensor
+    schedule: Schedule
+    run: RunContext
+    validate: Callable[[], float] | None = None
+    keep: Literal["best", "last"] = "best"
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Logits of some examples."""
+        logits: Tensor = self.network(self.inputs(rows))
+        return logits
+
+
+def learn(lesson: Lesson) -> None:
+    """`fit`; dropout is by the run's seed."""
+    with seeded(lesson.run.seed):
+        fit(
+            lesson.network,
+            lesson.forward,
+            lesson.targets,
+            lesson.schedule,
+            lesson.run,
+            lesson.validate,
+            lesson.keep,
+        )
+
+
 def fit(
     network: nn.Module,
     forward: Callable[[Tensor], Tensor],
@@ -52,14 +84,13 @@ def fit(
     all examples are alike in shape, and `forward` looks at nothing on the host, so that it takes the numbers on the
     device.
     """
-    if len(targets) < 2:
-        raise MethodError(f"a network needs two training clips at least, but there is {len(targets)}; hold out less")
+    enough(targets)
     device = targets.device
     if accelerated(device):
         channels_last(network)
         steps = schedule.epochs * -(-len(targets) // schedule.batch)
         forward = Compiled(forward) if static and steps >= STEPS else forward
-    optimiser = _optimiser(network, schedule)
+    optimiser = optimiser_of(network, schedule)
     shuffler = torch.Generator().manual_seed(run.seed)
     course = Course(run, network, (shuffler,), optimiser)
     step = Step(network, forward, targets, optimiser, schedule.clip_norm, static)
@@ -70,22 +101,39 @@ def fit(
             loss, hit = step(chosen)
             losses.append(loss * len(chosen))
             hits.append(hit)
-        if step.parts > 1:
-            course.run.log("parts_of_a_batch", step.parts, epoch)
+        step.tell(course, epoch)
         report(torch.stack(losses).cpu(), torch.stack(hits).cpu(), len(targets), epoch, course.run)
-        network.eval()
-        if validate:
-            score = validate()
-            course.run.log("validation_score", score, epoch)
-            course.run.prune("validation_score", score, epoch)
-            if keep == "best" and score > course.best:
-                course.best, course.kept = score, deepcopy(network.state_dict())
+        judge(network, course, epoch, validate, keep)
+    finish(network, course)
+
+
+def enough(targets: Tensor) -> None:
+    """An error for so few examples that nothing can be learnt."""
+    if len(targets) < 2:
+        raise MethodError(f"a network needs two training clips at least, but there is {len(targets)}; hold out less")
+
+
+def judge(
+    network: nn.Module, course: Course, epoch: int, validate: Callable[[], float] | None, keep: Literal["best", "last"]
+) -> None:
+    """At the end of an epoch."""
+    network.eval()
+    if validate:
+        score = validate()
+        course.run.log("validation_score", score, epoch)
+        course.run.prune("validation_score", score, epoch)
+        if keep == "best" and score > course.best:
+            course.best, course.kept = score, {name: part.clone() for name, part in network.state_dict().items()}
+
+
+def finish(network: nn.Module, course: Course) -> None:
+    """The epoch that is kept."""
     if course.kept:
         network.load_state_dict(course.kept)
     network.eval()
 
 
-def _optimiser(network: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
+def optimiser_of(network: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
     """Fused: one pass over all weights."""
     parameters, rate = network.parameters(), schedule.learning_rate
     if schedule.momentum is None:
@@ -116,10 +164,19 @@ class Step:
             self.parts *= 2
             if accelerated(self.targets.device):
                 torch.cuda.empty_cache()
+        self.take()
+        return told
+
+    def take(self) -> None:
+        """By the gradients that there are."""
         if self.clip_norm:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.clip_norm)
         self.optimiser.step()
-        return told
+
+    def tell(self, course: Course, epoch: int) -> None:
+        """In how many parts a batch is learnt from, where memory does not hold it."""
+        if self.parts > 1:
+            course.run.log("parts_of_a_batch", self.parts, epoch)
 
     def _added_up(self, chosen: Tensor) -> tuple[Tensor, Tensor] | None:
         """None: memory ran out."""
