@@ -21,7 +21,7 @@ from benchmarks.console import Progress
 from benchmarks.content import Content
 from benchmarks.corpora import cache
 from benchmarks.environment import decoders, source
-from benchmarks.files import FileError, remove, whole
+from benchmarks.files import FileError, remove, sweep, whole
 from benchmarks.plan import Row
 from benchmarks.pool import EndedError, each
 from datasets.base import Advance, Clip, DatasetError, Media, Track, UserError
@@ -164,6 +164,7 @@ def _shared(wanted: Sequence[Wanted]) -> tuple[list["Work"], list[Clip]]:
     jobs: dict[str, dict[Path, Preparation]] = {}
     for one in wanted:
         store = one.store()
+        sweep(store.folder)
         for clip in store.missing(one.clips):
             content = one.contents[clip.media.clip_id].media
             clips.setdefault(content, clip)
@@ -189,6 +190,7 @@ def passed_through(frozen: Frozen, inputs: Store, clips: Sequence[Clip], device:
         inputs.contents,
         inputs,
     )
+    sweep(store.folder)
     todo = store.missing(clips)
     for number, clip in enumerate(todo, start=1):
         with _blamed(f"the frozen network on {clip.name}"):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.cellrun import CURVES, POINTS, CellRun, read_curves
-from benchmarks.claims import alive, me
+from benchmarks.processes import alive, me
 from benchmarks.reach import AwayError
 from benchmarks.runs import LostError, Runs
 from benchmarks.scored import read_scores, table

@@ -265,11 +265,15 @@ def test_check_names_a_clip_that_crashes_a_decoder(
     assert name == "two-faces.mp4" and "ended the process" in what
 
 
-def test_preparing_names_a_clip_that_crashes_its_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("people", [1, 10])
+def test_a_clip_that_crashes_its_process_is_named_of_few_as_of_many(
+    people: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of three clips, and of thirty."""
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(pool, "cores", lambda: 2)
-    found = clips(ravdess(tmp_path / "data"))
+    found = clips(ravdess(tmp_path / "data", people))
     known = contents(found, silent)
-    with pytest.raises(PreparationError, match=rf"{found[0].name} .*ended the process .*--exclude") as raised:
-        prepared(Wanted(breaking.Crashing(found[0].media.clip_id), 1, found, known), silent)
+    with pytest.raises(PreparationError, match=rf"{found[1].name} .*ended the process .*--exclude") as raised:
+        prepared(Wanted(breaking.Crashing(found[1].media.clip_id), 1, found, known), silent)
     assert "\n" not in str(raised.value)

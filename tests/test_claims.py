@@ -14,8 +14,9 @@ import pytest
 
 from benchmarks import claims as own
 from benchmarks import spool
-from benchmarks.claims import Claims, Owner, me
+from benchmarks.claims import Claims
 from benchmarks.files import FileError
+from benchmarks.processes import Owner, me
 from benchmarks.track import Tracker
 from tests.tinybench import Bench, diary, make_bench, toy  # noqa: F401  a fixture
 
@@ -42,7 +43,8 @@ def test_of_many_that_ask_at_once_one_gets_it(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_process_held_is_free_at_once_and_it_is_named(tmp_path: Path) -> None:
-    held = f"from benchmarks.claims import *; Claims(Path({str(tmp_path)!r})).take('k')"
+    imports = "import time; from pathlib import Path; from benchmarks.claims import Claims"
+    held = f"{imports}; Claims(Path({str(tmp_path)!r})).take('k')"
     code = f"{held}; print('it', flush=True); time.sleep(60)"
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=Path(__file__).parents[1])
     assert process.stdout and process.stdout.readline() == b"it\n"
@@ -118,7 +120,7 @@ import methods
 from benchmarks import pool
 from benchmarks.__main__ import main
 methods.__path__.append(sys.argv.pop(1))
-pool.FEW = 1000
+pool.in_processes = lambda work, items, *rest: map(work, items)
 sys.exit(main())
 """
 
