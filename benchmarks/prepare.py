@@ -20,6 +20,7 @@ from benchmarks.arenas import Arena
 from benchmarks.console import Progress
 from benchmarks.content import Content
 from benchmarks.corpora import cache
+from benchmarks.determinism import refused
 from benchmarks.environment import decoders, source
 from benchmarks.files import FileError, remove, sweep, whole
 from benchmarks.plan import Row
@@ -39,6 +40,8 @@ class DamagedError(PreparationError):
 
 def reason(error: Exception) -> str:
     """Why something failed, in a line."""
+    if told := refused(error):
+        return told
     lines = str(error).strip().splitlines() or [type(error).__name__]
     known = isinstance(error, UserError | PreparationError)
     return lines[-1] if known else f"{type(error).__name__}: {lines[-1]}"
@@ -207,7 +210,7 @@ def _blamed(what: str) -> Iterator[None]:
     except (UserError, PreparationError):
         raise
     except Exception as error:
-        raise PreparationError(f"{what} failed: {traceback.format_exc()}") from error
+        raise PreparationError(f"{what} failed: {refused(error) or traceback.format_exc()}") from error
 
 
 def _folder(kind: str, key: str) -> Path:

@@ -12,6 +12,7 @@ from benchmarks.cellrun import CellRun
 from benchmarks.checkpoints import forget, kept_at
 from benchmarks.claims import PAUSE, claims
 from benchmarks.console import Progress, Tell
+from benchmarks.determinism import in_force
 from benchmarks.files import explained
 from benchmarks.handed import handed, line
 from benchmarks.plan import Initial, available, bare
@@ -160,8 +161,8 @@ def _learn(
     labels = tuple(clip.label for arena in initial.arenas for clip in arena.clips)
     method = initial.row.method()
     examples = Examples(handed(store, media), tuple(sorted(set(labels))), labels)
-    place, made_with = run.tracker.place, (store.folder.name, initial.row.source, initial.row.config, device)
-    checkpoints = kept_at(place, initial.key(seed), made_with, lambda line: advance(0, 1, line))
+    made_with = (store.folder.name, initial.row.source, initial.row.config, device, in_force())
+    checkpoints = kept_at(run.tracker.place, initial.key(seed), made_with, lambda line: advance(0, 1, line))
     with line(log) as told:
         method.fit(examples, None, RunContext(seed, device, told, initial.row.pretrained, checkpoints=checkpoints))
     with TemporaryDirectory() as folder:

@@ -17,6 +17,7 @@ from benchmarks.checkpoints import kept_at
 from benchmarks.claims import PAUSE, claims
 from benchmarks.console import Tell
 from benchmarks.cost import metered, operations, parameters
+from benchmarks.determinism import deterministic
 from benchmarks.door import Door
 from benchmarks.files import explained
 from benchmarks.handed import Handed, handed, line
@@ -74,6 +75,7 @@ class Job:
     opening: Opening | None = None  # of the row, where it could not be begun in the store
     tuning: Tuning | None = None  # how trials are run, where the row is tuned
     waiting: frozenset[str] = frozenset()  # results that are not sent yet, of Cells that are to be run again
+    deterministic: bool = False
 
     @property
     def title(self) -> str:
@@ -82,7 +84,7 @@ class Job:
     def attempt(self, cell: Cell, told: Told) -> Result | None:
         """What became of a Cell, here or elsewhere; None: another process is at it."""
         own = claims(self.tracker.place)
-        with own.holding(key := self._claim(cell.key)) as ours:
+        with own.holding(key := self._claim(cell.key)) as ours, deterministic(self.deterministic):
             if not ours:
                 return None
             return self._elsewhere(cell) or self.run(cell, told, own.taken(key))
@@ -130,10 +132,10 @@ class Job:
         from benchmarks.tune import join, task
 
         assert self.store and self.tuning, "only Cells that can be tuned get help"
-        with self._begun_with(cell.seed) as initial:
-            asked = task(self.row, cell, self.store, self.device, initial)
+        with self._begun_with(cell.seed) as initial, deterministic(self.deterministic):
+            asked = task(self.row, cell, self.store, self.device, initial, self.tracker.place)
             self._door.tuned(cell.fold, asked.inner, self.row.method(), self.store, cell.seed)
-            join(asked, self.tuning)
+            join(asked, self.tuning, self.deterministic)
 
     def reads(self, cell: Cell) -> Iterator[tuple[Store, Media]]:
         """Inputs that a Cell reads."""
@@ -182,7 +184,8 @@ class Job:
         train, validation = training(self.row.method(), fold, store, cell.seed, self.row.permuted)
         self._admitted(cell, (train, validation), test)
         row, tuned, figures_of_tuning = self._tuned(cell, store, initial, run, told)
-        made_with = (store.folder.name, row.source, row.config, self.device, self.initial.get(cell.seed, {}))
+        where = (store.folder.name, self.device, self.deterministic)
+        made_with = (*where, row.source, row.config, self.initial.get(cell.seed, {}))
         checkpoints = kept_at(self.tracker.place, cell.key, made_with, tell)
         started = time.perf_counter()
         method = row.method()
@@ -234,13 +237,9 @@ class Job:
         from benchmarks.tune import task, tune
 
         started = time.perf_counter()
-        asked = task(self.row, cell, store, self.device, initial)
+        asked = task(self.row, cell, store, self.device, initial, self.tracker.place)
         self._door.tuned(cell.fold, asked.inner, self.row.method(), store, cell.seed)
-        tuned = tune(
-            asked,
-            self.tuning,
-            lambda now: told(f"{cell.title}, {now}"),
-        )
+        tuned = tune(asked, self.tuning, lambda now: told(f"{cell.title}, {now}"))
         found = keep(run, tuned)
         figures = {"tune_seconds": time.perf_counter() - started}
         return replace(self.row, config=tuned.config), found, figures
