@@ -16,7 +16,7 @@ from benchmarks import claims as own
 from benchmarks import spool
 from benchmarks.claims import Claims
 from benchmarks.files import FileError
-from benchmarks.processes import Owner, me
+from benchmarks.processes import Owner, here, me
 from benchmarks.track import Tracker
 from tests.tinybench import Bench, diary, make_bench, toy  # noqa: F401  a fixture
 
@@ -117,8 +117,9 @@ import sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # the shell that runs the tests may have it ignored
 sys.dont_write_bytecode = True
 import methods
-from benchmarks import pool
+from benchmarks import checkpoints, pool
 from benchmarks.__main__ import main
+checkpoints.EVERY, checkpoints.SHARE = 0.0, float("inf")
 methods.__path__.append(sys.argv.pop(1))
 pool.in_processes = lambda work, items, *rest: map(work, items)
 sys.exit(main())
@@ -188,7 +189,7 @@ def test_what_another_machine_is_packing_is_not_swept_away(tmp_path: Path) -> No
     parcels = spool.Spool(tmp_path, "sqlite:///x.db")
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    ours, theirs = (tmp_path / f".{machine}-{ended.pid}-0" for machine in (spool.here(), "elsewhere"))
+    ours, theirs = (tmp_path / f".{machine}-{ended.pid}-0" for machine in (here(), "elsewhere"))
     ours.mkdir()
     theirs.mkdir()
     with parcels.packing() as place:

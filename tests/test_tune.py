@@ -26,6 +26,7 @@ from methods.base import Examples
 from methods.parts.resident import Resident, once
 from methods.parts.weights import WeightStore
 from protocols.base import Fold
+from tests.test_claims import rival
 from tests.tinybench import HALVES, Bench, corpus, diary, make_bench, toy  # noqa: F401  a fixture
 
 TUNED = (
@@ -246,7 +247,7 @@ def test_refusals_of_tune_alone(bench: Bench, arguments: tuple[object, ...], tol
 STEADY = """
         found = run.checkpoints.load("")
         for epoch in range(found.facts["epoch"] + 1 if found else 0, 4):
-            note(f"epoch {epoch} {self.config.scale!r} {len(train)} {train.inputs.__class__.__name__}")
+            note(f"epoch {epoch} {self.config.scale!r} {train.inputs[0]['level'].sum()} {len(train)}")
             if noted("epoch") == int(os.environ.get("TOY_SLEEPS_AT", 0)):
                 time.sleep(60)
             if run.checkpoints.due("", epoch == 3):
@@ -259,10 +260,8 @@ def test_a_trial_that_is_killed_goes_on_within_the_epoch(bench: Bench, monkeypat
     toy(bench.plugins, "toy", ("\n        for epoch in range(3):", STEADY), *TUNED,
         ("import Method,", "import Checkpoint, Method,"))  # fmt: skip
     monkeypatch.setenv("TOY_SLEEPS_AT", "16")  # of eight epochs a trial: the last of the second trial
-    monkeypatch.setattr(checkpoints, "EVERY", 0.0)
-    monkeypatch.setattr(checkpoints, "SHARE", math.inf)
     words = ("--tune", "3", *map(str, options(bench)))
-    process = rival(bench, "--fold-of", HALVES, *words)
+    process = rival(bench, "--protocol", HALVES, *words)
     end = time.monotonic() + 60
     while len(diary("epoch")) < 16 and time.monotonic() < end:
         time.sleep(0.05)
@@ -273,8 +272,7 @@ def test_a_trial_that_is_killed_goes_on_within_the_epoch(bench: Bench, monkeypat
     monkeypatch.delenv("TOY_SLEEPS_AT")
     kept = list((bench.folder / "cache/checkpoints").rglob("*.safetensors"))
     assert sorted(file.parent.name for file in kept) == ["inner_0", "inner_1"]
-    code, (told,) = bench.json(*words, protocol=HALVES)
-    assert code == 0
+    assert bench.json(*words, protocol=HALVES)[0] == 0
     after = diary("epoch")[16:]
     assert after[0] == before[15] and not set(after[1:]) & set(before)
     assert not list((bench.folder / "cache/checkpoints").glob("*"))
