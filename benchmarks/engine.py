@@ -167,9 +167,8 @@ class Engine:
 
     def _begin(self, known: Known) -> Begun:
         row, arena, before, todo = known.row, known.arena, known.before, known.todo
-        if self.fresh:
-            for cell in todo:
-                forget(self.tracker.place, cell.key)
+        for cell in todo if self.fresh else ():
+            forget(self.tracker.place, cell.key)
         store, fault = self._inputs(row, arena) if todo else (None, "")
         opening = Opening(row.key, f"{row.title}, {arena.protocol}", *row_record(row, arena, self.device))
         run_id = self._opened(known, opening)
@@ -177,10 +176,9 @@ class Engine:
         with self.tracker.row(run_id):
             initial, fault = self._taught(row, {cell.seed for cell in todo}) if store else ({}, fault)
         again = {cell.key: before[cell.key].run_id for cell in todo if cell.key in before}
-        place = (known.experiment, run_id, self.tracker, self.device)
         old = self.tracker.spool.names() if self.fresh else frozenset[str]()
-        rest = (*place, again, None if run_id else opening, self.tuning, old, self.deterministic)
-        return Begun(Job(row, arena, todo, store, initial, fault, *rest), before)
+        rest = (known.experiment, run_id, self.tracker, self.device, again, None if run_id else opening, self.tuning)
+        return Begun(Job(row, arena, todo, store, initial, fault, *rest, old, self.deterministic), before)
 
     def _opened(self, known: Known, opening: Opening) -> str:
         """The row's run in the store; empty where that is away."""

@@ -62,6 +62,12 @@ def alive(number: int) -> bool:
     return bool(_started(number))
 
 
+def ended(process: str) -> bool:
+    """Whether one that `process` names is of this machine and no more; of others nobody here can tell."""
+    host, _, number = process.rpartition(":")
+    return host == socket.gethostname() and number.isdigit() and not alive(int(number))
+
+
 def here() -> str:
     """Tells this machine, or container, from others that see the same disk."""
     return hashlib.sha256(me().machine.encode()).hexdigest()[:8]

@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from benchmarks.abroad import BusyError
 from benchmarks.arenas import Arena
 from benchmarks.cellrun import CellRun
 from benchmarks.checkpoints import forget, kept_at
@@ -120,8 +121,10 @@ def taught(initial: Initial, seed: int, tracker: Tracker, device: str, progress:
                     return before
                 if fresh:
                     forget(tracker.place, initial.key(seed))
-                return _fitted(initial, seed, tracker, device, progress, before)
-        with progress(f"{initial.title}: waiting for {own.holder(claim)}"):
+                with suppress(BusyError):
+                    return _fitted(initial, seed, tracker, device, progress, before)
+        at_it = own.holder(claim) or tracker.abroad.busy(tracker.experiment(initial.experiment), initial.key(seed))
+        with progress(f"{initial.title}: waiting for {at_it}"):
             time.sleep(PAUSE)
 
 
@@ -139,6 +142,8 @@ def _fitted(
             progress(initial.title) as advance,
         ):
             _learn(initial, seed, device, store, [clip.media for clip in clips], run, advance)
+    except BusyError:
+        raise
     except Exception as error:  # whatever it is, it must reach the user as what failed, and cost no other method
         raise MethodError(f"{initial.title}: {reason(explained(error))}") from error
     return Done(run.run_id, {}, initial.row.source)

@@ -246,9 +246,14 @@ def join(task: Task, tuning: Tuning, exact: bool) -> None:
     """Another process beside the first: trials while any wait."""
     import torch
 
+    torch.set_num_threads(max(1, torch.get_num_threads() // tuning.jobs))
+    with deterministic(exact), suppress(KeyboardInterrupt):  # the first process says so
+        helped(task, tuning)
+
+
+def helped(task: Task, tuning: Tuning) -> None:
+    """The same in this process."""
     from benchmarks.study import opened
 
-    torch.set_num_threads(max(1, torch.get_num_threads() // tuning.jobs))
-    said = suppress(KeyboardInterrupt)  # the first process says so
-    with deterministic(exact), opened(tuning.storage) as storage, said:
+    with opened(tuning.storage) as storage:
         _shared(task, storage).work(task.value, _silent)

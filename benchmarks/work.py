@@ -2,20 +2,22 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
+from benchmarks.abroad import BusyError
 from benchmarks.arenas import Arena
 from benchmarks.cellrun import CURVES, FACTS, POINTS, CellRun, read_curves
 from benchmarks.checkpoints import kept_at
 from benchmarks.claims import PAUSE, claims
-from benchmarks.console import Tell
+from benchmarks.console import unshown
 from benchmarks.cost import metered, operations, parameters
 from benchmarks.determinism import deterministic
 from benchmarks.door import Door
@@ -38,6 +40,7 @@ from protocols.scores import Scores
 
 Told = Callable[[str], None]
 EMPTY = "clips_where_nothing_was_found"
+HELP = 30.0  # seconds between two looks for trials that wait
 FOUND = "found"  # an input, one for each frame: whether a face was found there
 
 
@@ -87,13 +90,23 @@ class Job:
         with own.holding(key := self._claim(cell.key)) as ours, deterministic(self.deterministic):
             if not ours:
                 return None
-            return self._elsewhere(cell) or self.run(cell, told, own.taken(key))
+            if (found := self._elsewhere(cell)) or self.tracker.abroad.busy(self.experiment, cell.key):
+                return found
+            with suppress(BusyError):
+                return self.run(cell, told, own.taken(key))
+            return None
 
     def wait(self, cell: Cell, told: Told) -> Result:
         """The same, however long another process is at it; one that is gone is waited for no longer."""
+        helped = -inf
         while (result := self.attempt(cell, told)) is None:
-            told(f"{cell.title}: waiting for {claims(self.tracker.place).holder(self._claim(cell.key))}")
-            time.sleep(PAUSE)
+            near = claims(self.tracker.place).holder(self._claim(cell.key))
+            told(f"{cell.title}: waiting for {near or self.tracker.abroad.busy(self.experiment, cell.key)}")
+            if time.monotonic() > helped + HELP:
+                with suppress(Exception):  # what keeps this process from helping, the other one tells
+                    self.help_out(cell)
+                helped = time.monotonic()
+            time.sleep(PAUSE if near else 5 * PAUSE)
         return result
 
     def run(self, cell: Cell, told: Told, gone: str = "") -> Result:
@@ -107,6 +120,8 @@ class Job:
                     raise PreparationError(self.fault)
                 with self._begun_with(cell.seed) as initial:
                     result = self._tried(cell, self.store, initial, run, told, notes.append)
+        except BusyError:
+            raise
         except Exception as error:  # one Cell's fault, whatever it is, must not cost the others
             return Result(cell, None, reason(explained(error)), notes=tuple(notes))
         waits = [f"{cell.title} is kept in {self.tracker.spool.folder}: {run.waits}"] if run.waits else []
@@ -129,13 +144,14 @@ class Job:
 
     def help_out(self, cell: Cell) -> None:
         """Trials of a Cell's study while any wait; whoever runs the Cell tells what became of them."""
-        from benchmarks.tune import join, task
+        if not (self.row.wish.trials and self.store and self.tuning):
+            return
+        from benchmarks.tune import helped, task
 
-        assert self.store and self.tuning, "only Cells that can be tuned get help"
         with self._begun_with(cell.seed) as initial, deterministic(self.deterministic):
             asked = task(self.row, cell, self.store, self.device, initial, self.tracker.place)
             self._door.tuned(cell.fold, asked.inner, self.row.method(), self.store, cell.seed)
-            join(asked, self.tuning, self.deterministic)
+            helped(asked, self.tuning)
 
     def reads(self, cell: Cell) -> Iterator[tuple[Store, Media]]:
         """Inputs that a Cell reads."""
@@ -243,16 +259,6 @@ class Job:
         found = keep(run, tuned)
         figures = {"tune_seconds": time.perf_counter() - started}
         return replace(self.row, config=tuned.config), found, figures
-
-
-def unshown(what: str) -> AbstractContextManager[Tell]:
-    """Progress that nobody watches."""
-
-    def tell(done: int, total: int, now: str = "") -> None:
-        del done, total, now
-
-    del what
-    return nullcontext(tell)
 
 
 def read(cell: Cell, done: Done, tracker: Tracker) -> Result:
