@@ -226,7 +226,7 @@ def test_who_comes_first_waits_until_the_second_has_seen_it(bench: Bench, monkey
     monkeypatch.setattr("benchmarks.abroad.time.sleep", other_settles)
     with pytest.raises(BusyError), Abroad(tracker).alone(experiment, "k", low):
         pass
-    assert waited.count(abroad.PAUSE) == 1
+    assert waited.count(own.PAUSE) == 1
 
 
 def test_a_cell_of_a_killed_run_is_taken_over_and_said(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
