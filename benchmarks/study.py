@@ -22,6 +22,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
 
 from benchmarks.address import shown, sqlite_file
+from benchmarks.files import explained
 from benchmarks.prepare import reason
 from benchmarks.taken_up import give_back, sign, take_up
 from datasets.base import UserError
@@ -61,6 +62,9 @@ def opened(url: str, pulse: Pulse = Pulse()) -> Iterator[RDBStorage]:
             storage.remove_session()
             storage.engine.dispose()
     except (SQLAlchemyError, StorageInternalError, ImportError) as error:
+        cause = error.__cause__ if isinstance(error.__cause__, Exception) else error  # Optuna's words hide it
+        if (told := explained(cause, shown(url, True))) is not cause:
+            raise told from None
         raise TuningError(
             f"no studies can be kept at {shown(url, True)} ({type(error).__name__}); give an address like "
             "sqlite:///optuna.db or postgresql+psycopg2://host/name with --storage"
@@ -205,6 +209,10 @@ class Shared:
                 study.tell(trial, state=TrialState.PRUNED)
             except UpdateFinishedTrialError:
                 return  # it was taken for dead, and is counted as failed
+            except (SQLAlchemyError, StorageInternalError):  # the store's fault, not the trial's
+                with suppress(SQLAlchemyError, StorageInternalError):
+                    give_back(self.storage, trial._trial_id)
+                raise
             except Exception as error:  # what is tried may be impossible; that must not cost the study
                 self._failed(study, trial, error)
             except BaseException:

@@ -9,14 +9,17 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from optuna import Study, load_study
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import Engine, event
 
 from benchmarks import study, taken_up
+from benchmarks.files import FileError
 from benchmarks.study import Objective, Pulse, Shared, TuningError, Values, Watch, best, opened, why
 from methods.base import Distribution
 from tests.servers import postgres
@@ -270,6 +273,29 @@ def test_a_trial_that_was_taken_up_elsewhere_is_not_given_back_by_who_was_silent
 
 def study_of(storage: RDBStorage) -> Study:
     return load_study(study_name="one", storage=storage)
+
+
+def test_a_disk_that_is_full_is_one_line(file: str) -> None:
+    """A store of studies that may grow no more."""
+    ended(file, trials=2)
+
+    def grows(values: Values, watch: Watch) -> float:
+        for step in range(20_000):
+            watch(hill(values, watch), step)
+        return hill(values, watch)
+
+    pages = Path(file.removeprefix("sqlite:///")).stat().st_size // 4096 + 20
+
+    def small(connection: Any, _: Any) -> None:
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+
+    event.listen(Engine, "connect", small)
+    try:
+        with pytest.raises(FileError, match="disk is full; make room there"):
+            ended(file, grows, 3, "other")
+    finally:
+        event.remove(Engine, "connect", small)
+    assert [trial.state.name for trial in ended(file, trials=3, name="other")] == ["COMPLETE"] * 3
 
 
 def test_who_dies_while_laying_out_the_trials_is_replaced(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
