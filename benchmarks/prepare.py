@@ -251,7 +251,7 @@ def _nameless(media: Media, folder: Path) -> Media:
     for kind, track in media._tracks.items():
         link = folder / f"{media.clip_id}-{kind}{track.file.suffix}"
         link.symlink_to(track.file.absolute())
-        tracks[kind] = replace(track, file=link)
+        tracks[kind] = replace(track, place=str(link))
     return replace(media, _tracks=tracks)
 
 

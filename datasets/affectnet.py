@@ -148,7 +148,7 @@ class Affectnet(Dataset):
             raise DatasetError(
                 f"{where} gives {file} the box {','.join(box)}; four whole numbers are right; restore it"
             ) from None
-        track = Track(self.root / found, box=(left, top, left + width, top + height), framed=True)
+        track = Track(str(self.root / found), box=(left, top, left + width, top + height), framed=True)
         return Entry(name, None, LABELS[code], split=split, kinds=VIDEO, tracks={"video": track})
 
     def _from_annotations(self) -> Iterator[Entry | Problem]:
@@ -175,7 +175,7 @@ class Affectnet(Dataset):
         code, fault = _stored_code(self.root / annotation)
         left_out = LEFT_OUT[code - len(LABELS)] if code >= len(LABELS) else ""
         label = None if left_out else LABELS[code]
-        tracks = {"video": Track(self.root / path, framed=True)}
+        tracks = {"video": Track(str(self.root / path), framed=True)}
         told = f"{annotation} {fault}" if fault else ""
         return Entry(
             entry.name, None, label, split=entry.split, kinds=VIDEO, tracks=tracks, left_out=left_out,

@@ -67,13 +67,17 @@ class MediaError(DatasetError):
 class Track:
     """The sound or the picture of a clip: a file, or a part of one."""
 
-    file: Path
+    place: str  # of the file; as a path it would take six times the memory
     start: float = 0.0
     end: float | None = None
     side: Side = "whole"
     box: tuple[int, int, int, int] | None = None  # of a single picture, what is cut out: left, top, right, bottom
     offset: int | None = None  # of a table of pictures, the byte at which the picture's row begins
     framed: bool = False  # the corpus cut it out around the face, so that there is none to look for
+
+    @property
+    def file(self) -> Path:
+        return Path(self.place)
 
     @property
     def still(self) -> bool:
@@ -296,22 +300,31 @@ class Dataset(ABC):
                 yield Problem("unexpected", str(path), f"does not fit the layout {self.layout}")
 
     def tracked(self, entry: Entry, path: PurePosixPath) -> Entry:
-        kinds, track = entry.kinds or offered(path), Track(self.root / path)
+        kinds, track = entry.kinds or offered(path), Track(str(self.root / path))
         return replace(entry, kinds=kinds, tracks=dict.fromkeys(kinds, track))
 
-    @cached_property
-    def files(self) -> tuple[PurePosixPath, ...]:
+    @property
+    def files(self) -> Iterator[PurePosixPath]:
         """Every file below the root, sorted, without the droppings of desktop systems."""
-        if not self.root.is_dir():
-            raise DatasetError(f"{self.title} is not at {self.root}; {self.how_to_get}; layout: {self.layout}")
-        return tuple(path for path in self.named if (self.root / path).is_file())
+        return (PurePosixPath(name) for name in self._named if name not in self._unopened)
+
+    @property
+    def unopened(self) -> Iterator[PurePosixPath]:
+        """What is listed but is no file: links that lead nowhere."""
+        return (PurePosixPath(name) for name in self._named if name in self._unopened)
 
     @cached_property
-    def named(self) -> tuple[PurePosixPath, ...]:
-        """The same with what is listed but is no file: links that lead nowhere."""
+    def _named(self) -> tuple[str, ...]:
+        """As text: paths would take six times the memory."""
         from datasets.scan import listed
 
+        if not self.root.is_dir():
+            raise DatasetError(f"{self.title} is not at {self.root}; {self.how_to_get}; layout: {self.layout}")
         return listed(self.root)
+
+    @cached_property
+    def _unopened(self) -> frozenset[str]:
+        return frozenset(name for name in self._named if not (self.root / name).is_file())
 
     @property
     def standin(self) -> bool:
@@ -320,7 +333,7 @@ class Dataset(ABC):
 
     def __getstate__(self) -> dict[str, object]:
         """Sent to another process it still tells whether it was rendered, though its files may not be there."""
-        return {name: value for name, value in vars(self).items() if name not in ("files", "named")} | {
+        return {name: value for name, value in vars(self).items() if name not in ("_named", "_unopened")} | {
             MANIFEST: self.standin
         }
 

@@ -129,7 +129,7 @@ class FerPlus(Dataset):
             label=top if top in LABELS else None,
             split=USAGES[usage][0],
             kinds={"video": 0},
-            tracks={"video": Track(self.root / pixels, offset=offset, framed=True)},
+            tracks={"video": Track(str(self.root / pixels), offset=offset, framed=True)},
             left_out="" if named and top in LABELS else LEFT_OUT[top] if named else NAMELESS,
         )
 

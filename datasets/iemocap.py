@@ -117,7 +117,7 @@ class Iemocap(Dataset):
             return Problem(
                 "missing", str(session / files["audio"]), f"stands in {evaluation}, but there is no such wav"
             )
-        tracks = {kind: Track(self.root / path) for kind, path in found.items()}
+        tracks = {kind: Track(str(self.root / path)) for kind, path in found.items()}
         if "video" in tracks:
             side = "left" if name[5] == name.rpartition("_")[2][0] else "right"
             tracks["video"] = replace(tracks["video"], start=float(start), end=float(end), side=side)  # type: ignore[arg-type]

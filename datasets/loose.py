@@ -37,7 +37,7 @@ def loose(file: Path) -> Loose:
     """The file with the tracks that it holds; an error says what is wrong with it."""
     if not file.is_file():
         raise DatasetError(f"there is no file {file}")
-    if Track(file).still:
+    if Track(str(file)).still:
         seconds = {"video": 0.0}
     else:
         try:
@@ -48,7 +48,7 @@ def loose(file: Path) -> Loose:
     if not seconds:
         raise MediaError(file, "holds neither sound nor picture")
     name = clip_id(str(file.resolve()), file.stat().st_size)
-    return Loose(file, Media(name, frozenset(seconds), {kind: Track(file) for kind in seconds}), seconds)
+    return Loose(file, Media(name, frozenset(seconds), {kind: Track(str(file)) for kind in seconds}), seconds)
 
 
 def media_files(folder: Path) -> list[Path]:

@@ -71,7 +71,7 @@ class RafDb(Dataset):
             if entry is None or code not in CODES:
                 raise DatasetError(f"{self.root / table} row {line} reads {name} {code}; train_00001.jpg 5 is right")
             if found := pictures.pop(entry.name, None):
-                track = Track(self.root / found, framed=found.stem.lower().endswith(ALIGNED))
+                track = Track(str(self.root / found), framed=found.stem.lower().endswith(ALIGNED))
                 yield replace(entry, label=CODES[code], kinds={"video": 0}, tracks={"video": track})
             else:
                 yield Problem("missing", entry.name, f"stands in {table}, but there is no such picture")

@@ -3,12 +3,13 @@
 import hashlib
 import os
 import re
+import sys
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from itertools import chain
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from datasets.base import (
     AVEF_TABLE_2,
@@ -37,7 +38,8 @@ def scan(dataset: Dataset, task: str) -> Listing:
     groups, excluded = _grouped(dataset, problems)
     clips: list[Clip] = []
     left_out: dict[str, list[Clip]] = defaultdict(list)
-    for group in groups:
+    for name in [*groups]:
+        group = groups.pop(name)  # there may be a million
         clip = _join(dataset, group, problems)
         if reason := _reason(dataset, group, task):
             left_out[reason].append(clip)
@@ -51,7 +53,7 @@ def scan(dataset: Dataset, task: str) -> Listing:
     )
 
 
-def _grouped(dataset: Dataset, problems: list[Problem]) -> tuple[Collection[Sequence[Entry]], set[str]]:
+def _grouped(dataset: Dataset, problems: list[Problem]) -> tuple[dict[str, list[Entry]], set[str]]:
     """Entries by the clip that they belong to, and what the user excludes, as he names it."""
     groups: dict[str, list[Entry]] = defaultdict(list)
     excluded: set[str] = set()
@@ -67,14 +69,15 @@ def _grouped(dataset: Dataset, problems: list[Problem]) -> tuple[Collection[Sequ
             f"{min(unknown)!r} is to be excluded, but {dataset.root} holds no such clip or file; "
             "write corpus:name for a clip of another corpus"
         )
-    return groups.values(), excluded
+    return groups, excluded
 
 
-def listed(root: Path) -> tuple[PurePosixPath, ...]:
+def listed(root: Path) -> tuple[str, ...]:
     """Every name below the root that is no folder, sorted, without the droppings of desktop systems."""
     walk = os.walk(root, onerror=_closed, followlinks=True)
     found = (Path(folder, file).relative_to(root) for folder, _, files in walk for file in files)
-    return tuple(sorted(PurePosixPath(p.as_posix()) for p in found if not any(map(JUNK.fullmatch, p.parts))))
+    kept = (path.as_posix() for path in found if not any(map(JUNK.fullmatch, path.parts)))
+    return tuple(sorted(kept, key=lambda name: name.split("/")))
 
 
 def _closed(error: OSError) -> None:
@@ -84,7 +87,7 @@ def _closed(error: OSError) -> None:
 
 def _unopened(dataset: Dataset) -> Iterator[Problem]:
     """What is listed but is no file: a link that leads nowhere."""
-    for path in sorted({*dataset.named} - {*dataset.files}):
+    for path in dataset.unopened:
         yield Problem("unreadable", str(path), "leads to no file; mend the link or get the file again")
 
 
@@ -128,13 +131,18 @@ def _join(dataset: Dataset, group: Sequence[Entry], problems: list[Problem]) -> 
     return Clip(
         media=Media(clip_id(dataset.name, first.name, *_sizes(tracks)), _kinds(*tracks), tracks),
         name=first.name,
-        subject=first.subject,
-        label=first.label or "",
-        session=first.session,
-        sentence=first.sentence,
-        split=first.split,
+        subject=_once(first.subject),
+        label=_once(first.label) or "",
+        session=_once(first.session),
+        sentence=_once(first.sentence),
+        split=_once(first.split),
         recording=first.recording or first.name,
     )
+
+
+def _once(fact: str | None) -> str | None:
+    """One text for all clips of a person, and so on."""
+    return fact and sys.intern(str(fact))
 
 
 @cache

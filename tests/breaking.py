@@ -20,11 +20,11 @@ from datasets.probe import probe
 
 def read(file: Path) -> dict[str, Any]:
     """All that the suite does to a file before a method sees it: what came of it, its seconds and megabytes."""
-    began, track = perf_counter(), Track(file)
+    began, track = perf_counter(), Track(str(file))
     ways: Mapping[str, Callable[[], object]] = {
         "audio": lambda: len(read_audio(track, 48_000)),
         "video": lambda: sum(1 for _ in read_frames(track, 30.0)),
-        "part": lambda: sum(1 for _ in read_frames(Track(file, 3500.0, 3502.0), 30.0)),
+        "part": lambda: sum(1 for _ in read_frames(Track(str(file), 3500.0, 3502.0), 30.0)),
         "check audio": lambda: probe(track, "audio").seconds,
         "check video": lambda: probe(track, "video").seconds,
     }

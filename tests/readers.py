@@ -161,7 +161,7 @@ def mocap() -> Target:
         from datasets.base import Track
         from datasets.media import read_mocap
 
-        assert read_mocap(Track(file("markers.txt", content))).ndim == 2
+        assert read_mocap(Track(str(file("markers.txt", content)))).ndim == 2
 
     return Target(read, lambda: [b"Frame# Time A\nX Y Z\n1 0.0 1.5 -2.5 3.5\n2 0.1 NaN NaN NaN\n"])
 

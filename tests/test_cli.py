@@ -226,7 +226,7 @@ def method_works(plugin: Any, folder: Path) -> None:
     for number in range(12):
         noise, tone = generator.uniform(-0.05, 0.05, (1, 16_000)), 0.9 * np.sin(np.arange(16_000) / 20)[None]
         file = sound_file(folder / f"{number}.wav", tone + noise if number % 2 else noise, 16_000)
-        media.append(Media(str(number), frozenset({"audio"}), {"audio": Track(file)}))
+        media.append(Media(str(number), frozenset({"audio"}), {"audio": Track(str(file))}))
     method = plugin(modality="audio")
     inputs = [method.preparation()(one) for one in media]
     labels = tuple("anger" if number % 2 else "sadness" for number in range(12))

@@ -59,11 +59,11 @@ def test_a_part_of_a_film_has_its_own_digest(decoded: Counter[str], tmp_path: Pa
     file = wav(tmp_path / "film.wav", noise(0))
     copy = shutil.copy(file, tmp_path / "copy.wav")
     parts = {
-        "whole": Track(file),
-        "first": Track(file, 0.0, 0.1),
-        "second": Track(file, 0.1, 0.2),
-        "left": Track(file, 0.1, 0.2, "left"),
-        "copied": Track(Path(copy), 0.1, 0.2),
+        "whole": Track(str(file)),
+        "first": Track(str(file), 0.0, 0.1),
+        "second": Track(str(file), 0.1, 0.2),
+        "left": Track(str(file), 0.1, 0.2, "left"),
+        "copied": Track(str(Path(copy)), 0.1, 0.2),
     }
     told = contents(
         [Clip(Media(name, frozenset({"audio"}), {"audio": track}), name, "1", "joy") for name, track in parts.items()],

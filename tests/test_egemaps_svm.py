@@ -26,7 +26,7 @@ def wav(file: Path, seconds: float) -> Path:
 
 
 def heard(file: Path) -> Media:
-    return Media("0", frozenset({"audio"}), {"audio": Track(file)})
+    return Media("0", frozenset({"audio"}), {"audio": Track(str(file))})
 
 
 def test_functionals_are_those_of_opensmile(tmp_path: Path) -> None:

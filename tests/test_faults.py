@@ -199,7 +199,7 @@ def test_errors_of_media_do_not_tell_the_path(kind: str, content: str | None, tm
     file = tmp_path / "s1_anger.avi"
     if content:
         file.write_text(content)
-    media = Media("ab12", frozenset({kind}), {kind: Track(file)})
+    media = Media("ab12", frozenset({kind}), {kind: Track(str(file))})
     read = {"audio": lambda: media.audio(16_000), "video": lambda: list(media.frames()), "mocap": media.mocap}
     with pytest.raises(DatasetError, match="clip ab12") as caught:
         read[kind]()

@@ -17,12 +17,12 @@ from tests.test_pictures import photo, places
 def test_damaged_pictures_are_named(suffix: str, tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     file = photo(tmp_path / f"face{suffix}", noise)
-    assert probe(Track(file), "video").digest == ""
+    assert probe(Track(str(file)), "video").digest == ""
     whole = file.read_bytes()
     for damaged in (b"", b"no picture", whole[:20], whole[: len(whole) // 2]):
         file.write_bytes(damaged)
         with pytest.raises(MediaError, match="cannot be decoded"):
-            probe(Track(file), "video")
+            probe(Track(str(file)), "video")
 
 
 def test_pictures_are_upright_and_rgb(tmp_path: Path) -> None:
@@ -31,10 +31,10 @@ def test_pictures_are_upright_and_rgb(tmp_path: Path) -> None:
     turned[0x0112] = 6  # the camera was turned: shown a quarter clockwise
     file = tmp_path / "turned.png"
     Image.fromarray(whole).save(file, exif=turned)
-    (picture,) = read_frames(Track(file), 10)
+    (picture,) = read_frames(Track(str(file)), 10)
     assert (picture == np.rot90(whole, k=-1)).all()
     content = io.BytesIO()
     Image.fromarray(whole[..., 0]).save(content, "PNG")
     (tmp_path / "grey.png").write_bytes(content.getvalue())
-    (picture,) = read_frames(Track(tmp_path / "grey.png"), None)
+    (picture,) = read_frames(Track(str(tmp_path / "grey.png")), None)
     assert (picture == whole[..., :1]).all() and picture.shape == (20, 30, 3)

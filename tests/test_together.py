@@ -139,7 +139,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Media:
     pictures = [portrait.frame(NEUTRAL, 0.5 + 0.5 * np.sin(number), number / 25) for number in range(23)]
     video = film(folder / "face.mp4", pictures, [number / 25 for number in range(23)], (160, 160))
     sound = sound_file(folder / "tone.wav", 0.3 * np.sin(np.arange(2 * 16_000) / 9)[None], 16_000)
-    return Media("ab12", frozenset({"audio", "video"}), {"audio": Track(sound), "video": Track(video)})
+    return Media("ab12", frozenset({"audio", "video"}), {"audio": Track(str(sound)), "video": Track(str(video))})
 
 
 @pytest.fixture(scope="module")
@@ -244,7 +244,7 @@ def test_what_a_clip_lacks_is_told_as_alone(clip: Media) -> None:
     results = in_time(mute, [caught(spoken), stops])
     assert results == [caught(spoken)(mute), stops(clip)]
     assert "has no audio, only video" in results[0]
-    gone = Media("ab12", frozenset({"audio"}), {"audio": Track(Path("happy.wav"))})
+    gone = Media("ab12", frozenset({"audio"}), {"audio": Track(str(Path("happy.wav")))})
     told = in_time(gone, [caught(spoken), caught(loud)])
     assert told == 2 * [caught(spoken)(gone)] and "happy" not in told[0]
 

@@ -80,7 +80,7 @@ class ToySet:
     def clips(self) -> tuple[Toy, ...]:
         found = []
         for scene in scenes():
-            track = Track(self.folder / f"{scene.entry.name}.avi")
+            track = Track(str(self.folder / f"{scene.entry.name}.avi"))
             found.append(Toy(scene.entry.name, str(scene.entry.label), int(scene.entry.name[-1]), track, track))
         return tuple(found)
 
@@ -89,10 +89,10 @@ class ToySet:
         """Clips in which something is missing; labels as if nothing was."""
         whole = self.clips[-1]
         file = whole.sound.file
-        voiceless, faceless = Track(self.folder / "silence.wav"), Track(self.folder / "wall.mp4")
+        voiceless, faceless = Track(str(self.folder / "silence.wav")), Track(str(self.folder / "wall.mp4"))
         tracks = {
-            "shorter than a segment": (Track(file, 0.2, 0.4), Track(file, 0.2, 0.4)),
-            "one picture long": (Track(file, 0.2, 0.26), Track(file, 0.2, 0.26)),
+            "shorter than a segment": (Track(str(file), 0.2, 0.4), Track(str(file), 0.2, 0.4)),
+            "one picture long": (Track(str(file), 0.2, 0.26), Track(str(file), 0.2, 0.26)),
             "without voice": (voiceless, whole.picture),
             "without face": (whole.sound, faceless),
             "without anything": (voiceless, faceless),
