@@ -45,7 +45,8 @@ def command(folder: Path, page: bool) -> None:
     for number, name in ((1, "out.txt"), (2, "err.txt")):
         os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     methods.__path__.append(str(folder.parent / "plugins"))
-    checkpoints.EVERY, checkpoints.SHARE, pool.in_processes = 0.0, inf, at_home
+    checkpoints.EVERY, checkpoints.SHARE = 0.0, inf
+    vars(pool)["in_processes"] = at_home
     kind = load("methods", REAL)
     kind.quick = {**kind.quick, **SMALL}
     sys.argv = ["benchmarks", "run", "--method", f"toy,{REAL}", "--modality", "audio", "--dataset", "ravdess",

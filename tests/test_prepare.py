@@ -137,7 +137,7 @@ def test_an_interrupted_write_leaves_nothing_that_counts(found: Found, monkeypat
 
 def _fill(root: Path, cache: Path) -> None:
     os.environ["BENCH_CACHE"] = str(cache)
-    pool.in_processes = at_home
+    vars(pool)["in_processes"] = at_home
     some = clips(root)
     prepared(Sums(), 1, some, contents(some, silent), silent)
 
@@ -161,14 +161,14 @@ def test_two_processes_fill_one_store_at_once(tmp_path: Path, found: Found) -> N
 def _cut_short(root: Path, cache: Path) -> None:
     """It dies while the first file is being written."""
     os.environ["BENCH_CACHE"] = str(cache)
-    pool.in_processes = at_home
+    vars(pool)["in_processes"] = at_home
     some = clips(root)
 
     def dies(inputs: Prepared, file: Path) -> None:
         file.write_bytes(b"half of it")
         os.kill(os.getpid(), signal.SIGKILL)
 
-    prepare.save_file = dies
+    vars(prepare)["save_file"] = dies
     prepared(Sums(), 1, some, contents(some, silent), silent)
 
 
@@ -183,7 +183,8 @@ def test_what_a_killed_process_left_half_written_is_swept_away(tmp_path: Path, f
     assert half.read_bytes() == b"half of it" and half.name.endswith(f".{here()}-{process.pid}")
     theirs = half.with_name(half.name.replace(here(), "elsewhere"))
     ours = half.with_name(half.name.replace(str(process.pid), str(os.getppid())))  # of one that lives
-    theirs.touch(), ours.touch()
+    theirs.touch()
+    ours.touch()
     store = prepared(Sums(), 1, some, told, silent)
     assert store.folder == folder and len(list(folder.glob("*.safetensors"))) == len(some)
     assert {file.name for file in folder.glob(".*")} == {theirs.name, ours.name}
