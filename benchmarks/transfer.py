@@ -112,20 +112,22 @@ def known(initial: Initial, seed: int, tracker: Tracker) -> Done | None:
 
 def taught(initial: Initial, seed: int, tracker: Tracker, device: str, progress: Progress, fresh: bool = False) -> Done:
     """The run that holds the model; it is fitted unless it was before, or another process fits it now."""
-    own, claim = claims(tracker.place), f"{tracker.spool.mark} {initial.key(seed)}"
+    own, key, experiment = claims(tracker.place), initial.key(seed), tracker.experiment(initial.experiment)
+    claim = f"{tracker.spool.mark} {key}"
     while True:
         with own.holding(claim) as ours:
             if ours:
                 before = known(initial, seed, tracker)
                 if before and not fresh:
                     return before
-                if fresh:
-                    forget(tracker.place, initial.key(seed))
-                with suppress(BusyError):
-                    return _fitted(initial, seed, tracker, device, progress, before)
-        at_it = own.holder(claim) or tracker.abroad.busy(tracker.experiment(initial.experiment), initial.key(seed))
-        with progress(f"{initial.title}: waiting for {at_it}"):
-            time.sleep(PAUSE)
+                if not tracker.abroad.busy(experiment, key):
+                    if fresh:
+                        forget(tracker.place, key)
+                    with suppress(BusyError):
+                        return _fitted(initial, seed, tracker, device, progress, before)
+        near = own.holder(claim)
+        with progress(f"{initial.title}: waiting for {near or tracker.abroad.busy(experiment, key)}"):
+            time.sleep(PAUSE if near else 5 * PAUSE)
 
 
 def _fitted(
