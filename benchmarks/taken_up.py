@@ -59,8 +59,16 @@ def _abandoned(study: optuna.Study, storage: RDBStorage) -> Iterator[FrozenTrial
         silent = set(storage._get_stale_trial_ids(study._study_id))
     for trial in running:
         worker, _ = _seen(trial.user_attrs)
-        if trial._trial_id in silent or (worker and Owner(**json.loads(worker)).gone):
+        if trial._trial_id in silent or _gone(worker):
             yield trial
+
+
+def _gone(worker: str) -> bool:
+    """Whether it is known to have ended; of who has not signed, or signed as older versions do, nobody can tell."""
+    try:
+        return bool(Owner(**json.loads(worker)).gone)
+    except (ValueError, TypeError):
+        return False
 
 
 def _become(storage: RDBStorage, number: int, state: TrialState, seen: Seen, lost: int) -> None:

@@ -253,6 +253,13 @@ def test_a_trial_whose_worker_is_killed_is_taken_up_by_another(
     assert why(trials[0]) == ("" if deaths == 1 else "its worker was lost, and the one that took it up too")
 
 
+@pytest.mark.parametrize(
+    "worker", ["", "some-host 17", "{}", "[1]", '{"machine": "m", "process": "p", "started": "1"}']
+)
+def test_of_who_cannot_be_told_only_silence_counts(worker: str) -> None:
+    assert not taken_up._gone(worker)
+
+
 def test_a_trial_that_was_taken_up_elsewhere_is_not_given_back_by_who_was_silent(file: str) -> None:
     """It woke up, and is interrupted."""
     calls = list[Values]()
