@@ -1,7 +1,6 @@
 """The command line: parse, call, print. Nothing heavy is imported before a command needs it."""
 
 import os
-import sys
 
 import typer
 
@@ -14,6 +13,7 @@ from benchmarks import (
     commands_tune,
     console,
     interrupts,
+    litter,
 )
 
 app = typer.Typer(
@@ -60,4 +60,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    litter.process(main)

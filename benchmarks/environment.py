@@ -37,6 +37,7 @@ def describe(device: str) -> dict[str, Any]:
     }
 
 
+@cache
 def libraries() -> dict[str, str]:
     """Versions of those that results depend on and that are here."""
     return {name: found for name in LIBRARIES if (found := _version(name))}

@@ -35,6 +35,7 @@ class Runs:
     def __init__(self, uri: str = "", place: Path | None = None) -> None:
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # a server's, amid our JSON
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # MLflow's maker is told nothing
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # else a server that is away costs minutes
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
@@ -113,7 +114,8 @@ class Runs:
 
     def params(self, run_id: str, told: Mapping[str, Any]) -> None:
         """How a run was set."""
-        self.client.log_batch(run_id, params=[_param(name, value) for name, value in told.items()])
+        if told:
+            self.client.log_batch(run_id, params=[_param(name, value) for name, value in told.items()])
 
     def kill(self, run_id: str) -> None:
         """A row that ended before its Cells did; unless another process has finished it since."""

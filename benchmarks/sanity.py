@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy.special import stdtrit
 
 from benchmarks import console
 from benchmarks.arenas import Arena
@@ -85,7 +85,7 @@ class Chance:
     def half(self) -> float:
         """Half of the interval: Student's, of the mean of what the permutations have beyond chance."""
         beyond = np.subtract(self.values, self.by_chance)
-        return float(stats.t.ppf((1 + LEVEL) / 2, len(beyond) - 1) * beyond.std(ddof=1) / np.sqrt(len(beyond)))
+        return float(stdtrit(len(beyond) - 1, (1 + LEVEL) / 2) * beyond.std(ddof=1) / np.sqrt(len(beyond)))
 
     @property
     def verdict(self) -> str:

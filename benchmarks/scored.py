@@ -27,9 +27,8 @@ def write_scores(scores: Scores, folder: Path, marks: str = "") -> None:
         for label, row in zip(scores.labels, scores.confusion.tolist(), strict=True)
     ]
     (folder / "confusion.csv").write_text(table(counts), encoding="utf-8")
-    confusion(scores.labels, scores.confusion, f"{len(scores.truth)} clips {marks}".strip()).savefig(
-        folder / "confusion.png", dpi=100
-    )
+    picture = confusion(scores.labels, scores.confusion, f"{len(scores.truth)} clips {marks}".strip())
+    (folder / "confusion.svg").write_text(picture, encoding="utf-8")
 
 
 def answered(scores: Scores) -> list[dict[str, Any]]:

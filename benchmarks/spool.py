@@ -113,10 +113,11 @@ def send(tracker: "Tracker", parcel: Parcel) -> str:
     """All of a parcel into the store, finished as the last act; its run. Sent by half before, it is sent again."""
     facts = parcel.facts
     run_id = facts["run_id"]
-    if not run_id or tracker.status(run_id) is None:
+    status = tracker.status(run_id) if run_id else None
+    if status is None:
         run_id = tracker.begun_run(facts)
         parcel.note(run_id=run_id)
-    if tracker.status(run_id) != facts["status"]:
+    if status != facts["status"]:
         if facts.get("tried"):
             tracker.forget_trials(run_id)
         elif facts["trials"]:

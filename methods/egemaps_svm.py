@@ -13,9 +13,6 @@ import numpy as np
 import numpy.typing as npt
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from scipy.special import softmax
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVC
 
 from datasets.base import Media
 from methods.base import Examples, Method, MethodError, Paper, Preparation, Prepared, RunContext, tuned
@@ -80,6 +77,10 @@ class EgemapsSvm(Method):
         return Functionals(self.config.rate)
 
     def fit(self, train: Examples, validation: Examples | None, run: RunContext) -> None:  # noqa: ARG002
+        from sklearn.pipeline import make_pipeline  # here, for what is finished does without: they take half a second
+        from sklearn.preprocessing import StandardScaler
+        from sklearn.svm import SVC
+
         weight = "balanced" if self.config.balanced else None
         machine = SVC(kernel=self.config.kernel, C=self.config.complexity, class_weight=weight, break_ties=True)
         self.machine = make_pipeline(StandardScaler(), machine).fit(_stack(train), train.targets())

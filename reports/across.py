@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtr, stdtrit
 
 POOLABLE = 5  # corpora; with fewer, how much corpora differ can hardly be estimated
 RANKABLE = 6  # corpora; 2 / 2^5 = 0.06, so that five which all agree are not yet significant
@@ -72,8 +72,8 @@ def pooled(differences: Sequence[float], variances: Sequence[float], level: floa
         found = combine_effects(effects, squares, method_re="pm", use_t=True)
     error = max(float(found.sd_eff_w_re_hksj), float(found.sd_eff_w_re))
     mean = float(found.mean_effect_re)
-    reach = float(stats.t.ppf((1 + level) / 2, count - 1)) * error
-    p = 2 * float(stats.t.sf(abs(mean) / error, count - 1))
+    reach = float(stdtrit(count - 1, (1 + level) / 2)) * error
+    p = 2 * float(stdtr(count - 1, -abs(mean) / error))
     few = count < POOLABLE
     reason = f"{count} corpora; with fewer than {POOLABLE}, how much corpora differ is hardly known" if few else ""
     return Pooled(mean, mean - reach, mean + reach, p, float(np.sqrt(found.tau2)), count, few, reason)
@@ -109,10 +109,11 @@ def ranks(scores: pd.DataFrame, level: float = 0.95) -> Ranks:
     if methods < 3 or corpora < 2:
         reason = f"{methods} methods on {corpora} corpora; Friedman's test needs 3 on 2: compare and pool them instead"
         return Ranks(mean, None, None, None, corpora, True, reason)
-    from scikit_posthocs import posthoc_nemenyi_friedman  # slow: most pages rank no three methods
+    from scikit_posthocs import posthoc_nemenyi_friedman  # slow, both: most pages rank no three methods
+    from scipy.stats import friedmanchisquare
 
     constant = bool((scores.nunique(axis=1) == 1).all())
-    friedman = 1.0 if constant else float(stats.friedmanchisquare(*scores.to_numpy().T).pvalue)
+    friedman = 1.0 if constant else float(friedmanchisquare(*scores.to_numpy().T).pvalue)
     pairs = posthoc_nemenyi_friedman(scores)
     few = corpora < RANKABLE
     reason = (
@@ -126,5 +127,7 @@ def ranks(scores: pd.DataFrame, level: float = 0.95) -> Ranks:
 
 def _critical_difference(methods: int, corpora: int, level: float) -> float:
     """Nemenyi's: the studentised range over the standard error of a mean rank."""
-    reach = float(stats.studentized_range.ppf(level, methods, np.inf))
+    from scipy.stats import studentized_range
+
+    reach = float(studentized_range.ppf(level, methods, np.inf))
     return float(reach / np.sqrt(2) * np.sqrt(methods * (methods + 1) / (6 * corpora)))

@@ -13,8 +13,7 @@ from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
-from scipy.special import expit, logit
+from scipy.special import expit, logit, stdtr, stdtrit
 
 Metric = Literal["accuracy", "uar", "macro_f1", "weighted_f1"]
 Floats = npt.NDArray[np.float64]
@@ -124,7 +123,7 @@ def interval(counts: npt.ArrayLike, metric: Metric, unit: str = "subject", level
     if spread < TINY:
         return Interval(estimate, None, None, units, unit, f"no interval: no {unit} differs from another")
     freedom = worth - 1
-    reach = stats.t.ppf((1 + level) / 2, freedom) * spread
+    reach = stdtrit(freedom, (1 + level) / 2) * spread
     low, high = expit(logit(estimate) - reach), expit(logit(estimate) + reach)
     how = f"jackknife over {unit}s on the logit scale, t with {freedom:.1f} degrees of freedom"
     return Interval(estimate, float(low), float(high), units, unit, how)
@@ -162,7 +161,7 @@ def worse(
     if error is None:
         p = None
     elif error > TINY:
-        p = float(stats.t.cdf((difference + tolerance) / error, freedom))
+        p = float(stdtr(freedom, (difference + tolerance) / error))
     else:  # every unit changed alike: the sign test
         p = 1.0 if difference >= -tolerance - TINY else 0.5 ** len(old)
     return Change(difference, low, high, p, tolerance, len(old), unit)
@@ -194,8 +193,8 @@ def repeated_cv_t(differences: npt.ArrayLike, test_share: float, level: float = 
     error = float(np.sqrt((1 / count + test_share / (1 - test_share)) * differences.var(ddof=1)))
     if error < TINY:
         raise ValueError(f"the differences of all folds are {mean:.4g}; without variation there is no t")
-    reach = float(stats.t.ppf((1 + level) / 2, count - 1)) * error
-    p = 2 * float(stats.t.sf(abs(mean) / error, count - 1))
+    reach = float(stdtrit(count - 1, (1 + level) / 2)) * error
+    p = 2 * float(stdtr(count - 1, -abs(mean) / error))
     return CorrectedT(mean, mean / error, p, mean - reach, mean + reach)
 
 
@@ -264,7 +263,7 @@ def _limits(
 ) -> tuple[float, float] | tuple[None, None]:
     if error is None or error <= TINY:  # a width of nothing would claim to be sure
         return None, None
-    reach = float(stats.t.ppf((1 + level) / 2, freedom)) * error
+    reach = float(stdtrit(freedom, (1 + level) / 2)) * error
     return max(-1.0, difference - reach), min(1.0, difference + reach)
 
 

@@ -42,6 +42,36 @@ def test_light_commands_import_nothing_heavy(arguments: list[str]) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_planning_and_reading_results_import_nothing_that_only_work_needs() -> None:
+    code = (
+        "import sys, benchmarks.engine, benchmarks.run, benchmarks.sanity, benchmarks.report, benchmarks.registry\n"
+        "from benchmarks import plugins\n"
+        "for name in plugins.names('methods'): plugins.load('methods', name)\n"
+        "needless = {'sklearn', 'scipy.stats', 'scipy.signal', 'torchvision', 'torch._dynamo', 'librosa', 'numba',"
+        " 'opensmile', 'matplotlib', 'seaborn', 'statsmodels'} & set(sys.modules)\n"
+        "assert not needless, needless"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_process_ends_with_its_answer_and_in_order(tmp_path: Path) -> None:
+    """What stands in a circle is not looked for, and still is told that it ends."""
+    code = (
+        "import atexit, sys, tempfile\n"
+        "from benchmarks.litter import process\n"
+        "class Ring: pass\n"
+        "def command():\n"
+        "    ring = Ring()\n"
+        "    ring.itself, ring.folder = ring, tempfile.TemporaryDirectory(dir=sys.argv[1])\n"
+        "    atexit.register(print, 'goodbye')\n"
+        "    return 3\n"
+        "process(command)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, list(tmp_path.iterdir())) == (3, "goodbye\n", [])
+
+
 @pytest.mark.parametrize("kind", ["datasets", "protocols", "methods"])
 def test_list_as_json(kind: str, run: Run) -> None:
     code, out, _ = run("list", kind, "--json")

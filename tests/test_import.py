@@ -134,7 +134,7 @@ def test_a_row_is_kept_as_a_run_keeps_its_own_and_is_marked(bench: Bench) -> Non
     for cell in bench.kept("cell", " and tags.`bench.method` = 'Mine'"):
         assert cell.data.tags["mlflow.parentRunId"] == run.info.run_id and cell.info.status == "FINISHED"
         kept = {file.path for file in bench.client.list_artifacts(cell.info.run_id)}
-        assert kept == {"predictions.csv", "per_class.csv", "confusion.csv", "confusion.png", "cell.json"}
+        assert kept == {"predictions.csv", "per_class.csv", "confusion.csv", "confusion.svg", "cell.json"}
         assert cell.data.tags["bench.fold"] in ("group 1", "group 2")
     assert {file.path for file in bench.client.list_artifacts(run.info.run_id)} >= {"folds.json", "cells.csv"}
 

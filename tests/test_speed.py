@@ -294,6 +294,9 @@ def test_a_film_is_made_as_long_as_wanted(tmp_path: Path) -> None:
     made = loose(looped(media, tmp_path / "made.avi", 5.0))
     assert made.seconds == pytest.approx({"audio": 5.0, "video": 5.0}, abs=0.05)
     assert np.allclose(made.media.audio(16_000)[48_000:64_000], media.audio(16_000)[:16_000], atol=1e-3)
+    slow = loose(looped(media, tmp_path / "slow.avi", 2.4, 5))
+    assert slow.seconds == pytest.approx({"audio": 2.4, "video": 2.4}, abs=0.01)
+    assert len(list(slow.media.frames())) == 12
 
 
 @given(st.lists(st.sampled_from("abc"), max_size=60), st.integers(0, 20))

@@ -10,30 +10,24 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
 
-from benchmarks import scored
 from benchmarks.reach import TrackingError
 from benchmarks.scored import read_scores, write_scores
 from benchmarks.spool import deliver
 from benchmarks.track import HELD, Opening, Tracker, held
 from protocols.scores import Scores
+from reports.figures import confusion
 from tests.tinybench import Bench, diary, make_bench, store  # noqa: F401  a fixture
 
+SVG = "{http://www.w3.org/2000/svg}"
 TEXT = st.text(st.characters(exclude_categories=("Cs", "Cc")) | st.sampled_from(',"\n'), min_size=1, max_size=8)
-
-
-class NoPicture:
-    """Stands for the figure, whose drawing is slow and tried elsewhere."""
-
-    def savefig(self, file: Path, dpi: int) -> None:
-        del file, dpi
 
 
 @st.composite
@@ -54,13 +48,18 @@ def scores(draw: st.DrawFn) -> Scores:
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(given=scores())
 def test_answers_come_back_exactly(given: Scores, tmp_path: Path) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scored, "confusion", lambda *facts: NoPicture())
-        write_scores(given, tmp_path)
+    write_scores(given, tmp_path)
     again = read_scores(tmp_path / "predictions.csv")
     for fact in ("labels", "names", "subjects", "truth", "predicted"):
         assert getattr(again, fact) == getattr(given, fact)
     assert np.array_equal(again.probabilities, given.probabilities)
+
+
+def test_a_picture_of_answers_holds_whatever_a_label_is() -> None:
+    picture = ElementTree.fromstring(confusion(("<a> & b", '"c"'), np.array([[3, 1], [0, 2]]), "<title>"))
+    told = [one.text for one in picture.iter(f"{SVG}text")]
+    assert (told.count("<a> & b"), told.count('"c"'), told.count("<title>")) == (2, 2, 1)
+    assert [one for one in told if one and one.isdigit()] == ["3", "1", "0", "2"]
 
 
 def rows(file: Path) -> list[dict[str, str]]:
@@ -96,8 +95,9 @@ def test_a_cell_is_kept_with_all_that_was_measured(bench: Bench) -> None:
         recalls = recall_score(truth, said, labels=columns, average=None)
         assert [float(per_class[label]["recall"]) for label in columns] == pytest.approx(recalls)
         assert {per_class[label]["support"] for label in columns} == {"2"}
-        with Image.open(bench.artifact(cell, "confusion.png")) as picture:
-            assert picture.format == "PNG" and min(picture.size) > 200
+        told = [one.text or "" for one in ElementTree.parse(bench.artifact(cell, "confusion.svg")).iter(f"{SVG}text")]
+        assert [int(one) for one in told if one.isdigit()] == [count for row in counts for count in row]
+        assert all(told.count(label) == 2 for label in columns)
         facts = json.loads(bench.artifact(cell, "cell.json").read_text())
         assert facts["key"] == cell.data.tags["bench.key"]
         assert (len(facts["train"]), len(facts["test"]), facts["config"]["scale"]) == (6, 6, 2.0)

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from fractions import Fraction
-from itertools import cycle, islice
+from math import ceil
 from pathlib import Path
 
 import av
 import numpy as np
+import numpy.typing as npt
 
 from datasets.base import Clip, Media
 from datasets.loose import loose
@@ -42,25 +43,32 @@ def spread(clips: Sequence[Clip], count: int) -> list[Clip]:
     return list(dict.fromkeys(some))[:count]
 
 
-def looped(media: Media, file: Path, wanted: float) -> Path:
-    """A film of what a clip shows and says, again and again, for so many seconds."""
+def looped(media: Media, file: Path, wanted: float, per_second: int = PICTURES) -> Path:
+    """A film of what a clip shows and says, again and again, for so many seconds; written second by second."""
+    pictures = list(media.frames(per_second)) if "video" in media.has else []
+    sound = (media.audio(RATE) * 32767).astype(np.int16) if "audio" in media.has else np.zeros(0, np.int16)
     with av.open(file, "w") as container:
-        if "video" in media.has:
-            pictures = list(media.frames(PICTURES))
-            video = container.add_stream("mpeg4", rate=PICTURES)
+        if pictures:
+            video = container.add_stream("mpeg4", rate=per_second)
             video.height, video.width = (side // 2 * 2 for side in pictures[0].shape[:2])
-            video.pix_fmt, video.bit_rate = "yuv420p", 4_000_000
-        if "audio" in media.has:
+            video.pix_fmt, video.bit_rate = "yuv420p", 160_000 * per_second
+        if len(sound):
             audio = container.add_stream("pcm_s16le", rate=RATE, layout="mono")
-        if "video" in media.has:
-            for number, picture in enumerate(islice(cycle(pictures), round(wanted * PICTURES))):
-                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-                frame.pts, frame.time_base = number, Fraction(1, PICTURES)
+        for second in range(ceil(wanted)):
+            for number in _of(second, wanted, per_second) if pictures else ():
+                picture = np.ascontiguousarray(pictures[number % len(pictures)])
+                frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+                frame.pts, frame.time_base = number, Fraction(1, per_second)
                 container.mux(video.encode(frame))
-            container.mux(video.encode(None))
-        if "audio" in media.has:
-            sound = np.resize(media.audio(RATE), round(wanted * RATE))
-            block = av.AudioFrame.from_ndarray((sound * 32767).astype(np.int16)[None], format="s16", layout="mono")
-            block.rate, block.pts = RATE, 0
-            container.mux([*audio.encode(block), *audio.encode(None)])
+            if len(sound):
+                samples = _of(second, wanted, RATE)
+                block = av.AudioFrame.from_ndarray(sound[samples % len(sound)][None], format="s16", layout="mono")
+                block.rate, block.pts, block.time_base = RATE, int(samples[0]), Fraction(1, RATE)
+                container.mux(audio.encode(block))
+        container.mux([*(video.encode(None) if pictures else ()), *(audio.encode(None) if len(sound) else ())])
     return file
+
+
+def _of(second: int, wanted: float, rate: int) -> npt.NDArray[np.int64]:
+    """What comes in a second, by number, where all ends after those wanted."""
+    return np.arange(second * rate, min((second + 1) * rate, round(wanted * rate)))

@@ -15,7 +15,6 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
-from torchvision.models.resnet import BasicBlock
 
 from methods.base import WeightsFile
 from methods.parts import states, weights
@@ -149,6 +148,8 @@ class ResNet18(FaceNetwork):
     """torchvision's, without its last layer."""
 
     def __init__(self, shape: FaceShape) -> None:
+        from torchvision.models.resnet import BasicBlock  # slow, and what is finished does without
+
         super().__init__(shape)
         stem = shape.widths[0]
         self.conv1 = nn.Conv2d(3, stem, 7, stride=2, padding=3, bias=False)  # 112

@@ -13,9 +13,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from scipy.special import softmax
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVC
 from torch import Tensor
 
 from methods.base import Examples
@@ -112,6 +109,10 @@ class OneVersusOne:
     """
 
     def __init__(self, complexity: float = 1.0, degree: int | None = None) -> None:
+        from sklearn.pipeline import make_pipeline  # here, for what is finished does without: they take half a second
+        from sklearn.preprocessing import StandardScaler
+        from sklearn.svm import SVC
+
         kernel = {"kernel": "poly", "degree": degree, "gamma": "auto", "coef0": 0.0} if degree else {"kernel": "linear"}
         machine = SVC(**kernel, C=complexity, decision_function_shape="ovo")
         self.pipeline = make_pipeline(StandardScaler(), machine)

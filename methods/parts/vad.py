@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.signal import resample_poly
 
 RATE = 16_000
 CHUNK = 512  # samples that get an answer of their own
@@ -93,7 +92,12 @@ def voiced(sound: Sound, rate: int = RATE) -> Voiced:
     if sound.ndim != 1 or sound.dtype.kind != "f":
         raise ValueError(f"sound must be mono floats [samples], but got {sound.dtype} {list(sound.shape)}")
     shared = gcd(rate, RATE)
-    heard = sound if rate == RATE else resample_poly(sound, RATE // shared, rate // shared)
+    if rate == RATE:
+        heard = sound
+    else:
+        from scipy.signal import resample_poly  # slow, and what is prepared already does without
+
+        heard = resample_poly(sound, RATE // shared, rate // shared)
     peak = np.abs(heard).max(initial=1e-9)
     spans = []
     for first, behind in _runs(speech_probability(heard * (LEVEL / peak))):
