@@ -81,10 +81,13 @@ class OnDisk:
         return self.folder / f"{stage or 'training'}.safetensors"
 
 
-def kept_at(place: Path, key: str, made_with: Sequence[object], tell: Callable[[str], None]) -> OnDisk:
-    """Of a Cell, or of a model to begin with; other code, settings or libraries begin anew."""
+def kept_at(place: Path, key: str, made_with: Sequence[object], tell: Callable[[str], None], part: str = "") -> OnDisk:
+    """Of a Cell, or of a model to begin with; other code, settings or libraries begin anew.
+
+    A fit that is a `part` of a trial for the Cell: all parts of the trial are discarded together.
+    """
     told = hashlib.sha256(repr((made_with, code(), sorted(libraries().items()))).encode()).hexdigest()[:16]
-    return OnDisk(place / "checkpoints" / key / told, tell, EVERY, SHARE)
+    return OnDisk(place / "checkpoints" / key / told / part, tell, EVERY, SHARE)
 
 
 def forget(place: Path, key: str) -> None:

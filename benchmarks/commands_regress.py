@@ -11,6 +11,7 @@ from benchmarks.options import (
     DataRoot,
     DatasetName,
     Deciding,
+    Deterministic,
     Device,
     Exclude,
     Executor,
@@ -56,6 +57,7 @@ def regress(
     first_seed: FirstSeed = 0,
     settings: Settings = None,
     device: Device = "auto",
+    deterministic: Deterministic = False,
     data_root: DataRoot = None,
     exclude: Exclude = None,
     tracking_uri: TrackingUri = "",
@@ -92,7 +94,9 @@ def regress(
         console.note(note)
     show_arena(arena)
     execute = place.on(tracker.uri, planned.device)
-    engine = Engine(tracker, planned.device, console.progress, fresh, console.warn, execute)
+    engine = Engine(
+        tracker, planned.device, console.progress, fresh, console.warn, execute, deterministic=deterministic
+    )
     if gate is None:
         told = gates.freeze(engine.run(row, arena), baseline, tracker)
         console.write_json(told) if json else console.out.print(gates.frozen_line(told), markup=False)

@@ -12,6 +12,7 @@ from benchmarks.options import (
     DataRoot,
     DatasetNames,
     Deciding,
+    Deterministic,
     Device,
     Exclude,
     Executor,
@@ -57,6 +58,7 @@ def run(
     seeds: Seeds = 1,
     settings: Settings = None,
     device: Device = "auto",
+    deterministic: Deterministic = False,
     data_root: DataRoot = None,
     exclude: Exclude = None,
     tracking_uri: TrackingUri = "",
@@ -106,7 +108,7 @@ def run(
         show_arena(arena)
     trials = Tuning(absolute(storage), trial_jobs)
     execute = place.on(tracker.uri, planned.device, trials.storage if tune else "")
-    engine = Engine(tracker, planned.device, console.progress, fresh, console.warn, execute, trials)
+    engine = Engine(tracker, planned.device, console.progress, fresh, console.warn, execute, trials, deterministic)
     ended = engine.run_all([*planned.rows, *permuting.permuted(planned.rows, times)])
     outcomes, permuted = ended[: len(planned.rows)], ended[len(planned.rows) :]
     tested = permuting.tested(outcomes, permuted, tracker) if times else []
@@ -146,6 +148,7 @@ def pretrain(
     seeds: Seeds = 1,
     settings: Settings = None,
     device: Device = "auto",
+    deterministic: Deterministic = False,
     data_root: DataRoot = None,
     exclude: Exclude = None,
     tracking_uri: TrackingUri = "",
@@ -153,6 +156,7 @@ def pretrain(
     json: Json = False,
 ) -> None:
     """An initial model from other corpora, for `run --pretrain-on`; one that is there is not made again."""
+    from benchmarks import determinism
     from benchmarks.outcomes import initial_json, show_initials
     from benchmarks.run import Request, lessons
     from benchmarks.track import Tracker
@@ -166,11 +170,12 @@ def pretrain(
     planned = lessons(request, console.progress)
     for note in planned.notes:
         console.note(note)
-    made = [
-        initial_json(initial, seed, taught(initial, seed, tracker, planned.device, console.progress, fresh).run_id)
-        for seed in range(seeds)
-        for initial in planned.initials
-    ]
+    with determinism.deterministic(deterministic):
+        made = [
+            initial_json(initial, seed, taught(initial, seed, tracker, planned.device, console.progress, fresh).run_id)
+            for seed in range(seeds)
+            for initial in planned.initials
+        ]
     if json:
         console.write_json(made)
     else:
@@ -238,6 +243,7 @@ def reproduce(
     pretrain_on: PretrainOn = "",
     seeds: Seeds = 1,
     device: Device = "auto",
+    deterministic: Deterministic = False,
     data_root: DataRoot = None,
     exclude: Exclude = None,
     tracking_uri: TrackingUri = "",
@@ -263,7 +269,10 @@ def reproduce(
     staged = stage(request, table, console.progress)
     staged.announce()
     execute = place.on(tracker.uri, staged.device)
-    lines = staged.run(Engine(tracker, staged.device, console.progress, tell=console.warn, execute=execute))
+    engine = Engine(
+        tracker, staged.device, console.progress, tell=console.warn, execute=execute, deterministic=deterministic
+    )
+    lines = staged.run(engine)
     if json:
         console.write_json([line.told() for line in lines])
     else:

@@ -9,6 +9,7 @@ from benchmarks.common import excluded_names
 from benchmarks.options import (
     DataRoot,
     DatasetNames,
+    Deterministic,
     Device,
     Exclude,
     Json,
@@ -53,6 +54,7 @@ def speed(
     seeds: Seeds = 1,
     settings: Settings = None,
     device: Device = "auto",
+    deterministic: Deterministic = False,
     data_root: DataRoot = None,
     exclude: Exclude = None,
     tracking_uri: TrackingUri = "",
@@ -63,6 +65,7 @@ def speed(
     What is measured is kept in the store, in the experiment "speed". With --method nothing is run or kept but a few
     prepared clips: name method, corpus and settings as for run, and what is finished already counts as nothing to do.
     """
+    from benchmarks import determinism
     from benchmarks.run import Request
     from benchmarks.speed import asked
     from datasets.base import UserError
@@ -74,10 +77,13 @@ def speed(
     if method and part:
         raise UserError("--part measures this machine, --method asks how long a run takes; leave one of them out")
     if method:
-        asked.estimate(request, tracking_uri, json)
+        with determinism.deterministic(deterministic):
+            asked.estimate(request, tracking_uri, json)
         return
     if "," in dataset or request != Request("", dataset, device=device, data_root=data_root):
         raise UserError(
-            "without --method, only --part, --dataset (one), --data-root, --device and --json are for speed"
+            "without --method, only --part, --dataset (one), --data-root, --device, --deterministic and --json are for "
+            "speed"
         )
-    asked.measure([one.value for one in part or Part], request, tracking_uri, json)
+    with determinism.deterministic(deterministic):
+        asked.measure([one.value for one in part or Part], request, tracking_uri, json)

@@ -12,6 +12,7 @@ from benchmarks.options import (
     STUDIES,
     DataRoot,
     DatasetNames,
+    Deterministic,
     Device,
     Exclude,
     Json,
@@ -52,6 +53,7 @@ def tune(
     seeds: Seeds = 1,
     settings: Settings = None,
     device: Device = "auto",
+    deterministic: Deterministic = False,
     data_root: DataRoot = None,
     exclude: Exclude = None,
     tracking_uri: TrackingUri = "",
@@ -61,6 +63,7 @@ def tune(
 
     Nothing is tested: run --tune does both. Exit code 1 if all trials of a fold failed.
     """
+    from benchmarks import determinism
     from benchmarks.address import absolute
     from benchmarks.borrowed import writable
     from benchmarks.inner import Tuning, sensible
@@ -81,13 +84,14 @@ def tune(
         console.note(note)
     cells = [(row, arena, chosen(row, fold)) for row, arena in planned.rows]
     made, failed = list[Found](), 0
-    for row, arena, asked in cells:
-        for one in found(row, arena, asked, tuning, planned.device, tracker, console.progress):
-            if isinstance(one, Found):
-                made.append(one)
-            else:
-                failed = 1
-                console.warn(one)
+    with determinism.deterministic(deterministic):
+        for row, arena, asked in cells:
+            for one in found(row, arena, asked, tuning, planned.device, tracker, console.progress):
+                if isinstance(one, Found):
+                    made.append(one)
+                else:
+                    failed = 1
+                    console.warn(one)
     told = [one.told() for one in made]
     if out:
         out.write_text(documents.dumps(told, indent=1) + "\n", encoding="utf-8")

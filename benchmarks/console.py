@@ -4,7 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.console import Console
@@ -176,3 +176,13 @@ def show_audit(audit: "Audit") -> None:
     known = f"{audit.by_content} clips known by content, {audit.by_name} by name alone"
     where = f"{audit.dataset}{' STAND-IN' if audit.standin else ''}"
     out.print(f"{line} ({where}: {known})", style="bold red" if leaks else "bold green")
+
+
+def unshown(what: str) -> AbstractContextManager[Tell]:
+    """Progress that nobody watches."""
+
+    def tell(done: int, total: int, now: str = "") -> None:
+        del done, total, now
+
+    del what
+    return nullcontext(tell)

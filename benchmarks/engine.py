@@ -9,6 +9,7 @@ from benchmarks import interrupts
 from benchmarks.arenas import Arena
 from benchmarks.checkpoints import forget
 from benchmarks.console import Progress
+from benchmarks.determinism import deterministic
 from benchmarks.environment import code, describe
 from benchmarks.execute import Executor, here
 from benchmarks.inner import Tuning
@@ -64,6 +65,7 @@ class Engine:
     tell: Callable[[str], None] = field(default=lambda line: None)  # noqa: ARG005
     execute: Executor = here
     tuning: Tuning | None = None  # how trials are run, where rows are tuned
+    deterministic: bool = False
 
     def run(self, row: Row, arena: Arena) -> Outcome:
         """All Cells of a row: those that are finished are read, the others are run."""
@@ -74,7 +76,7 @@ class Engine:
         """Several rows; each is closed as soon as the last of its Cells is back, and the store has them all."""
         begun, closed = dict[str, Begun](), dict[str, Outcome]()
         known = self._known(rows)
-        with self._killed(known, begun, closed):
+        with deterministic(self.deterministic), self._killed(known, begun, closed):
             work = self._jobs(known, begun, closed)
             with closing(self.execute(work, self.progress)) as results:
                 for job, result in results:
@@ -166,9 +168,8 @@ class Engine:
 
     def _begin(self, known: Known) -> Begun:
         row, arena, before, todo = known.row, known.arena, known.before, known.todo
-        if self.fresh:
-            for cell in todo:
-                forget(self.tracker.place, cell.key)
+        for cell in todo if self.fresh else ():
+            forget(self.tracker.place, cell.key)
         store, fault = self._inputs(row, arena) if todo else (None, "")
         opening = Opening(row.key, f"{row.title}, {arena.protocol}", *row_record(row, arena, self.device))
         run_id = self._opened(known, opening)
@@ -176,10 +177,9 @@ class Engine:
         with self.tracker.row(run_id):
             initial, fault = self._taught(row, {cell.seed for cell in todo}) if store else ({}, fault)
         again = {cell.key: before[cell.key].run_id for cell in todo if cell.key in before}
-        place = (known.experiment, run_id, self.tracker, self.device)
         old = self.tracker.spool.names() if self.fresh else frozenset[str]()
-        rest = (*place, again, None if run_id else opening, self.tuning, old)
-        return Begun(Job(row, arena, todo, store, initial, fault, *rest), before)
+        rest = (known.experiment, run_id, self.tracker, self.device, again, None if run_id else opening, self.tuning)
+        return Begun(Job(row, arena, todo, store, initial, fault, *rest, old, self.deterministic), before)
 
     def _opened(self, known: Known, opening: Opening) -> str:
         """The row's run in the store; empty where that is away."""

@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from benchmarks.determinism import in_force
 from datasets import base, media, shots, stills, together
 from methods import parts
 
@@ -30,6 +31,7 @@ def describe(device: str) -> dict[str, Any]:
         "system": platform.platform(),
         "cores": os.cpu_count(),
         "device": device_name(device),
+        "deterministic": in_force(),
         "libraries": libraries(),
         "git": git(),
     }

@@ -9,10 +9,12 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
+from benchmarks.processes import alive, here
 from datasets.base import UserError
 
 FULL = (errno.ENOSPC, errno.EDQUOT), ("StorageFull", "disk is full", "No space left", "QuotaExceeded")
 CLOSED = (errno.EROFS, errno.EACCES, errno.EPERM), ("ReadOnlyFilesystem", "PermissionDenied", "readonly database")
+HIDDEN = "."  # how names of unfinished files begin
 REMEDY = "make it writable, or name another folder with BENCH_CACHE (the cache) or --tracking-uri (results)"
 
 
@@ -23,7 +25,7 @@ class FileError(UserError):
 @contextmanager
 def whole(file: Path) -> Iterator[Path]:
     """A place beside the file for what is to be written; it becomes the file once all of it is there."""
-    beside = file.with_name(f".{file.name}.{os.getpid()}")
+    beside = file.with_name(f"{HIDDEN}{file.name}.{here()}-{os.getpid()}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         yield beside
@@ -32,6 +34,17 @@ def whole(file: Path) -> Iterator[Path]:
         raise explained(error, file) from None
     finally:
         remove(beside)
+
+
+def sweep(folder: Path) -> int:
+    """How many unfinished files were removed that processes of this machine began and no longer can finish."""
+    beginning, count = f"{here()}-", 0
+    for file in folder.glob(f"{HIDDEN}*.{beginning}*"):
+        number = file.name.rpartition(beginning)[2]
+        if number.isdigit() and not alive(int(number)):
+            remove(file)
+            count += 1
+    return count
 
 
 def remove(place: Path) -> None:

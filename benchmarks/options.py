@@ -32,6 +32,10 @@ FirstSeed = Annotated[int, typer.Option(help="The first of the seeds: another lu
 Task = Annotated[str, typer.Option(help="emotion, arousal or valence.")]
 TrackingUri = Annotated[str, typer.Option(help="Default $MLFLOW_TRACKING_URI, else sqlite:///mlflow.db.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Deterministic = Annotated[
+    bool,
+    typer.Option("--deterministic", help="On a GPU: the same numbers each time, but slower; see docs/reliability.md."),
+]
 Fresh = Annotated[bool, typer.Option(help="Run finished Cells again.")]
 Tune = Annotated[
     int, typer.Option(help="Trials of the method's settings inside each fold; the best is used for that fold alone.")

@@ -1,4 +1,4 @@
-"""Work on many clips in parallel processes, each with one thread."""
+"""Work on clips in processes of their own, each with one thread."""
 
 import os
 import pickle
@@ -11,7 +11,7 @@ from datasets.processes import Ended, in_processes
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-FEW = 8  # items that are not worth starting processes for
+FEW = 8  # items that are not worth starting several processes for
 PAGES = "glibc.malloc.hugetlb=1"  # large ones, where Linux has them: dlib's landmarks take a quarter less time
 
 
@@ -25,11 +25,10 @@ def cores() -> int:
 
 
 def each(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-    """What `work` makes of each item, in order."""
-    processes = cores()
-    if processes == 1 or len(items) <= FEW:
-        yield from map(work, items)
+    """What `work` makes of each item, in order; never in this process, which a broken file could bring down."""
+    if not items:
         return
+    processes = 1 if len(items) <= FEW else cores()
     large_pages()
     pickle.dumps(work)  # what cannot be sent is told at once: a pool may wait for it forever (gh-105829)
     for made in in_processes(work, items, processes, one_thread):

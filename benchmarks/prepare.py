@@ -20,8 +20,9 @@ from benchmarks.arenas import Arena
 from benchmarks.console import Progress
 from benchmarks.content import Content
 from benchmarks.corpora import cache
+from benchmarks.determinism import refused
 from benchmarks.environment import decoders, source
-from benchmarks.files import FileError, remove, whole
+from benchmarks.files import FileError, remove, sweep, whole
 from benchmarks.plan import Row
 from benchmarks.pool import EndedError, each
 from datasets.base import Advance, Clip, DatasetError, Media, Track, UserError
@@ -39,6 +40,8 @@ class DamagedError(PreparationError):
 
 def reason(error: Exception) -> str:
     """Why something failed, in a line."""
+    if told := refused(error):
+        return told
     lines = str(error).strip().splitlines() or [type(error).__name__]
     known = isinstance(error, UserError | PreparationError)
     return lines[-1] if known else f"{type(error).__name__}: {lines[-1]}"
@@ -164,6 +167,7 @@ def _shared(wanted: Sequence[Wanted]) -> tuple[list["Work"], list[Clip]]:
     jobs: dict[str, dict[Path, Preparation]] = {}
     for one in wanted:
         store = one.store()
+        sweep(store.folder)
         for clip in store.missing(one.clips):
             content = one.contents[clip.media.clip_id].media
             clips.setdefault(content, clip)
@@ -189,6 +193,7 @@ def passed_through(frozen: Frozen, inputs: Store, clips: Sequence[Clip], device:
         inputs.contents,
         inputs,
     )
+    sweep(store.folder)
     todo = store.missing(clips)
     for number, clip in enumerate(todo, start=1):
         with _blamed(f"the frozen network on {clip.name}"):
@@ -205,7 +210,7 @@ def _blamed(what: str) -> Iterator[None]:
     except (UserError, PreparationError):
         raise
     except Exception as error:
-        raise PreparationError(f"{what} failed: {traceback.format_exc()}") from error
+        raise PreparationError(f"{what} failed: {refused(error) or traceback.format_exc()}") from error
 
 
 def _folder(kind: str, key: str) -> Path:

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from benchmarks.arenas import Arena
+from benchmarks.determinism import in_force
 from benchmarks.environment import git
 from benchmarks.plan import Cell, Entrant, Initial, Row
 from benchmarks.settings import flat
@@ -65,6 +66,7 @@ def made_with(row: Entrant, device: str) -> dict[str, Any]:
         "bench.method_version": row.version,
         "bench.source": row.source,
         "bench.device": device,
+        "bench.deterministic": in_force(),
         **{f"bench.git_{name}": value for name, value in git().items()},
     }
 

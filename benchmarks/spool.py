@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from benchmarks.address import absolute, shown
-from benchmarks.claims import alive, claims, me
+from benchmarks.claims import claims
 from benchmarks.files import explained, remove, whole
+from benchmarks.processes import alive, here
 from datasets.base import UserError
 
 if TYPE_CHECKING:
@@ -153,11 +154,6 @@ def deliver(tracker: "Tracker") -> tuple[int, str]:
 def parcel_claim(folder: Path) -> str:
     """Who holds it sends it."""
     return f"parcel {folder.name}"
-
-
-def here() -> str:
-    """Tells this machine, or container, from others that see the same disk."""
-    return hashlib.sha256(me().machine.encode()).hexdigest()[:8]
 
 
 def attempt(tracker: "Tracker", parcel: Parcel) -> tuple[str, str]:

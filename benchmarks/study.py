@@ -5,8 +5,6 @@ own loop counts what each worker runs, so several workers would run more than we
 """
 
 import hashlib
-import os
-import socket
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,11 +22,13 @@ from sqlalchemy import Engine, event
 from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
 
 from benchmarks.address import shown, sqlite_file
+from benchmarks.files import explained
+from benchmarks.prepare import reason
+from benchmarks.taken_up import give_back, sign, take_up
 from datasets.base import UserError
 from methods.base import Distribution
 
 PLANNED = "planned"  # an attribute of a study: all its trials are laid out
-WORKER = "worker"  # an attribute of a trial: the machine and process that ran it
 REASON = "reason"  # an attribute of a trial: why it failed
 PATIENCE = 30.0  # seconds after which somebody else's unfinished layout is finished
 OPENINGS = 5  # attempts, for several workers may make the tables at once
@@ -62,6 +62,9 @@ def opened(url: str, pulse: Pulse = Pulse()) -> Iterator[RDBStorage]:
             storage.remove_session()
             storage.engine.dispose()
     except (SQLAlchemyError, StorageInternalError, ImportError) as error:
+        cause = error.__cause__ if isinstance(error.__cause__, Exception) else error  # Optuna's words hide it
+        if (told := explained(cause, shown(url, True))) is not cause:
+            raise told from None
         raise TuningError(
             f"no studies can be kept at {shown(url, True)} ({type(error).__name__}); give an address like "
             "sqlite:///optuna.db or postgresql+psycopg2://host/name with --storage"
@@ -132,7 +135,7 @@ class Shared:
                 return trials
             time.sleep(pause)
             pause = min(2 * pause, 2.0)
-            _bury(study)
+            take_up(study, self.storage)
 
     def known(self) -> list[FrozenTrial] | None:
         """All trials if they have ended; None if there is something to run."""
@@ -173,7 +176,7 @@ class Shared:
 
     def _claimed(self, study: optuna.Study) -> Trial | None:
         """A trial that is this worker's alone; None where none waits."""
-        _bury(study)
+        take_up(study, self.storage)
         for waiting in self._trials(study):
             if waiting.state != TrialState.WAITING:
                 continue
@@ -199,23 +202,26 @@ class Shared:
         """To an end, whatever it is; only an interruption lays the trial back."""
         with get_heartbeat_thread(trial._trial_id, self.storage):
             try:
-                trial.set_user_attr(WORKER, f"{socket.gethostname()} {os.getpid()}")
+                sign(self.storage, trial._trial_id)
                 values = {name: _drawn(trial, name, where) for name, where in sorted(self.space.items())}
                 study.tell(trial, objective(values, _watch(trial)))
             except optuna.TrialPruned:
                 study.tell(trial, state=TrialState.PRUNED)
             except UpdateFinishedTrialError:
                 return  # it was taken for dead, and is counted as failed
+            except (SQLAlchemyError, StorageInternalError):  # the store's fault, not the trial's
+                with suppress(SQLAlchemyError, StorageInternalError):
+                    give_back(self.storage, trial._trial_id)
+                raise
             except Exception as error:  # what is tried may be impossible; that must not cost the study
                 self._failed(study, trial, error)
             except BaseException:
-                self.storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+                give_back(self.storage, trial._trial_id)
                 raise
 
     def _failed(self, study: optuna.Study, trial: Trial, error: Exception) -> None:
-        lines = str(error).strip().splitlines() or [""]
         try:
-            trial.set_user_attr(REASON, f"{type(error).__name__}: {lines[-1]}"[:500])
+            trial.set_user_attr(REASON, reason(error)[:500])
             study.tell(trial, state=TrialState.FAIL)
         except (UpdateFinishedTrialError, ValueError):
             return
@@ -244,13 +250,6 @@ def _watch(trial: Trial) -> Watch:
     return watch
 
 
-def _bury(study: optuna.Study) -> None:
-    """Trials whose worker has not been heard of for too long have failed."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        optuna.storages.fail_stale_trials(study)
-
-
 def best(trials: Sequence[FrozenTrial]) -> FrozenTrial:
     """The highest value; of equals the first, so that nothing is changed for nothing."""
     ended = [trial for trial in trials if trial.state == TrialState.COMPLETE]
@@ -264,7 +263,7 @@ def why(trial: FrozenTrial) -> str:
     """What a failed trial failed of."""
     if trial.state != TrialState.FAIL:
         return ""
-    return str(trial.user_attrs.get(REASON, "its worker was not heard of any more"))
+    return str(trial.user_attrs.get(REASON, "its worker was lost, and the one that took it up too"))
 
 
 def importances(trials: Sequence[FrozenTrial]) -> dict[str, float]:

@@ -4,15 +4,16 @@ import csv
 import hashlib
 import io
 import json
-import socket
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+from benchmarks.abroad import ALIVE, Abroad, BusyError
 from benchmarks.cellrun import CURVES, POINTS, CellRun, read_curves
-from benchmarks.claims import alive, me
+from benchmarks.processes import ended, me
 from benchmarks.reach import AwayError
 from benchmarks.runs import LostError, Runs
 from benchmarks.scored import read_scores, table
@@ -193,7 +194,8 @@ class Tracker(Runs):
 
         `instead` is the run whose place it takes; `gone` are processes that had it before and are known to be dead.
         """
-        told = {"bench.kind": "cell", "bench.process": me().process, **tags}
+        own = {ALIVE: 0} if self.reach.remote else {}
+        told = {"bench.kind": "cell", "bench.process": me().process, **own, **tags}
         above = {"parent": parent} if isinstance(parent, str) else {"parent": "", "row": vars(parent)}
         facts = {"store": self.shown, "experiment": experiment, "title": title, "tags": told, "instead": instead,
                  "begun": int(time.time() * 1000), "run_id": "", **above}  # fmt: skip
@@ -203,10 +205,18 @@ class Tracker(Runs):
             run_id = self.begun_run(facts) if above["parent"] or isinstance(parent, str) else ""
         run = CellRun(self, facts, run_id)
         try:
-            yield run
+            with self.abroad.alone(experiment, str(tags["bench.key"]), run_id):
+                yield run
+        except BusyError:
+            raise
         except BaseException as error:
             run.fail(error)
             raise
+
+    @cached_property
+    def abroad(self) -> Abroad:
+        """What was seen of processes elsewhere."""
+        return Abroad(self)
 
     @property
     def spool(self) -> Spool:
@@ -261,11 +271,15 @@ class Tracker(Runs):
         self.metrics(run_id, [*points, *((name, value, 0) for name, value in told["metrics"].items())])
         self.client.set_terminated(run_id, told["status"], end_time=span[1])
 
+    def running(self, experiment: str) -> list[Any]:
+        """Of all keys: they are few, and to search for one takes ten times longer."""
+        return list(self._search(experiment, "attributes.status = 'RUNNING'"))
+
     def bury(self, experiment: str, key: str = "", gone: Collection[str] = ()) -> None:
         """What was running when its process was killed runs no more; of a key, also what does not tell its process."""
-        for run in self._search(experiment, "attributes.status = 'RUNNING'"):  # few; by key it takes ten times longer
+        for run in self.running(experiment):
             process, mine = run.data.tags.get("bench.process", ""), run.data.tags.get("bench.key") == key
-            if (process and _ended(process)) or (mine and process in ("", me().process, *gone)):
+            if (process and ended(process)) or (mine and process in ("", me().process, *gone)):
                 self.client.set_terminated(run.info.run_id, "KILLED")
 
     def bury_cells(self, experiment: str, parent: str) -> None:
@@ -284,9 +298,3 @@ def _done(run: Any) -> Done:
 def held(cells: str, answers: str) -> str:
     """A digest of two documents of a row: one that does not fit was written by somebody else, or by half."""
     return hashlib.sha256(f"{cells}\0{answers}".encode()).hexdigest()[:32]
-
-
-def _ended(process: str) -> bool:
-    """Whether a process of this machine is no more; of other machines' nobody here can tell, so they are not."""
-    host, _, number = process.rpartition(":")
-    return host == socket.gethostname() and number.isdigit() and not alive(int(number))

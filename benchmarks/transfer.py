@@ -2,16 +2,18 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from benchmarks.abroad import BusyError
 from benchmarks.arenas import Arena
 from benchmarks.cellrun import CellRun
 from benchmarks.checkpoints import forget, kept_at
 from benchmarks.claims import PAUSE, claims
 from benchmarks.console import Progress, Tell
+from benchmarks.determinism import in_force
 from benchmarks.files import explained
 from benchmarks.handed import handed, line
 from benchmarks.plan import Initial, available, bare
@@ -110,18 +112,22 @@ def known(initial: Initial, seed: int, tracker: Tracker) -> Done | None:
 
 def taught(initial: Initial, seed: int, tracker: Tracker, device: str, progress: Progress, fresh: bool = False) -> Done:
     """The run that holds the model; it is fitted unless it was before, or another process fits it now."""
-    own, claim = claims(tracker.place), f"{tracker.spool.mark} {initial.key(seed)}"
+    own, key, experiment = claims(tracker.place), initial.key(seed), tracker.experiment(initial.experiment)
+    claim = f"{tracker.spool.mark} {key}"
     while True:
         with own.holding(claim) as ours:
             if ours:
                 before = known(initial, seed, tracker)
                 if before and not fresh:
                     return before
-                if fresh:
-                    forget(tracker.place, initial.key(seed))
-                return _fitted(initial, seed, tracker, device, progress, before)
-        with progress(f"{initial.title}: waiting for {own.holder(claim)}"):
-            time.sleep(PAUSE)
+                if not tracker.abroad.busy(experiment, key):
+                    if fresh:
+                        forget(tracker.place, key)
+                    with suppress(BusyError):
+                        return _fitted(initial, seed, tracker, device, progress, before)
+        near = own.holder(claim)
+        with progress(f"{initial.title}: waiting for {near or tracker.abroad.busy(experiment, key)}"):
+            time.sleep(PAUSE if near else 5 * PAUSE)
 
 
 def _fitted(
@@ -138,6 +144,8 @@ def _fitted(
             progress(initial.title) as advance,
         ):
             _learn(initial, seed, device, store, [clip.media for clip in clips], run, advance)
+    except BusyError:
+        raise
     except Exception as error:  # whatever it is, it must reach the user as what failed, and cost no other method
         raise MethodError(f"{initial.title}: {reason(explained(error))}") from error
     return Done(run.run_id, {}, initial.row.source)
@@ -160,8 +168,8 @@ def _learn(
     labels = tuple(clip.label for arena in initial.arenas for clip in arena.clips)
     method = initial.row.method()
     examples = Examples(handed(store, media), tuple(sorted(set(labels))), labels)
-    place, made_with = run.tracker.place, (store.folder.name, initial.row.source, initial.row.config, device)
-    checkpoints = kept_at(place, initial.key(seed), made_with, lambda line: advance(0, 1, line))
+    made_with = (store.folder.name, initial.row.source, initial.row.config, device, in_force())
+    checkpoints = kept_at(run.tracker.place, initial.key(seed), made_with, lambda line: advance(0, 1, line))
     with line(log) as told:
         method.fit(examples, None, RunContext(seed, device, told, initial.row.pretrained, checkpoints=checkpoints))
     with TemporaryDirectory() as folder:

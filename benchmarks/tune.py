@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.checkpoints import OnDisk, kept_at
+from benchmarks.determinism import deterministic, in_force
 from benchmarks.handed import handed, line
 from benchmarks.inner import Tuning, inner_folds, searched
 from benchmarks.placing import at_once, free_memory, peak_memory, roomy
@@ -44,6 +46,8 @@ class Task:
     seed: int
     device: str
     initial: Mapping[str, Path]
+    place: Path  # of the cache
+    key: str  # of the Cell
 
     @property
     def first(self) -> dict[str, Any]:
@@ -76,22 +80,33 @@ class Task:
         return found
 
     def value(self, values: Mapping[str, Any], watch: "Watch") -> float:
-        """The mean over the inner folds of the unweighted average recall; `watch` is told of every epoch."""
+        """The mean over the inner folds of the unweighted average recall; `watch` is told of every epoch.
+
+        What has ended, in whatever way, leaves no checkpoints; who was killed or interrupted does.
+        """
         row, done = replace(self.row, config=self.config(values)), list[float]()
         try:
             for number, (fold, (train, watched, held)) in enumerate(zip(self.inner, self.material, strict=True)):
-                method = row.method()
+                method, checkpoints = row.method(), self._checkpoints(row, number)
                 with line(Prune(watch, number, tuple(done))) as prune:
-                    run = RunContext(
-                        self.seed, self.device, prune=prune, pretrained=row.pretrained, initial=self.initial
-                    )
+                    run = RunContext(self.seed, self.device, prune=prune, pretrained=row.pretrained,
+                                     initial=self.initial, checkpoints=checkpoints)  # fmt: skip
                     method.fit(train, watched, run)
                 done.append(fold.score(method.predict_proba(held)).uar)
                 if number + 1 < len(self.inner):
                     watch(float(np.mean(done)), FOLD * (number + 1) - 1)
+        except Exception:
+            self._checkpoints(row, 0).discard()
+            raise
         finally:
             _freed(self.device)
+        self._checkpoints(row, 0).discard()
         return float(np.mean(done))
+
+    def _checkpoints(self, row: Row, number: int) -> OnDisk:
+        """Of the fit on an inner fold; whoever takes up the same settings in this study finds them."""
+        made_with = (self.study, self.store.folder.name, self.device, in_force(), row.source, row.config)
+        return kept_at(self.place, self.key, made_with, _unsaid, f"inner_{number}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +127,10 @@ class Prune:
         self.watch(float(np.mean([*self.done, value])), place)
 
 
+def _unsaid(line: str) -> None:
+    """A trial's own words reach nobody."""
+
+
 def _freed(device: str) -> None:
     """What a trial leaves behind, above all one that ran out of memory."""
     if device != "cpu":
@@ -121,10 +140,11 @@ def _freed(device: str) -> None:
         torch.cuda.empty_cache()
 
 
-def task(row: Row, cell: Cell, store: Store, device: str, initial: Mapping[str, Path]) -> Task:
+def task(row: Row, cell: Cell, store: Store, device: str, initial: Mapping[str, Path], place: Path) -> Task:
     """Of a Cell, what tuning gets of it."""
     name = f"{row.name}, {cell.fold.name}, seed {cell.seed}: {cell.key} {row.source[:12]}"
-    return Task(name, replace(row, cells=()), inner_folds(cell.fold), store, cell.seed, device, initial)
+    inner = inner_folds(cell.fold)
+    return Task(name, replace(row, cells=()), inner, store, cell.seed, device, initial, place, cell.key)
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,7 +225,8 @@ def _worked(
     else:
         others = 0
     started = [
-        get_context("spawn").Process(target=join, args=(replace(task), tuning), daemon=True) for _ in range(others)
+        get_context("spawn").Process(target=join, args=(replace(task), tuning, in_force()), daemon=True)
+        for _ in range(others)
     ]
     for process in started:
         process.start()
@@ -221,12 +242,18 @@ def _silent(trials: "Sequence[FrozenTrial]") -> None:
     """The first process tells."""
 
 
-def join(task: Task, tuning: Tuning) -> None:
+def join(task: Task, tuning: Tuning, exact: bool) -> None:
     """Another process beside the first: trials while any wait."""
     import torch
 
+    torch.set_num_threads(max(1, torch.get_num_threads() // tuning.jobs))
+    with deterministic(exact), suppress(KeyboardInterrupt):  # the first process says so
+        helped(task, tuning)
+
+
+def helped(task: Task, tuning: Tuning) -> None:
+    """The same in this process."""
     from benchmarks.study import opened
 
-    torch.set_num_threads(max(1, torch.get_num_threads() // tuning.jobs))
-    with opened(tuning.storage) as storage, suppress(KeyboardInterrupt):  # the first process says so
+    with opened(tuning.storage) as storage:
         _shared(task, storage).work(task.value, _silent)

@@ -75,7 +75,7 @@ def found(
                 for part, initial in row.initials.items()
             }
             with folders(runs, tracker) as initial:
-                asked = task(row, cell, store, device, initial)
+                asked = task(row, cell, store, device, initial, tracker.place)
                 Door(arena).tuned(cell.fold, asked.inner, row.method(), store, cell.seed)
                 tuned = tune(asked, tuning, told)
             try:

@@ -2,22 +2,25 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
+from benchmarks.abroad import BusyError
 from benchmarks.arenas import Arena
 from benchmarks.cellrun import FACTS, CellRun
 from benchmarks.checkpoints import kept_at
 from benchmarks.claims import PAUSE, claims
 from benchmarks.company import Attempt, Company, Steps, alone
-from benchmarks.console import Tell
+from benchmarks.console import unshown
 from benchmarks.cost import metered, operations, parameters
+from benchmarks.determinism import deterministic
 from benchmarks.door import Door
 from benchmarks.files import explained
 from benchmarks.handed import Handed, handed, line
@@ -35,6 +38,7 @@ from methods.base import Examples, Prepared, RunContext
 from protocols.base import Fold
 
 Told = Callable[[str], None]
+HELP = 30.0  # seconds between two looks for trials that wait
 FOUND = "found"  # an input, one for each frame: whether a face was found there
 
 
@@ -56,6 +60,7 @@ class Job:
     opening: Opening | None = None  # of the row, where it could not be begun in the store
     tuning: Tuning | None = None  # how trials are run, where the row is tuned
     waiting: frozenset[str] = frozenset()  # results that are not sent yet, of Cells that are to be run again
+    deterministic: bool = False
 
     @property
     def title(self) -> str:
@@ -73,16 +78,26 @@ class Job:
     def begun(self, cell: Cell, told: Told, company: Company | None = None) -> Attempt:
         """The same step by step: in company it stops where it is to be fitted, and others do that."""
         own = claims(self.tracker.place)
-        with own.holding(key := self._claim(cell.key)) as ours:
+        with own.holding(key := self._claim(cell.key)) as ours, deterministic(self.deterministic):
             if not ours:
                 return None
-            return self._elsewhere(cell) or (yield from self._run(cell, told, own.taken(key), company))
+            if (found := self._elsewhere(cell)) or self.tracker.abroad.busy(self.experiment, cell.key):
+                return found
+            with suppress(BusyError):
+                return (yield from self._run(cell, told, own.taken(key), company))
+            return None
 
     def wait(self, cell: Cell, told: Told) -> Result:
         """The same, however long another process is at it; one that is gone is waited for no longer."""
+        helped = -inf
         while (result := self.attempt(cell, told)) is None:
-            told(f"{cell.title}: waiting for {claims(self.tracker.place).holder(self._claim(cell.key))}")
-            time.sleep(PAUSE)
+            near = claims(self.tracker.place).holder(self._claim(cell.key))
+            told(f"{cell.title}: waiting for {near or self.tracker.abroad.busy(self.experiment, cell.key)}")
+            if time.monotonic() > helped + HELP:
+                with suppress(Exception):  # what keeps this process from helping, the other one tells
+                    self.help_out(cell)
+                helped = time.monotonic()
+            time.sleep(PAUSE if near else 5 * PAUSE)
         return result
 
     def run(self, cell: Cell, told: Told) -> Result:
@@ -102,6 +117,8 @@ class Job:
                     raise PreparationError(self.fault)
                 with self._begun_with(cell.seed) as initial:
                     result = yield from self._tried(cell, self.store, initial, run, told, notes.append, company)
+        except BusyError:
+            raise
         except Exception as error:  # one Cell's fault, whatever it is, must not cost the others
             return Result(cell, None, reason(explained(error)), notes=tuple(notes))
         waits = [f"{cell.title} is kept in {self.tracker.spool.folder}: {run.waits}"] if run.waits else []
@@ -124,13 +141,14 @@ class Job:
 
     def help_out(self, cell: Cell) -> None:
         """Trials of a Cell's study while any wait; whoever runs the Cell tells what became of them."""
-        from benchmarks.tune import join, task
+        if not (self.row.wish.trials and self.store and self.tuning):
+            return
+        from benchmarks.tune import helped, task
 
-        assert self.store and self.tuning, "only Cells that can be tuned get help"
-        with self._begun_with(cell.seed) as initial:
-            asked = task(self.row, cell, self.store, self.device, initial)
+        with self._begun_with(cell.seed) as initial, deterministic(self.deterministic):
+            asked = task(self.row, cell, self.store, self.device, initial, self.tracker.place)
             self._door.tuned(cell.fold, asked.inner, self.row.method(), self.store, cell.seed)
-            join(asked, self.tuning)
+            helped(asked, self.tuning)
 
     def reads(self, cell: Cell) -> Iterator[tuple[Store, Media]]:
         """Inputs that a Cell reads."""
@@ -193,7 +211,8 @@ class Job:
         train, validation = training(self.row.method(), fold, store, cell.seed, self.row.permuted)
         self._admitted(cell, (train, validation), test)
         row, tuned, figures_of_tuning = self._tuned(cell, store, initial, run, told)
-        made_with = (store.folder.name, row.source, row.config, self.device, self.initial.get(cell.seed, {}))
+        where = (store.folder.name, self.device, self.deterministic)
+        made_with = (*where, row.source, row.config, self.initial.get(cell.seed, {}))
         checkpoints = kept_at(self.tracker.place, cell.key, made_with, tell)
         method = row.method()
         with metered(self.device) as figures, line(log) as telling:
@@ -250,26 +269,14 @@ class Job:
         from benchmarks.tune import task, tune
 
         started = time.perf_counter()
-        asked = task(self.row, cell, store, self.device, initial)
+        asked = task(self.row, cell, store, self.device, initial, self.tracker.place)
         self._door.tuned(cell.fold, asked.inner, self.row.method(), store, cell.seed)
-        tuned = tune(
-            asked,
-            self.tuning,
-            lambda now: told(f"{cell.title}, {now}"),
-        )
+        tuned = tune(asked, self.tuning, lambda now: told(f"{cell.title}, {now}"))
         found = keep(run, tuned)
         figures = {"tune_seconds": time.perf_counter() - started}
         return replace(self.row, config=tuned.config), found, figures
 
 
-def unshown(what: str) -> AbstractContextManager[Tell]:
-    """Progress that nobody watches."""
-
-    def tell(done: int, total: int, now: str = "") -> None:
-        del done, total, now
-
-    del what
-    return nullcontext(tell)
 
 
 def _some(test: Sequence[object]) -> range:

@@ -352,8 +352,8 @@ class Dataset(ABC):
             raise DatasetError(f"{faults[0]}{more}; mend the file or exclude it by name with --exclude FILE")
         return list(listing.clips)
 
-    def check(self, processes: int = 1, advance: Advance | None = None) -> "Report":
-        """Is this copy complete and readable? Decodes every clip."""
+    def check(self, processes: int = 0, advance: Advance | None = None) -> "Report":
+        """Is this copy complete and readable? Decodes every clip; in further processes, if a number is given."""
         from datasets.check import check
 
         return check(self, processes, advance)

@@ -86,10 +86,11 @@ def _counts(listing: Listing, scheme: Mapping[str, str] | None) -> dict[str, int
 
 
 def _decode_all(clips: Sequence[Clip], processes: int) -> Iterator[Decoded]:
-    if processes <= 1 or len(clips) < 2 * processes:
+    """In further processes, where there are any: a decoder may bring its own down."""
+    if not processes:
         yield from map(_decode, clips)
         return
-    for found in in_processes(_decode, clips, processes):
+    for found in in_processes(_decode, clips, max(1, min(processes, len(clips) // 2))):
         yield {"any": found.what} if isinstance(found, Ended) else found
 
 

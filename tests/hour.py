@@ -16,12 +16,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from benchmarks.console import unshown
 from benchmarks.placing import most_held
 from benchmarks.run import Request, plan
 from benchmarks.speed.media import looped
 from benchmarks.speed.predicting import Ready, taught
 from benchmarks.track import Tracker
-from benchmarks.work import unshown
 
 SHORT, LONG = 10, 60  # minutes
 EVERY = 15.0  # seconds from window to window

@@ -36,7 +36,7 @@ def command(folder: Path, page: bool) -> None:
     from benchmarks import checkpoints, pool
     from benchmarks.__main__ import main
     from benchmarks.plugins import load
-    from tests.tinybench import HALVES
+    from tests.tinybench import HALVES, at_home
 
     os.chdir(folder)
     os.environ |= {"BENCH_CACHE": str(folder / "cache"), "TOY_DIARY": str(folder / "diary.txt"), "COLUMNS": "400",
@@ -45,7 +45,8 @@ def command(folder: Path, page: bool) -> None:
     for number, name in ((1, "out.txt"), (2, "err.txt")):
         os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     methods.__path__.append(str(folder.parent / "plugins"))
-    checkpoints.EVERY, checkpoints.SHARE, pool.FEW = 0.0, inf, 1000
+    checkpoints.EVERY, checkpoints.SHARE = 0.0, inf
+    vars(pool)["in_processes"] = at_home
     kind = load("methods", REAL)
     kind.quick = {**kind.quick, **SMALL}
     sys.argv = ["benchmarks", "run", "--method", f"toy,{REAL}", "--modality", "audio", "--dataset", "ravdess",

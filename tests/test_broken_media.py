@@ -253,23 +253,28 @@ def test_a_process_that_crashes_costs_its_own_item_alone() -> None:
     assert [one for one in made if not isinstance(one, Ended)] == [2 * number for number in range(12) if number != 5]
 
 
+@pytest.mark.parametrize("count", [3, 12])
 def test_check_names_a_clip_that_crashes_a_decoder(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    count: int, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for number in range(5):
-        os.link(folder / ("two-faces.mp4" if number == 3 else "rotated.mp4"), tmp_path / f"{number}.mp4")
-    (tmp_path / "3.mp4").rename(tmp_path / "two-faces.mp4")
+    for number in range(count):
+        os.link(folder / "rotated.mp4", tmp_path / f"{number}.mp4")
+    os.link(folder / "two-faces.mp4", tmp_path / "two-faces.mp4")
     monkeypatch.setattr(check, "_decode", breaking.decoded)
     report = Heap(tmp_path).check(2)
     ((name, what),) = [(problem.name, problem.what) for problem in report.of("unreadable") if "ended" in problem.what]
     assert name == "two-faces.mp4" and "ended the process" in what
 
 
-def test_preparing_names_a_clip_that_crashes_its_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("people", [1, 10])
+def test_a_clip_that_crashes_its_process_is_named_of_few_as_of_many(
+    people: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of three clips, and of thirty."""
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(pool, "cores", lambda: 2)
-    found = clips(ravdess(tmp_path / "data"))
+    found = clips(ravdess(tmp_path / "data", people))
     known = contents(found, silent)
-    with pytest.raises(PreparationError, match=rf"{found[0].name} .*ended the process .*--exclude") as raised:
-        prepared(Wanted(breaking.Crashing(found[0].media.clip_id), 1, found, known), silent)
+    with pytest.raises(PreparationError, match=rf"{found[1].name} .*ended the process .*--exclude") as raised:
+        prepared(Wanted(breaking.Crashing(found[1].media.clip_id), 1, found, known), silent)
     assert "\n" not in str(raised.value)

@@ -9,13 +9,17 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from benchmarks import abroad, spool
 from benchmarks import claims as own
-from benchmarks import spool
-from benchmarks.claims import Claims, Owner, me
+from benchmarks.abroad import Abroad, BusyError
+from benchmarks.claims import Claims
 from benchmarks.files import FileError
+from benchmarks.processes import Owner, here, me
+from benchmarks.reach import Reach
 from benchmarks.track import Tracker
 from tests.tinybench import Bench, diary, make_bench, toy  # noqa: F401  a fixture
 
@@ -42,7 +46,8 @@ def test_of_many_that_ask_at_once_one_gets_it(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_process_held_is_free_at_once_and_it_is_named(tmp_path: Path) -> None:
-    held = f"from benchmarks.claims import *; Claims(Path({str(tmp_path)!r})).take('k')"
+    imports = "import time; from pathlib import Path; from benchmarks.claims import Claims"
+    held = f"{imports}; Claims(Path({str(tmp_path)!r})).take('k')"
     code = f"{held}; print('it', flush=True); time.sleep(60)"
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=Path(__file__).parents[1])
     assert process.stdout and process.stdout.readline() == b"it\n"
@@ -110,15 +115,19 @@ SLOW = """
         time.sleep(float(os.environ.get("TOY_TAKES", 0)))
         for epoch in range(3):"""
 RIVAL = """
+import os
 import signal
 import sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # the shell that runs the tests may have it ignored
 sys.dont_write_bytecode = True
 import methods
-from benchmarks import pool
+from benchmarks import abroad, checkpoints, pool, reach
 from benchmarks.__main__ import main
+checkpoints.EVERY, checkpoints.SHARE = 0.0, float("inf")
+abroad.BEAT = 0.2
+reach.Reach.remote = "RIVAL_REMOTE" in os.environ  # the store counts as a server's
 methods.__path__.append(sys.argv.pop(1))
-pool.FEW = 1000
+pool.in_processes = lambda work, items, *rest: map(work, items)
 sys.exit(main())
 """
 
@@ -146,6 +155,80 @@ def test_two_runs_of_the_same_request_train_no_cell_twice(bench: Bench, monkeypa
     assert first["metrics"] == second["metrics"] and first["run_id"] == second["run_id"]
     assert len(diary("fit")) == 4 and first["trained_now"] + second["trained_now"] == 4
     assert bench.statuses() == ["FINISHED"] * 4 and bench.statuses("row") == ["FINISHED"]
+
+
+def test_two_machines_that_share_a_server_alone_train_no_cell_twice(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each with a cache of its own, begun at once: who has come second waits, and reads what the first has found."""
+    monkeypatch.setenv("TOY_TAKES", "0.7")
+    monkeypatch.setenv("RIVAL_REMOTE", "yes")
+    toy(bench.plugins, "toy", ("\n        for epoch in range(3):", SLOW))
+    both = []
+    for name in ("one", "other"):
+        monkeypatch.setenv("BENCH_CACHE", str(bench.folder / name))
+        both.append(rival(bench))
+    told = [process.communicate(timeout=120) for process in both]
+    assert [process.returncode for process in both] == [0, 0], told
+    first, second = (json.loads(out)[0] for out, _ in told)
+    assert first["metrics"] == second["metrics"] and first["run_id"] == second["run_id"]
+    assert len(diary("fit")) == 4 and first["trained_now"] + second["trained_now"] == 4
+    assert bench.statuses() == ["FINISHED"] * 4 and bench.statuses("row") == ["FINISHED"]
+
+
+def test_in_the_store_the_first_to_settle_stays_else_the_lower_number(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And who gives no sign of life for a while is gone, whatever the clocks say."""
+    monkeypatch.setattr(Reach, "remote", True)
+    tracker, now = Tracker(bench.uri), [100.0]
+    experiment = tracker.experiment("some")
+
+    def begun(**tags: object) -> str:
+        told = {"bench.key": "k", "bench.kind": "cell", "bench.process": "elsewhere:1", abroad.ALIVE: 0}
+        return str(tracker._create(experiment, "k", told | tags))
+
+    def tried(run_id: str) -> bool:
+        try:
+            with Abroad(tracker).alone(experiment, "k", run_id):
+                return True
+        except BusyError:
+            return False
+
+    assert tracker.abroad.busy(experiment, "k") == ""
+    low, high = sorted(begun() for _ in range(2))
+    assert not tried(high) and tracker.client.get_run(high).info.lifecycle_stage == "deleted"
+    assert tried(low) and abroad.SETTLED in tracker.client.get_run(low).data.tags
+    others = [begun() for _ in range(8)]
+    assert not any(map(tried, others)), "one has settled, whatever its number"
+    monkeypatch.setattr("benchmarks.abroad.time.monotonic", lambda: now[0])
+    assert tracker.abroad.busy(experiment, "k") == "elsewhere:1" and tracker.abroad.busy(experiment, "other") == ""
+    for passed, busy in ((59, True), (2, True), (58, True), (3, False)):
+        if passed == 2:
+            tracker.tag(low, {abroad.ALIVE: 1})
+        now[0] += passed
+        assert bool(tracker.abroad.busy(experiment, "k")) is busy
+    assert tracker.status(low) == "KILLED"
+
+
+def test_who_comes_first_waits_until_the_second_has_seen_it(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other has looked before this one was there, and may settle any moment."""
+    monkeypatch.setattr(Reach, "remote", True)
+    tracker = Tracker(bench.uri)
+    experiment = tracker.experiment("some")
+    told = {"bench.key": "k", "bench.kind": "cell", "bench.process": "elsewhere:1", abroad.ALIVE: 0}
+    low, high = sorted(str(tracker._create(experiment, "k", told)) for _ in range(2))
+    waited = []
+
+    def other_settles(seconds: float) -> None:
+        waited.append(seconds)
+        tracker.tag(high, {abroad.SETTLED: True})
+
+    own_time = SimpleNamespace(sleep=other_settles, monotonic=time.monotonic)  # others' threads sleep as they did
+    monkeypatch.setattr(abroad, "time", own_time)
+    with pytest.raises(BusyError), Abroad(tracker).alone(experiment, "k", low):
+        pass
+    assert waited == [own.PAUSE]
 
 
 def test_a_cell_of_a_killed_run_is_taken_over_and_said(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,7 +269,7 @@ def test_what_another_machine_is_packing_is_not_swept_away(tmp_path: Path) -> No
     parcels = spool.Spool(tmp_path, "sqlite:///x.db")
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    ours, theirs = (tmp_path / f".{machine}-{ended.pid}-0" for machine in (spool.here(), "elsewhere"))
+    ours, theirs = (tmp_path / f".{machine}-{ended.pid}-0" for machine in (here(), "elsewhere"))
     ours.mkdir()
     theirs.mkdir()
     with parcels.packing() as place:

@@ -17,7 +17,7 @@ from datasets.base import Clip, DatasetError, Media, Track
 from datasets.probe import Probe, probe
 from protocols.base import ProtocolError
 from tests.test_media import sound_file
-from tests.tinybench import clips, noise, ravdess, silent, spoken, wav
+from tests.tinybench import at_home, clips, noise, ravdess, silent, spoken, wav
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Counter[str]:
         return probe(track, kind)
 
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(pool, "FEW", 1000)  # other processes do not count
+    monkeypatch.setattr(pool, "in_processes", at_home)  # other processes do not count
     monkeypatch.setattr(content, "probe", count)
     return counted
 

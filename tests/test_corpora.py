@@ -115,7 +115,7 @@ def media_file(corpus: Dataset, suffix: str = "") -> Path:
 
 def faults(corpus: Dataset) -> set[tuple[str, str]]:
     """Without what a tiny copy lacks of the whole corpus anyway."""
-    return {(p.kind, p.name) for p in corpus.check(1).faults if not (p.kind == "missing" and p.name == corpus.name)}
+    return {(p.kind, p.name) for p in corpus.check().faults if not (p.kind == "missing" and p.name == corpus.name)}
 
 
 @pytest.mark.xdist_group("baum1s")

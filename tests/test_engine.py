@@ -18,6 +18,7 @@ from benchmarks.prepare import Store
 from benchmarks.settings import Wish
 from benchmarks.track import Tracker
 from benchmarks.training import training
+from datasets.processes import in_processes
 from methods.parts.weights import WeightStore
 from protocols.base import ProtocolError
 from tests.tinybench import Bench, corpus, diary, make_bench, noise, ravdess, silent, spoken, toy, wav  # noqa: F401  a fixture
@@ -226,7 +227,7 @@ def test_a_clip_that_sounds_as_another_is_never_parted_from_it(bench: Bench) -> 
 def test_a_published_method_runs_in_parallel_processes(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("opensmile")
     contents(corpus(bench.data).index(), silent)  # in this process: one pool is enough to try
-    monkeypatch.setattr(pool, "FEW", 8)
+    monkeypatch.setattr(pool, "in_processes", in_processes)
     code, (told,) = bench.json("--set", "kernel=linear", method="egemaps-svm")
     assert (code, told["trained_now"], told["modality"], told["complete"]) == (0, 2, "audio", True)
     assert told["metrics"]["uar"] > 0.4

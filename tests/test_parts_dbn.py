@@ -128,6 +128,36 @@ def test_a_step_is_scikit_learns_on_the_same_fantasies() -> None:
     assert np.allclose(rbm.hidden_bias.detach().numpy(), other.intercept_hidden_, rtol=1e-10)
 
 
+class Small(Rbm):
+    """On a device that holds so few rows."""
+
+    room = 3
+
+    def up(self, visible: Tensor) -> Tensor:
+        if len(visible) > self.room:
+            raise torch.OutOfMemoryError
+        return super().up(visible)
+
+
+def test_what_memory_does_not_hold_is_learnt_from_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of hidden states that are the same whoever draws them, it becomes what it would have become."""
+    data, told = patterns(20), list[tuple[str, float, int]]()
+    monkeypatch.setattr(torch, "rand", lambda shape, **_: torch.full(shape, 0.5, dtype=torch.double))
+    schedule, states = Schedule(3, 10, 0.1, momentum=0.5), list[dict[str, Tensor]]()
+    for kind in (Rbm, Small):
+        rbm = kind(6, 4).double()
+        rbm.load_state_dict(states[0] if states else rbm.state_dict())
+        states.append({name: tensor.clone() for name, tensor in rbm.state_dict().items()})
+        pretrain(rbm, data, schedule, RunContext(log=lambda *line: told.append(line)))
+        states.append(rbm.state_dict())
+    assert all(torch.allclose(states[1][name], states[3][name], atol=1e-12) for name in states[1])
+    assert not torch.equal(states[0]["weight"], states[1]["weight"])
+    assert [line for line in told if line[0] == "parts_of_a_batch"] == [("parts_of_a_batch", 4, n) for n in (1, 2, 3)]
+    monkeypatch.setattr(Small, "room", 0)
+    with pytest.raises(MethodError, match="the memory of cpu does not hold one example of a batch"):
+        pretrain(Small(6, 4).double(), data, schedule, RunContext())
+
+
 def test_contrastive_divergence_makes_the_data_likelier() -> None:
     rbm, data = machine(6, 3), patterns(64)
     before = log_likelihood(rbm, data)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -18,9 +19,11 @@ from benchmarks.content import Content, contents
 from benchmarks.handed import handed
 from benchmarks.prepare import PreparationError, Store, Wanted, passed_through
 from benchmarks.prepare import prepared as prepared_for
+from benchmarks.processes import here
 from datasets.base import Advance, Clip, DatasetError, Media
+from datasets.processes import in_processes
 from methods.base import Preparation, Prepared
-from tests.tinybench import Bench, clips, diary, make_bench, ravdess, silent, spoken, toy  # noqa: F401  a fixture
+from tests.tinybench import Bench, at_home, clips, diary, make_bench, ravdess, silent, spoken, toy  # noqa: F401  a fixture
 
 ASKED: list[str] = []
 
@@ -54,7 +57,7 @@ class Doubled:
 def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Sequence[Clip], Mapping[str, Content]]:
     """Twelve clips and what they hold, and an empty cache."""
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(pool, "FEW", 1000)  # other processes would not fill our list
+    monkeypatch.setattr(pool, "in_processes", at_home)  # other processes would not fill our list
     ASKED.clear()
     some = clips(ravdess(tmp_path / "data"))
     return some, contents(some, silent)
@@ -134,7 +137,7 @@ def test_an_interrupted_write_leaves_nothing_that_counts(found: Found, monkeypat
 
 def _fill(root: Path, cache: Path) -> None:
     os.environ["BENCH_CACHE"] = str(cache)
-    pool.FEW = 1000
+    vars(pool)["in_processes"] = at_home
     some = clips(root)
     prepared(Sums(), 1, some, contents(some, silent), silent)
 
@@ -155,6 +158,38 @@ def test_two_processes_fill_one_store_at_once(tmp_path: Path, found: Found) -> N
         assert store.read(clip.media)["sum"] == pytest.approx(np.abs(clip.media.audio(8_000)).sum())
 
 
+def _cut_short(root: Path, cache: Path) -> None:
+    """It dies while the first file is being written."""
+    os.environ["BENCH_CACHE"] = str(cache)
+    vars(pool)["in_processes"] = at_home
+    some = clips(root)
+
+    def dies(inputs: Prepared, file: Path) -> None:
+        file.write_bytes(b"half of it")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    vars(prepare)["save_file"] = dies
+    prepared(Sums(), 1, some, contents(some, silent), silent)
+
+
+def test_what_a_killed_process_left_half_written_is_swept_away(tmp_path: Path, found: Found) -> None:
+    some, told = found
+    process = get_context("spawn").Process(target=_cut_short, args=(tmp_path / "data", tmp_path / "cache"))
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    (folder,) = (tmp_path / "cache/prepared").iterdir()
+    (half,) = folder.glob(".*")
+    assert half.read_bytes() == b"half of it" and half.name.endswith(f".{here()}-{process.pid}")
+    theirs = half.with_name(half.name.replace(here(), "elsewhere"))
+    ours = half.with_name(half.name.replace(str(process.pid), str(os.getppid())))  # of one that lives
+    theirs.touch()
+    ours.touch()
+    store = prepared(Sums(), 1, some, told, silent)
+    assert store.folder == folder and len(list(folder.glob("*.safetensors"))) == len(some)
+    assert {file.name for file in folder.glob(".*")} == {theirs.name, ours.name}
+
+
 def test_whose_fault_a_failure_is(found: Found) -> None:
     some, told = found
     with pytest.raises(DatasetError, match=rf"{some[2].name}: is out of tune; .*--exclude"):
@@ -167,7 +202,7 @@ def test_whose_fault_a_failure_is(found: Found) -> None:
 def test_a_preparation_that_no_process_can_get_is_the_methods_fault(
     found: Found, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool, "FEW", 8)
+    monkeypatch.setattr(pool, "in_processes", in_processes)
     local = type("Local", (Sums,), {})
     with pytest.raises(PreparationError, match=r"Can't pickle|can't be|attribute lookup|Can't get"):
         prepared(local(), 1, *found, silent)

@@ -19,8 +19,9 @@ from benchmarks.plan import Row
 from benchmarks.prepare import PreparationError, Store, Wanted, fill_together, prepared
 from datasets.base import Clip, DatasetError, Media
 from datasets.media import listen
+from datasets.processes import in_processes
 from methods.base import MethodError, Prepared
-from tests.tinybench import Bench, clips, diary, make_bench, ravdess, silent, toy  # noqa: F401  a fixture
+from tests.tinybench import Bench, at_home, clips, diary, make_bench, ravdess, silent, toy  # noqa: F401  a fixture
 
 Found = tuple[Sequence[Clip], Mapping[str, Content]]
 BARS: list[str] = []
@@ -52,7 +53,7 @@ def progress(what: str) -> Iterator[Any]:
 @pytest.fixture
 def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Found:
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(pool, "FEW", 1000)  # other processes would not count here
+    monkeypatch.setattr(pool, "in_processes", at_home)  # other processes would not count here
     BARS.clear()
     some = clips(ravdess(tmp_path / "data"))
     return some, contents(some, silent)
@@ -139,7 +140,7 @@ def test_processes_make_the_same(found: Found, monkeypatch: pytest.MonkeyPatch) 
     fill_together([row(str(one.rate), one, found) for one in wanted], progress)
     here = [store(one, found).file(clip.media).read_bytes() for one in wanted for clip in found[0]]
     shutil.rmtree(store(wanted[0], found).folder.parent)
-    monkeypatch.setattr(pool, "FEW", 8)
+    monkeypatch.setattr(pool, "in_processes", in_processes)
     fill_together([row(str(one.rate), one, found) for one in wanted], progress)
     assert here == [store(one, found).file(clip.media).read_bytes() for one in wanted for clip in found[0]]
 

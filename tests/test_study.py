@@ -9,12 +9,17 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from optuna import Study, load_study
 from optuna.distributions import FloatDistribution, IntDistribution
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import Engine, event
 
-from benchmarks import study
+from benchmarks import study, taken_up
+from benchmarks.files import FileError
 from benchmarks.study import Objective, Pulse, Shared, TuningError, Values, Watch, best, opened, why
 from methods.base import Distribution
 from tests.servers import postgres
@@ -220,18 +225,84 @@ def test_four_processes_share_a_study_on_sqlite(file: str, tmp_path: Path) -> No
     four(file, tmp_path)
 
 
-def test_a_worker_that_is_killed_leaves_a_failed_trial_and_the_study_goes_on(address: str, tmp_path: Path) -> None:
-    killed = started(address, 8, tmp_path, "worker-0", nap=60)
-    until(lambda: bool(ran(tmp_path)))
-    other = started(address, 8, tmp_path, "worker-1")
-    until(lambda: len(ran(tmp_path)) > 2)
-    os.kill(killed.pid, signal.SIGKILL)
-    killed.wait()
-    assert other.wait(60) == 0
-    trials = known(address, 8, tmp_path.name)
-    assert [trial.state.name for trial in trials] == ["FAIL"] + ["COMPLETE"] * 7
-    assert why(trials[0]) == "its worker was not heard of any more"
-    assert len(ran(tmp_path)) == 8
+def killed(url: str, folder: Path, name: str, trials: int = 8) -> None:
+    """A worker that takes a trial and dies."""
+    known_before = len(ran(folder))
+    worker = started(url, trials, folder, name, nap=60)
+    until(lambda: len(ran(folder)) > known_before)
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.wait()
+
+
+@pytest.mark.parametrize(("place", "deaths"), [("address", 1), ("file", 2)])
+def test_a_trial_whose_worker_is_killed_is_taken_up_by_another(
+    place: str, deaths: int, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """With the settings that it had, at once, and by one of all who wait for it; the second time it has failed."""
+    url = str(request.getfixturevalue(place))
+    for number in range(deaths):
+        killed(url, tmp_path, f"worker-{number}")
+    others = [started(url, 8, tmp_path, f"worker-{number}") for number in (3, 4, 5)]
+    assert [worker.wait(60) for worker in others] == [0] * 3
+    trials = known(url, 8, tmp_path.name)
+    assert [trial.number for trial in trials] == list(range(8))
+    assert [trial.state.name for trial in trials] == ["COMPLETE" if deaths == 1 else "FAIL"] + ["COMPLETE"] * 7
+    begun = ran(tmp_path)
+    assert begun.count(repr(FIRST["rate"])) == 2 and len(begun) == 9 and len(set(begun)) == 8
+    assert trials[0].params == FIRST
+    assert why(trials[0]) == ("" if deaths == 1 else "its worker was lost, and the one that took it up too")
+
+
+@pytest.mark.parametrize(
+    "worker", ["", "some-host 17", "{}", "[1]", '{"machine": "m", "process": "p", "started": "1"}']
+)
+def test_of_who_cannot_be_told_only_silence_counts(worker: str) -> None:
+    assert not taken_up._gone(worker)
+
+
+def test_a_trial_that_was_taken_up_elsewhere_is_not_given_back_by_who_was_silent(file: str) -> None:
+    """It woke up, and is interrupted."""
+    calls = list[Values]()
+
+    def silent(values: Values, watch: Watch) -> float:
+        calls.append(values)
+        with opened(file) as storage:
+            trial = study_of(storage).trials[0]
+            storage.set_trial_user_attr(trial._trial_id, taken_up.WORKER, '{"another": "has signed"}')
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ended(file, silent, 2)
+    with opened(file) as storage:
+        assert [trial.state.name for trial in study_of(storage).trials] == ["RUNNING", "WAITING"]
+    assert len(calls) == 1
+
+
+def study_of(storage: RDBStorage) -> Study:
+    return load_study(study_name="one", storage=storage)
+
+
+def test_a_disk_that_is_full_is_one_line(file: str) -> None:
+    """A store of studies that may grow no more."""
+    ended(file, trials=2)
+
+    def grows(values: Values, watch: Watch) -> float:
+        for step in range(20_000):
+            watch(hill(values, watch), step)
+        return hill(values, watch)
+
+    pages = Path(file.removeprefix("sqlite:///")).stat().st_size // 4096 + 20
+
+    def small(connection: Any, _: Any) -> None:
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+
+    event.listen(Engine, "connect", small)
+    try:
+        with pytest.raises(FileError, match="disk is full; make room there"):
+            ended(file, grows, 3, "other")
+    finally:
+        event.remove(Engine, "connect", small)
+    assert [trial.state.name for trial in ended(file, trials=3, name="other")] == ["COMPLETE"] * 3
 
 
 def test_who_dies_while_laying_out_the_trials_is_replaced(file: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,7 @@ from methods.base import Examples
 from methods.parts.resident import Resident, once
 from methods.parts.weights import WeightStore
 from protocols.base import Fold
+from tests.test_claims import rival
 from tests.tinybench import HALVES, Bench, corpus, diary, make_bench, toy  # noqa: F401  a fixture
 
 TUNED = (
@@ -111,7 +112,9 @@ def test_where_all_trials_fail_the_cell_says_why(bench: Bench, monkeypatch: pyte
 def trials(bench: Bench, planned: Row, store: Store, name: str) -> list[Any]:
     """What a study of the first Cell comes to, in a store of its own."""
     place = Tuning(f"sqlite:///{bench.folder}/{name}.db")
-    tuned = tuning.tune(tuning.task(planned, planned.cells[0], store, "cpu", {}), place, lambda now: None)
+    tuned = tuning.tune(
+        tuning.task(planned, planned.cells[0], store, "cpu", {}, bench.folder / "cache"), place, lambda now: None
+    )
     return [(trial.params, trial.value, trial.intermediate_values) for trial in tuned.trials]
 
 
@@ -138,7 +141,7 @@ def test_tuning_does_not_see_the_outer_test(bench: Bench) -> None:
 def test_what_tuning_gets_holds_no_test_clip(bench: Bench) -> None:
     planned, there, store = prepared(bench)
     for cell in planned.cells:
-        given = tuning.task(planned, cell, store, "cpu", {})
+        given = tuning.task(planned, cell, store, "cpu", {}, bench.folder / "cache")
         tested = {media.clip_id for media in cell.fold.test_media}
         assert not given.row.cells
         assert not any(tested & {clip.media.clip_id for clip in fold.train} for fold in given.inner)
@@ -241,6 +244,43 @@ def test_refusals_of_tune_alone(bench: Bench, arguments: tuple[object, ...], tol
     assert code == 2 and told in err.splitlines()[-1] and "Traceback" not in err and not diary("fit")
 
 
+STEADY = """
+        found = run.checkpoints.load("")
+        for epoch in range(found.facts["epoch"] + 1 if found else 0, 4):
+            note(f"epoch {epoch} {self.config.scale!r} {train.inputs[0]['level'].sum()} {len(train)}")
+            if noted("epoch") == int(os.environ.get("TOY_SLEEPS_AT", 0)):
+                time.sleep(60)
+            if run.checkpoints.due("", epoch == 3):
+                run.checkpoints.save("", Checkpoint({"x": __import__("torch").zeros(1)}, {"epoch": epoch}))
+        for epoch in range(3):"""
+
+
+def test_a_trial_that_is_killed_goes_on_within_the_epoch(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its own settings, in the same inner fold; nothing of it is left in the end."""
+    toy(bench.plugins, "toy", ("\n        for epoch in range(3):", STEADY), *TUNED,
+        ("import Method,", "import Checkpoint, Method,"))  # fmt: skip
+    monkeypatch.setenv("TOY_SLEEPS_AT", "16")  # of eight epochs a trial: the last of the second trial
+    words = ("--tune", "3", *map(str, options(bench)))
+    process = rival(bench, "--protocol", HALVES, *words)
+    end = time.monotonic() + 60
+    while len(diary("epoch")) < 16 and time.monotonic() < end:
+        time.sleep(0.05)
+    process.kill()
+    process.communicate()
+    before = diary("epoch")
+    assert len(before) == 16 and len(set(before)) == 16
+    monkeypatch.delenv("TOY_SLEEPS_AT")
+    kept = list((bench.folder / "cache/checkpoints").rglob("*.safetensors"))
+    assert sorted(file.parent.name for file in kept) == ["inner_0", "inner_1"]
+    assert bench.json(*words, protocol=HALVES)[0] == 0
+    after = diary("epoch")[16:]
+    assert after[0] == before[15] and not set(after[1:]) & set(before)
+    assert not list((bench.folder / "cache/checkpoints").glob("*"))
+    (row_run,) = bench.kept("row")
+    first = json.loads(bench.artifact(row_run, "tuning.json").read_text())[0]
+    assert [trial["state"] for trial in first["trials"]] == ["COMPLETE"] * 3
+
+
 def test_what_the_user_sets_is_not_searched(bench: Bench) -> None:
     code, _ = bench.json("--tune", 4, "--set", "scale=3.0", *options(bench))
     assert code == 0
@@ -309,7 +349,7 @@ def test_several_processes_of_one_machine_share_a_study(bench: Bench, monkeypatc
     store, chance = Store(bench.folder, there.contents), np.random.default_rng(0)
     for clip in there.clips:
         save_file({"functionals": chance.normal(size=88)}, store.file(clip.media))
-    task = tuning.task(planned, planned.cells[0], store, "cpu", {})
+    task = tuning.task(planned, planned.cells[0], store, "cpu", {}, bench.folder / "cache")
     asked: list[int] = []
     value = tuning.Task.value
 

@@ -24,7 +24,7 @@ from methods.base import Examples, RunContext
 from methods.parts.reweighing import PAPER
 from methods.parts.weights import WeightStore
 from tests.conftest import shared
-from tests.tinybench import silent
+from tests.tinybench import at_home, silent
 from tests.toys import one_thread
 
 CLASSES = tuple(sorted(PAPER))  # the seven that one of the variants is about; not all of them are trained
@@ -69,7 +69,7 @@ def examples(store: Store, clips: Sequence[Clip], labelled: bool = True) -> Exam
 def _quick(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """One cache for the session: inputs that variants share are computed once."""
     monkeypatch.setenv(CACHE, str(shared(tmp_path_factory, "variants")))
-    monkeypatch.setattr(pool, "FEW", CLIPS)  # to start processes would take longer
+    monkeypatch.setattr(pool, "in_processes", at_home)  # to start processes would take longer
     with one_thread():
         yield
 

@@ -9,14 +9,37 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, max_pool2d
 
 from methods.parts import states
 from methods.parts.networks import he_initialised
+from methods.parts.training import accelerated
 
 MEAN = (104.0, 117.0, 128.0)  # what OpenMMLab's conversion of the authors' weights takes RGB in 0..255 less of
 CHANNELS = (64, 128, 256, 256, 512, 512, 512, 512)
 FRAMES = 16
+
+
+class MaxPool(nn.MaxPool3d):
+    """The same, by axes where that must be: at once it has no deterministic gradient on a GPU."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, channels, T, height, width]"""
+        if accelerated(x.device) and torch.are_deterministic_algorithms_enabled():
+            return self.by_axes(x)
+        pooled: Tensor = super().forward(x)
+        return pooled
+
+    def by_axes(self, x: Tensor) -> Tensor:
+        """Over time, then over each picture."""
+        steps, *side = _three(self.kernel_size)
+        none, *around = _three(self.padding)
+        assert none == 0 and steps in (1, 2), "there are no others here"
+        if steps == 2:
+            whole = x.shape[2] // 2 * 2
+            x = torch.maximum(x[:, :, 0:whole:2], x[:, :, 1:whole:2])
+        flat: Tensor = max_pool2d(x.flatten(1, 2), side, padding=around)
+        return flat.view(*x.shape[:3], *flat.shape[2:])
 
 
 class C3d(nn.Module):
@@ -33,12 +56,12 @@ class C3d(nn.Module):
         super().__init__()
         c1, c2, c3a, c3b, c4a, c4b, c5a, c5b = channels
         self.size = size
-        self.conv1a, self.pool1 = _conv(3, c1), nn.MaxPool3d((1, 2, 2))  # 16 x 56 x 56
-        self.conv2a, self.pool2 = _conv(c1, c2), nn.MaxPool3d(2)  # 8 x 28 x 28
-        self.conv3a, self.conv3b, self.pool3 = _conv(c2, c3a), _conv(c3a, c3b), nn.MaxPool3d(2)  # 4 x 14 x 14
-        self.conv4a, self.conv4b, self.pool4 = _conv(c3b, c4a), _conv(c4a, c4b), nn.MaxPool3d(2)  # 2 x 7 x 7
+        self.conv1a, self.pool1 = _conv(3, c1), MaxPool((1, 2, 2))  # 16 x 56 x 56
+        self.conv2a, self.pool2 = _conv(c1, c2), MaxPool(2)  # 8 x 28 x 28
+        self.conv3a, self.conv3b, self.pool3 = _conv(c2, c3a), _conv(c3a, c3b), MaxPool(2)  # 4 x 14 x 14
+        self.conv4a, self.conv4b, self.pool4 = _conv(c3b, c4a), _conv(c4a, c4b), MaxPool(2)  # 2 x 7 x 7
         self.conv5a, self.conv5b = _conv(c4b, c5a), _conv(c5a, c5b)
-        self.pool5 = nn.MaxPool3d(2, padding=(0, 1, 1))  # 1 x 4 x 4
+        self.pool5 = MaxPool(2, padding=(0, 1, 1))  # 1 x 4 x 4
         self.fc6 = nn.Linear(c5b * _side(size) ** 2, units)
         self.fc7 = nn.Linear(units, units)
         self.fc8 = nn.Linear(units, classes)
@@ -91,6 +114,11 @@ class C3d(nn.Module):
 
 def _conv(ins: int, outs: int) -> nn.Conv3d:
     return nn.Conv3d(ins, outs, 3, padding=1)
+
+
+def _three(told: int | tuple[int, ...]) -> tuple[int, ...]:
+    """Of time, height and width."""
+    return (told, told, told) if isinstance(told, int) else told
 
 
 def _side(size: int) -> int:

@@ -13,7 +13,7 @@ from torch.nn.functional import softplus
 
 from methods.base import MethodError, RunContext
 from methods.parts.course import Course
-from methods.parts.training import Schedule, batches
+from methods.parts.training import Schedule, accelerated, batches
 
 State = tuple[Tensor, Tensor, Tensor]  # one for each parameter: weight, visible bias, hidden bias
 
@@ -61,16 +61,20 @@ class Rbm(nn.Module):
         return weight, (data - fantasy).mean(dim=0), (seen - dreamt).mean(dim=0)
 
     @torch.no_grad()
-    def step(self, data: Tensor, speed: State, schedule: Schedule, chance: torch.Generator) -> Tensor:
-        """One step of CD-1, in place; the batch's reconstruction error [B], on the device."""
-        likely = self.up(data)
-        hidden = (torch.rand(likely.shape, device=likely.device, generator=chance) < likely).to(likely.dtype)
-        fantasy = self.down(hidden)  # its mean: sampling it would only add noise
-        towards = self.contrast(data, fantasy)
+    def step(self, data: Tensor, speed: State, schedule: Schedule, chance: torch.Generator, parts: int = 1) -> Tensor:
+        """One step of CD-1, in place, by the mean over all parts of the batch; its reconstruction error [B]."""
+        towards, errors = [torch.zeros_like(parameter) for parameter in self.state()], []
+        for part in data.tensor_split(parts):
+            likely = self.up(part)
+            hidden = (torch.rand(likely.shape, device=likely.device, generator=chance) < likely).to(likely.dtype)
+            fantasy = self.down(hidden)  # its mean: sampling it would only add noise
+            for total, gradient in zip(towards, self.contrast(part, fantasy), strict=True):
+                total.add_(gradient, alpha=len(part) / len(data))
+            errors.append(self.reconstruction_error(part, fantasy))
         for parameter, velocity, gradient in zip(self.state(), speed, towards, strict=True):
             velocity.mul_(schedule.momentum or 0.0).add_(gradient)
             parameter.add_(velocity, alpha=schedule.learning_rate)
-        return self.reconstruction_error(data, fantasy)
+        return torch.cat(errors)
 
     def state(self) -> State:
         """The parameters."""
@@ -82,13 +86,27 @@ def pretrain(rbm: Rbm, data: Tensor, schedule: Schedule, run: RunContext) -> Non
     shuffler = torch.Generator().manual_seed(run.seed)
     chance = torch.Generator(data.device).manual_seed(run.seed)
     weight, visible_bias, hidden_bias = speed = tuple(torch.zeros_like(parameter) for parameter in rbm.state())
-    course = Course(run, rbm, (shuffler, chance), tensors=speed)
+    course, parts = Course(run, rbm, (shuffler, chance), tensors=speed), 1
+
+    def learnt(chosen: Tensor) -> Tensor:
+        """The reconstruction error of a batch; in parts, once memory did not hold a whole one."""
+        nonlocal parts
+        while True:
+            try:
+                rows = data[chosen.to(data.device)]
+                return rbm.step(rows, (weight, visible_bias, hidden_bias), schedule, chance, min(parts, len(chosen)))
+            except torch.OutOfMemoryError as error:
+                if len(chosen) <= parts:
+                    raise MethodError(f"the memory of {data.device} does not hold one example of a batch") from error
+            parts *= 2
+            if accelerated(data.device):
+                torch.cuda.empty_cache()
+
     for epoch in course.epochs(schedule.epochs):
         order = torch.randperm(len(data), generator=shuffler)
-        errors = [
-            rbm.step(data[chosen.to(data.device)], (weight, visible_bias, hidden_bias), schedule, chance)
-            for chosen in batches(order, schedule.batch)
-        ]
+        errors = [learnt(chosen) for chosen in batches(order, schedule.batch)]
+        if parts > 1:
+            course.run.log("parts_of_a_batch", parts, epoch)
         told = torch.stack([part.mean() for part in errors]).cpu()  # the only look at the device in an epoch
         if len(wrong := (~told.isfinite()).nonzero()):
             number = int(wrong[0]) + 1
