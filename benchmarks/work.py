@@ -277,8 +277,6 @@ class Job:
         return replace(self.row, config=tuned.config), found, figures
 
 
-
-
 def _some(test: Sequence[object]) -> range:
     """Three clips at most, of unlike lengths."""
     return range(0, len(test), -(-len(test) // 3))
