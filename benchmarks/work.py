@@ -113,6 +113,9 @@ class Job:
         notes = [f"{cell.title} is taken over from process {gone}, which is gone"] if gone else []
         try:
             with self.tracker.cell(*about, {gone}) as run:
+                if self.tracker.reach.remote and run.run_id and self._elsewhere(cell):  # while this run was begun
+                    self.tracker.client.delete_run(run.run_id)
+                    raise BusyError
                 if self.fault or self.store is None:
                     raise PreparationError(self.fault)
                 with self._begun_with(cell.seed) as initial:

@@ -10,6 +10,7 @@ import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -174,6 +175,30 @@ def test_two_machines_that_share_a_server_alone_train_no_cell_twice(
     assert first["metrics"] == second["metrics"] and first["run_id"] == second["run_id"]
     assert len(diary("fit")) == 4 and first["trained_now"] + second["trained_now"] == 4
     assert bench.statuses() == ["FINISHED"] * 4 and bench.statuses("row") == ["FINISHED"]
+
+
+def test_what_another_machine_finished_while_a_run_was_begun_is_read(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of it, between the last look at the store and the first run."""
+    monkeypatch.setenv("RIVAL_REMOTE", "yes")
+    monkeypatch.setattr(Reach, "remote", True)
+    toy(bench.plugins, "toy")
+    whole, done = Tracker.begun_run, list[str]()
+
+    def late(self: Tracker, facts: Any) -> str:
+        if not done and facts["tags"]["bench.kind"] == "cell":
+            with monkeypatch.context() as patched:
+                patched.setenv("BENCH_CACHE", str(bench.folder / "other"))
+                done.append(rival(bench).communicate(timeout=120)[0])
+        return whole(self, facts)
+
+    monkeypatch.setattr(Tracker, "begun_run", late)
+    code, (told,) = bench.json(protocol="leave-one-subject-out")
+    assert code == 0 and told["trained_now"] == 0 and told["complete"]
+    (theirs,) = json.loads(done[0])
+    assert theirs["trained_now"] == len(diary("fit")) and theirs["metrics"] == told["metrics"]
+    assert set(bench.statuses()) == {"FINISHED"} and len(bench.statuses()) == theirs["trained_now"]
 
 
 def test_in_the_store_the_first_to_settle_stays_else_the_lower_number(

@@ -13,7 +13,7 @@ import typer
 from scipy import stats
 from typer.testing import CliRunner
 
-from reports import coverage
+from reports import coverage, statistics
 from reports.coverage import AGREEMENTS, ALARMS, CAUGHT, CORPORA, HELD, LOSSES, NAIVE, Corpus, alarms
 from reports.gate import DECIDES, judge
 from reports.statistics import Metric, measure
@@ -97,6 +97,6 @@ def test_the_command_fails_where_a_claim_does_not_hold(monkeypatch: pytest.Monke
     words = ["--metric", "uar", "--runs", "400"]
     fine = CliRunner().invoke(app, words)
     assert fine.exit_code == 0 and fine.output.endswith("All claims hold.\n"), fine.output
-    monkeypatch.setattr(stats.t, "ppf", lambda level, freedom: stats.norm.ppf(level))
+    monkeypatch.setattr(statistics, "stdtrit", lambda freedom, level: stats.norm.ppf(level))
     broken = CliRunner().invoke(app, words)
     assert broken.exit_code == 1 and "DOES NOT HOLD: uar,        8" in broken.output, broken.output
