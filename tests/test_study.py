@@ -280,9 +280,7 @@ def test_a_trial_that_was_taken_up_elsewhere_is_not_given_back_by_who_was_silent
 
 @pytest.mark.parametrize("state", ["WAITING", "RUNNING"])
 @pytest.mark.parametrize("fault", [TrialPruned, MemoryError, None])
-def test_a_trial_that_was_taken_up_elsewhere_is_not_failed_by_who_was_silent(
-    file: str, state: str, fault: type[Exception] | None
-) -> None:
+def test_a_trial_that_was_taken_up_elsewhere_is_not_failed_by_who_was_silent(file: str, state: str, fault: Any) -> None:
     """Nor does that one fall over it: what waits again is run, and what another runs stays so or has this value."""
     calls = list[Values]()
 
