@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 MOST = 32  # Cells at once: more would hardly be faster, and hold more memory
 TOGETHER = "trained_together"  # the metric that tells how many were
-Attempt = Generator["Lesson | None", None, "Result | None"]  # None: it wants to fit by itself, after the others
-Steps = Generator["Lesson | None", None, "Result"]
+Attempt = Generator["Lesson | None", bool, "Result | None"]  # it stops once, where others may teach it: did they?
+Steps = Generator["Lesson | None", bool, "Result"]
 
 
 @dataclass
@@ -32,23 +32,27 @@ class Company:
 
     def fitted(
         self, method: "Method", train: "Examples", validation: "Examples | None", context: "RunContext"
-    ) -> Generator["Lesson | None", None, tuple[float, dict[str, float]]]:
-        """One of them: its seconds, and what is to be told of the others.
+    ) -> Generator["Lesson | None", bool, float | None]:
+        """The seconds of one of them; None where memory does not hold it beside the others, and it must fit by itself.
 
-        What memory does not hold beside the others is fitted by itself, when they are through.
+        Nothing of its lesson is kept here, so that memory is free when the others are through.
         """
-        from torch import OutOfMemoryError
-
-        started, lesson = time.perf_counter(), None
-        with suppress(OutOfMemoryError):
-            lesson = method.lesson(train, validation, context)
-        own = time.perf_counter() - started
-        yield lesson
-        if lesson:
-            return own + self.seconds, {TOGETHER: self.members} if self.members > 1 else {}
         started = time.perf_counter()
-        method.fit(train, validation, context)
-        return time.perf_counter() - started, {}
+        offered = [_offered(method, train, validation, context)]
+        own = time.perf_counter() - started
+        taught = yield offered.pop()
+        return own + self.seconds if taught else None
+
+
+def _offered(
+    method: "Method", train: "Examples", validation: "Examples | None", context: "RunContext"
+) -> "Lesson | None":
+    """None: there is no room for it."""
+    from torch import OutOfMemoryError
+
+    with suppress(OutOfMemoryError):
+        return method.lesson(train, validation, context)
+    return None
 
 
 @dataclass(eq=False)
@@ -100,11 +104,12 @@ def _group(
             else:
                 one.lesson = reached
         errors = _taught([one.lesson for one in begun if one.lesson], company)
-        while begun:
-            one = begun[0]
+        for one in begun:
             one.lesson = None  # what it learnt from is let go
-            reached = _advanced(one.attempt, errors.pop(0) if errors else None)
-            assert isinstance(reached, Ended), "a Cell fits once"
+        while begun:
+            one, taught = begun[0], bool(errors)
+            reached = _advanced(one.attempt, taught, errors.pop(0) if taught else None)
+            assert isinstance(reached, Ended), "a Cell stops once"
             begun.remove(one)
             yield one.cell, reached.result
     except BaseException as error:
@@ -115,23 +120,29 @@ def _group(
 
 
 def _taught(lessons: Sequence["Lesson"], company: Company) -> list[Exception | None]:
-    """Of each, why it failed, if it did."""
+    """Of each, why it failed, if it did; of none, where memory does not hold them: then each is to fit by itself."""
     if not lessons:
         return []
+    from torch import OutOfMemoryError
+
     from methods.parts.together import learn_together
 
     company.members, started = len(lessons), time.perf_counter()
     try:
         return learn_together(lessons)
+    except OutOfMemoryError:
+        return []
     except Exception as error:  # of all of them, but of no other row
         return [error] * len(lessons)
     finally:
         company.seconds = (time.perf_counter() - started) / len(lessons)
 
 
-def _advanced(attempt: Attempt, error: Exception | None = None) -> "Lesson | Ended | None":
+def _advanced(attempt: Attempt, taught: bool | None = None, error: Exception | None = None) -> "Lesson | Ended | None":
     """Up to its fit, or to its end."""
     try:
-        return attempt.throw(error) if error else next(attempt)
+        if taught is None:
+            return next(attempt)
+        return attempt.throw(error) if error else attempt.send(taught)
     except StopIteration as stop:
         return Ended(stop.value)

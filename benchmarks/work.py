@@ -16,7 +16,7 @@ from benchmarks.arenas import Arena
 from benchmarks.cellrun import FACTS, CellRun
 from benchmarks.checkpoints import kept_at
 from benchmarks.claims import HELP, PAUSE, claims
-from benchmarks.company import Attempt, Company, Steps, alone
+from benchmarks.company import TOGETHER, Attempt, Company, Steps, alone
 from benchmarks.console import unshown
 from benchmarks.cost import metered, operations, parameters
 from benchmarks.determinism import deterministic
@@ -191,7 +191,7 @@ class Job:
             count = 1 + store.purge(self.arena.clips)
             tell(f"{count} damaged files of {store.folder} are made again")
             fill(self.row, self.arena.clips, self.arena.contents, self.device, unshown)
-            return (yield from self._fit_and_test(cell, store, initial, run, told, tell, company))
+            return (yield from self._fit_and_test(cell, store, initial, run, told, tell, None))
 
     def _fit_and_test(
         self,
@@ -218,21 +218,25 @@ class Job:
         method = row.method()
         with metered(self.device) as figures, line(log) as telling:
             context = RunContext(cell.seed, self.device, telling, self.row.pretrained, initial, checkpoints=checkpoints)
-            started, shared = time.perf_counter(), dict[str, float]()
+            spent = None
             if company:
                 checkpoints.sharers = lambda: company.members
-                spent, shared = yield from company.fitted(method, train, validation, context)
-            else:
+                spent = yield from company.fitted(method, train, validation, context)
+            members = company.members if company else 1
+            if spent is None:
+                started = checkpoints.restart()
                 method.fit(train, validation, context)
                 spent = time.perf_counter() - started
+            elif members > 1:
+                figures[TOGETHER] = members
             fitted = time.perf_counter()
             given = method.predict_proba(Examples(test, fold.labels))
             scores = fold.score(given)
             ended = time.perf_counter()
         self._door.scored(fold, given, scores)
         empty, unseen = _found(test)
-        figures |= figures_of_tuning | shared
-        if checkpoints.earlier or shared:  # nobody measured what the process before used, or each of several
+        figures |= figures_of_tuning
+        if checkpoints.earlier or members > 1:  # nobody measured what the process before used, or each of several
             figures.pop("energy_joules", None)
         figures |= {
             "fit_seconds": spent + checkpoints.earlier,

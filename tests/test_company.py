@@ -1,5 +1,6 @@
 """Cells that are trained together end as they would alone, each in its own run, whatever becomes of the others."""
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import checkpoints, company
+from benchmarks import checkpoints, company, cost
 from benchmarks.claims import claims
 from benchmarks.execute import Place
 from benchmarks.scored import read_scores
@@ -182,6 +183,65 @@ def test_what_memory_does_not_hold_beside_others_is_trained_after_them(
     assert ran(folds, "--together", "always")["trained_now"] == 4
     counts = sorted(run.data.metrics.get("trained_together", 1) for run in cells(folds).values())
     assert counts == [1, 1, 2, 2] and len(asked) == 5
+    nothing_left(folds)
+
+
+def test_who_is_trained_after_the_others_is_not_charged_with_their_time_and_energy(
+    folds: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, learn, asked = CnnLstmDnn.lesson, together.learn_together, list[int]()
+
+    def lesson(self: CnnLstmDnn, train: Examples, validation: Examples | None, run: RunContext) -> Lesson:
+        asked.append(len(train))
+        if len(asked) == 3:
+            raise torch.OutOfMemoryError
+        return whole(self, train, validation, run)
+
+    def slow(lessons: Sequence[Lesson]) -> list[Exception | None]:
+        time.sleep(5)
+        return learn(lessons)
+
+    monkeypatch.setattr(cost, "_energy", lambda device: {"gpu": time.monotonic()})
+    monkeypatch.setattr(CnnLstmDnn, "lesson", lesson)
+    monkeypatch.setattr(together, "learn_together", slow)
+    ran(folds, "--together", "always")
+    (alone,) = (
+        run.data.metrics for title, run in cells(folds).items() if "fold 3" in title or title.endswith("3, seed 0")
+    )
+    assert alone["fit_seconds"] < 5 and "energy_joules" not in alone
+
+
+def test_where_memory_does_not_hold_them_side_by_side_each_is_trained_by_itself(
+    folds: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = ran(folds, "--together", "never")
+
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(together, "Stacked", full)
+    told = ran(folds, "--together", "always", "--fresh")
+    assert told["complete"] and told["metrics"] == alone["metrics"]
+    assert not any("trained_together" in run.data.metrics for run in cells(folds).values())
+    nothing_left(folds)
+
+
+def test_tested_inputs_that_are_damaged_are_made_again_and_cost_the_others_nothing(
+    folds: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, done = CnnLstmDnn.predict_proba, list[Any]()
+
+    def predict(self: CnnLstmDnn, examples: Examples) -> Any:
+        if not done:
+            inputs: Any = examples.inputs
+            inputs.files[0].write_bytes(b"rubbish")
+            done.append(inputs)
+        return whole(self, examples)
+
+    monkeypatch.setattr(CnnLstmDnn, "predict_proba", predict)
+    assert ran(folds, "--together", "always")["complete"] and done
+    counts = sorted(run.data.metrics.get("trained_together", 1) for run in cells(folds).values())
+    assert counts == [1, 4, 4, 4]
     nothing_left(folds)
 
 

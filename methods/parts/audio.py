@@ -66,7 +66,7 @@ class Framing:
 @lru_cache(maxsize=32)
 def _window(length: int, points: int) -> torch.Tensor:
     """Zeros behind it: a transform that fills a window up copies all of them."""
-    return pad(torch.hamming_window(length), (0, points - length))
+    return pad(torch.hamming_window(length, dtype=torch.float32), (0, points - length))
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,10 @@ from methods.parts.training import (
 
 
 def learn_together(lessons: Sequence[Lesson]) -> list[Exception | None]:
-    """Networks alike, by schedules alike, each as `learn` teaches it; of each, why it failed, if it did."""
+    """Networks alike, by schedules alike, each as `learn` teaches it; of each, why it failed, if it did.
+
+    Where memory does not even hold their numbers side by side it raises, and what they learnt counts for nothing.
+    """
     if len(lessons) == 1:
         return [_alone(lessons[0])]
     if len({lesson.schedule for lesson in lessons}) != 1:
@@ -85,7 +88,7 @@ class Learner:
             enough(lesson.targets)
             self.epoch = next(self._epochs, None)
         except Exception as error:  # one's fault must not cost the others
-            self._failed(error)
+            self.failed(error)
 
     def batches(self) -> Iterator[Tensor]:
         """Of an epoch, the numbers of examples."""
@@ -102,9 +105,10 @@ class Learner:
             judge(lesson.network, course, epoch, lesson.validate, lesson.keep)
             self.epoch = next(self._epochs, None)
         except Exception as error:
-            self._failed(error)
+            self.failed(error)
 
-    def _failed(self, error: Exception) -> None:
+    def failed(self, error: Exception) -> None:
+        """It is taught no more."""
         self.epoch, self.error = None, error
 
 
@@ -125,7 +129,7 @@ class Company:
 
     def __init__(self, stacked: Stacked, learners: Sequence[Learner]) -> None:
         self._stacked, self._device = stacked, learners[0].lesson.targets.device
-        self._most = len(learners)  # that memory holds at once
+        self._all = self._most = len(learners)  # that memory holds at once
 
     def teach(self, present: Sequence[Learner]) -> None:
         """An epoch; the device is looked at once, at its end."""
@@ -134,14 +138,20 @@ class Company:
             learner.lesson.network.train()
         orders = [learner.batches() for learner in present]
         for chosen in zip_longest(*orders):
-            busy = [(one, rows) for one, rows in zip(present, chosen, strict=True) if rows is not None]
+            turns = zip(present, chosen, strict=True)
+            busy = [(one, rows) for one, rows in turns if rows is not None and not one.error]
             for some, lost, hit in self._taught(busy):
                 who += some
                 losses.append(lost)
                 hits.append(hit)
+        going = [learner for learner in present if not learner.error]
+        if not going:
+            return
         owners, lost, hit = torch.tensor(who), torch.cat(losses).cpu(), torch.cat(hits).cpu()
-        for learner in present:
+        for learner in going:
             own = owners == learner.number
+            if self._most < self._all:
+                learner.course.run.log("networks_at_once", self._most, learner.epoch or 0)
             learner.ended(lost[own], hit[own])
 
     def _taught(self, busy: Sequence[tuple[Learner, Tensor]]) -> Iterator[Taught]:
@@ -150,7 +160,7 @@ class Company:
         while waiting:
             some = waiting.pop()
             if len(some) == 1:
-                yield self._one(some[0])
+                yield from self._one(some[0])
             elif len(some) > self._most:
                 waiting += [some[: len(some) // 2], some[len(some) // 2 :]]
             elif told := self._several(some):
@@ -174,13 +184,17 @@ class Company:
                 self._most = 1
         return [[Turn(one, rows, {})] for one, rows in busy]
 
-    def _one(self, turn: Turn) -> Taught:
-        """As if it were alone."""
+    def _one(self, turn: Turn) -> Iterator[Taught]:
+        """As if it were alone; nothing, where it fails."""
         learner = turn.learner
-        with Drawn([learner.chance], torch.tensor(0)):
-            loss, hit = learner.step(turn.rows)
+        try:
+            with Drawn([learner.chance], torch.tensor(0)):
+                loss, hit = learner.step(turn.rows)
+        except MethodError as error:
+            learner.failed(error)
+            return
         self._stacked.link(learner.number)
-        return [learner.number], (loss * len(turn.rows))[None], hit[None]
+        yield [learner.number], (loss * len(turn.rows))[None], hit[None]
 
     def _several(self, some: Sequence[Turn]) -> Taught | None:
         """At once; None: memory ran out."""
