@@ -13,7 +13,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.claims import PATIENCE, PAUSE
-from benchmarks.processes import ended, me
+from benchmarks.processes import PROCESS, ended, own
 from benchmarks.reach import AwayError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Abroad:
         """The process that is at it; empty: nobody, or nobody can tell, for the server is away."""
         with suppress(AwayError):
             found = self._others(experiment, key) if self.tracker.reach.remote else []
-            return next((str(run.data.tags["bench.process"]) for run in found), "")
+            return next((str(run.data.tags[PROCESS]) for run in found), "")
         return ""
 
     @contextmanager
@@ -71,8 +71,8 @@ class Abroad:
 
     def _alive(self, run: Any) -> bool:
         """One that has been silent as long as it was watched from here is dead, and runs no more."""
-        process, beat, now = run.data.tags.get("bench.process", ""), run.data.tags[ALIVE], time.monotonic()
-        if process == me().process or ended(process):
+        beat, now = run.data.tags[ALIVE], time.monotonic()
+        if own(run.data.tags) or ended(run.data.tags):
             return False
         before = self.seen.get(run.info.run_id)
         if before is None or before[0] != beat:

@@ -20,6 +20,7 @@ from benchmarks.processes import Owner, me
 
 BEAT = 5.0  # seconds between two signs of life
 PAUSE = 1.0  # seconds between two looks at what another process is at
+HELP = 30.0  # seconds between two looks for trials of it that wait
 PATIENCE = 60.0  # seconds without one after which a process elsewhere counts as gone
 
 

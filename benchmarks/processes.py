@@ -3,11 +3,13 @@
 import hashlib
 import os
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 THERE = "there"  # nobody tells since when
+PROCESS, MACHINE = "bench.process", "bench.machine"  # tags of a run: who has opened it, and where
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,31 @@ def alive(number: int) -> bool:
     return bool(_started(number))
 
 
-def ended(process: str) -> bool:
-    """Whether one that `process` names is of this machine and no more; of others nobody here can tell."""
-    host, _, number = process.rpartition(":")
-    return host == socket.gethostname() and number.isdigit() and not alive(int(number))
+def beside(process: str) -> bool:
+    """Whether one that `process` names is of a machine with this one's name, and may use the same GPU."""
+    return process.rpartition(":")[0] == socket.gethostname()
+
+
+def signed() -> dict[str, str]:
+    """Tags of a run that this process opens."""
+    return {PROCESS: me().process, MACHINE: here()}
+
+
+def own(tags: Mapping[str, str]) -> bool:
+    """Whether this process has signed."""
+    return _near(tags) and tags.get(PROCESS) == me().process
+
+
+def ended(tags: Mapping[str, str]) -> bool:
+    """Whether who has signed is of this machine and no more; of others nobody here can tell."""
+    process = tags.get(PROCESS, "")
+    number = process.rpartition(":")[2]
+    return _near(tags) and beside(process) and number.isdigit() and not alive(int(number))
+
+
+def _near(tags: Mapping[str, str]) -> bool:
+    """Containers may have one host name and numbers of their own; older versions tell no more than the name."""
+    return tags.get(MACHINE, here()) == here()
 
 
 def here() -> str:

@@ -24,7 +24,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
 from benchmarks.address import shown, sqlite_file
 from benchmarks.files import explained
 from benchmarks.prepare import reason
-from benchmarks.taken_up import give_back, sign, take_up
+from benchmarks.taken_up import give_back, give_up, sign, take_up
 from datasets.base import UserError
 from methods.base import Distribution
 
@@ -117,13 +117,14 @@ class Shared:
     space: Mapping[str, Distribution]
     storage: RDBStorage
 
-    def work(self, objective: Objective, told: Callable[[Sequence[FrozenTrial]], None], most: int = 0) -> None:
-        """Run trials while there are any to claim, `most` of them if a number is given; `told` after each."""
+    def work(self, objective: Objective, told: Callable[[Sequence[FrozenTrial]], None], most: int = 0) -> int:
+        """Run trials while there are any to claim, `most` of them if a number is given; `told` after each; how many."""
         study, done = self._study(), 0
         while (not most or done < most) and (trial := self._claimed(study)):
             done += 1
             self._run(study, trial, objective)
             told(self._trials(study))
+        return done
 
     def wait(self, objective: Objective, told: Callable[[Sequence[FrozenTrial]], None]) -> list[FrozenTrial]:
         """Work, then wait for others' trials until each has ended or its worker counts as dead; all of them."""
@@ -139,13 +140,23 @@ class Shared:
 
     def known(self) -> list[FrozenTrial] | None:
         """All trials if they have ended; None if there is something to run."""
-        try:
-            study = optuna.load_study(study_name=self.name, storage=self.storage)
-        except KeyError:
+        if not (study := self._begun()):
             return None
         trials = self._trials(study)
         ended = len(trials) == self.trials and all(trial.state.is_finished() for trial in trials)
         return trials if ended else None
+
+    @property
+    def laid_out(self) -> bool:
+        """Whether somebody has begun it in this store."""
+        study = self._begun()
+        return study is not None and PLANNED in study.user_attrs
+
+    def _begun(self) -> optuna.Study | None:
+        try:
+            return optuna.load_study(study_name=self.name, storage=self.storage)
+        except KeyError:
+            return None
 
     def _study(self) -> optuna.Study:
         """Whoever makes the study lays out its trials; should that worker die meanwhile, another does the rest."""
@@ -204,9 +215,7 @@ class Shared:
             try:
                 sign(self.storage, trial._trial_id)
                 values = {name: _drawn(trial, name, where) for name, where in sorted(self.space.items())}
-                study.tell(trial, objective(values, _watch(trial)))
-            except optuna.TrialPruned:
-                study.tell(trial, state=TrialState.PRUNED)
+                study.tell(trial, *_outcome(trial, objective, values))
             except UpdateFinishedTrialError:
                 return  # it was taken for dead, and is counted as failed
             except (SQLAlchemyError, StorageInternalError):  # the store's fault, not the trial's
@@ -214,17 +223,18 @@ class Shared:
                     give_back(self.storage, trial._trial_id)
                 raise
             except Exception as error:  # what is tried may be impossible; that must not cost the study
-                self._failed(study, trial, error)
+                give_up(self.storage, trial._trial_id, {REASON: reason(error)[:500]})
             except BaseException:
                 give_back(self.storage, trial._trial_id)
                 raise
 
-    def _failed(self, study: optuna.Study, trial: Trial, error: Exception) -> None:
-        try:
-            trial.set_user_attr(REASON, reason(error)[:500])
-            study.tell(trial, state=TrialState.FAIL)
-        except (UpdateFinishedTrialError, ValueError):
-            return
+
+def _outcome(trial: Trial, objective: Objective, values: Values) -> tuple[float | None, TrialState | None]:
+    """A value, or that it was ended early."""
+    try:
+        return objective(values, _watch(trial)), None
+    except optuna.TrialPruned:
+        return None, TrialState.PRUNED
 
 
 def _drawn(trial: Trial, name: str, where: Distribution) -> Any:

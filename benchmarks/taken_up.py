@@ -36,6 +36,12 @@ def give_back(storage: RDBStorage, trial: int) -> None:
     _become(storage, trial, TrialState.WAITING, (_signature(), lost), lost)
 
 
+def give_up(storage: RDBStorage, trial: int, told: Mapping[str, str]) -> None:
+    """This process runs it, and it has failed; it is left alone where another has taken it up."""
+    lost = storage.get_trial(trial).user_attrs.get(LOST, 0)
+    _become(storage, trial, TrialState.FAIL, (_signature(), lost), lost, told)
+
+
 def take_up(study: optuna.Study, storage: RDBStorage) -> None:
     """All trials that nobody runs any more."""
     for trial in _abandoned(study, storage):
@@ -71,7 +77,9 @@ def _gone(worker: str) -> bool:
         return False
 
 
-def _become(storage: RDBStorage, number: int, state: TrialState, seen: Seen, lost: int) -> None:
+def _become(
+    storage: RDBStorage, number: int, state: TrialState, seen: Seen, lost: int, more: Mapping[str, str] | None = None
+) -> None:
     """In one transaction, and only if it runs as it was seen: perhaps another has done so, and a third has it now."""
     with Session(storage.engine) as session, session.begin():
         trial = TrialModel.find_or_raise_by_id(number, session, for_update=True)
@@ -79,7 +87,7 @@ def _become(storage: RDBStorage, number: int, state: TrialState, seen: Seen, los
         now = _seen({str(one.key): json.loads(str(one.value_json)) for one in told})
         if trial.state != TrialState.RUNNING or now != seen:
             return
-        for name, value in ((WORKER, ""), (LOST, lost)):
+        for name, value in {WORKER: "", LOST: lost, **(more or {})}.items():
             storage._set_trial_attr_without_commit(session, TrialUserAttributeModel, number, name, value)
         trial.state = state
         if state.is_finished():

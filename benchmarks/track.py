@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.abroad import ALIVE, Abroad, BusyError
 from benchmarks.cellrun import CURVES, POINTS, CellRun, read_curves
-from benchmarks.processes import ended, me
+from benchmarks.processes import PROCESS, ended, own, signed
 from benchmarks.reach import AwayError
 from benchmarks.runs import LostError, Runs
 from benchmarks.scored import read_scores, table
@@ -110,14 +110,14 @@ class Tracker(Runs):
 
         Of several processes that begin it at once, all but the first take theirs back.
         """
-        own = {"bench.process": me().process}
+        whose = signed()
         if not (found := self._begun(experiment, row.key)):
-            made = self._create(experiment, row.title, {"bench.kind": "row", "bench.row": row.key, **own, **row.tags})
+            made = self._create(experiment, row.title, {"bench.kind": "row", "bench.row": row.key, **whose, **row.tags})
             if (found := self._begun(experiment, row.key)) == made:
                 self.params(made, row.params)
                 return made
             self.client.delete_run(made)
-        self.tag(found, {**own, **(row.tags if news else {})})
+        self.tag(found, {**whose, **(row.tags if news else {})})
         self.client.update_run(found, status="RUNNING")
         return found
 
@@ -194,8 +194,8 @@ class Tracker(Runs):
 
         `instead` is the run whose place it takes; `gone` are processes that had it before and are known to be dead.
         """
-        own = {ALIVE: 0} if self.reach.remote else {}
-        told = {"bench.kind": "cell", "bench.process": me().process, **own, **tags}
+        alive = {ALIVE: 0} if self.reach.remote else {}
+        told = {"bench.kind": "cell", **signed(), **alive, **tags}
         above = {"parent": parent} if isinstance(parent, str) else {"parent": "", "row": vars(parent)}
         facts = {"store": self.shown, "experiment": experiment, "title": title, "tags": told, "instead": instead,
                  "begun": int(time.time() * 1000), "run_id": "", **above}  # fmt: skip
@@ -278,8 +278,8 @@ class Tracker(Runs):
     def bury(self, experiment: str, key: str = "", gone: Collection[str] = ()) -> None:
         """What was running when its process was killed runs no more; of a key, also what does not tell its process."""
         for run in self.running(experiment):
-            process, mine = run.data.tags.get("bench.process", ""), run.data.tags.get("bench.key") == key
-            if (process and ended(process)) or (mine and process in ("", me().process, *gone)):
+            tags = run.data.tags
+            if ended(tags) or (tags.get("bench.key") == key and (own(tags) or tags.get(PROCESS, "") in ("", *gone))):
                 self.client.set_terminated(run.info.run_id, "KILLED")
 
     def bury_cells(self, experiment: str, parent: str) -> None:

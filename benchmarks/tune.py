@@ -251,9 +251,10 @@ def join(task: Task, tuning: Tuning, exact: bool) -> None:
         helped(task, tuning)
 
 
-def helped(task: Task, tuning: Tuning) -> None:
-    """The same in this process."""
+def helped(task: Task, tuning: Tuning, once: bool = False) -> bool:
+    """The same in this process; `once`: one trial at most, of a study that another has begun there. Whether any ran."""
     from benchmarks.study import opened
 
     with opened(tuning.storage) as storage:
-        _shared(task, storage).work(task.value, _silent)
+        study = _shared(task, storage)
+        return (study.laid_out or not once) and study.work(task.value, _silent, most=int(once)) > 0

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,7 +15,7 @@ from benchmarks.abroad import BusyError
 from benchmarks.arenas import Arena
 from benchmarks.cellrun import FACTS, CellRun
 from benchmarks.checkpoints import kept_at
-from benchmarks.claims import PAUSE, claims
+from benchmarks.claims import HELP, PAUSE, claims
 from benchmarks.company import TOGETHER, Attempt, Company, Steps, alone
 from benchmarks.console import unshown
 from benchmarks.cost import metered, operations, parameters
@@ -27,6 +26,7 @@ from benchmarks.handed import Handed, handed, line
 from benchmarks.inner import Tuning
 from benchmarks.plan import Cell, Entrant, Row
 from benchmarks.prepare import DamagedError, PreparationError, Store, fill, reason
+from benchmarks.processes import beside
 from benchmarks.reach import AwayError
 from benchmarks.record import cell_tags, membership, model_facts
 from benchmarks.result import EMPTY, Result, read, unsent
@@ -38,7 +38,6 @@ from methods.base import Examples, Prepared, RunContext
 from protocols.base import Fold
 
 Told = Callable[[str], None]
-HELP = 30.0  # seconds between two looks for trials that wait
 FOUND = "found"  # an input, one for each frame: whether a face was found there
 
 
@@ -89,14 +88,16 @@ class Job:
 
     def wait(self, cell: Cell, told: Told) -> Result:
         """The same, however long another process is at it; one that is gone is waited for no longer."""
-        helped = -inf
+        next_help = 0.0
         while (result := self.attempt(cell, told)) is None:
             near = claims(self.tracker.place).holder(self._claim(cell.key))
-            told(f"{cell.title}: waiting for {near or self.tracker.abroad.busy(self.experiment, cell.key)}")
-            if time.monotonic() > helped + HELP:
+            other = near or self.tracker.abroad.busy(self.experiment, cell.key)
+            told(f"{cell.title}: waiting for {other}")
+            if time.monotonic() > next_help and not (self.device != "cpu" and beside(other)):
                 with suppress(Exception):  # what keeps this process from helping, the other one tells
-                    self.help_out(cell)
-                helped = time.monotonic()
+                    if self.help_out(cell, once=True):
+                        continue
+                next_help = time.monotonic() + HELP
             time.sleep(PAUSE if near else 5 * PAUSE)
         return result
 
@@ -142,16 +143,16 @@ class Job:
                 return read(cell, done, self.tracker)
         return None
 
-    def help_out(self, cell: Cell) -> None:
-        """Trials of a Cell's study while any wait; whoever runs the Cell tells what became of them."""
+    def help_out(self, cell: Cell, once: bool = False) -> bool:
+        """Trials of a Cell's study, while any wait or `once`; whoever runs the Cell tells what became of them."""
         if not (self.row.wish.trials and self.store and self.tuning):
-            return
+            return False
         from benchmarks.tune import helped, task
 
         with self._begun_with(cell.seed) as initial, deterministic(self.deterministic):
             asked = task(self.row, cell, self.store, self.device, initial, self.tracker.place)
             self._door.tuned(cell.fold, asked.inner, self.row.method(), self.store, cell.seed)
-            helped(asked, self.tuning)
+            return helped(asked, self.tuning, once)
 
     def reads(self, cell: Cell) -> Iterator[tuple[Store, Media]]:
         """Inputs that a Cell reads."""

@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
-from benchmarks import abroad, spool
+from benchmarks import abroad, processes, spool
 from benchmarks import claims as own
 from benchmarks.abroad import Abroad, BusyError
 from benchmarks.claims import Claims
 from benchmarks.files import FileError
 from benchmarks.processes import Owner, here, me
 from benchmarks.reach import Reach
-from benchmarks.track import Tracker
+from benchmarks.track import Opening, Tracker
 from tests.tinybench import Bench, diary, make_bench, toy  # noqa: F401  a fixture
 
 
@@ -234,6 +234,33 @@ def test_in_the_store_the_first_to_settle_stays_else_the_lower_number(
         now[0] += passed
         assert bool(tracker.abroad.busy(experiment, "k")) is busy
     assert tracker.status(low) == "KILLED"
+
+
+@pytest.mark.parametrize("number", [4_194_000, None])
+def test_of_another_container_with_the_same_host_name_silence_counts(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, number: int | None
+) -> None:
+    """Numbers of processes say nothing there, whether one has this number here, or is this one, or none has it."""
+    monkeypatch.setattr(Reach, "remote", True)
+    tracker, ours = Tracker(bench.uri), me()
+    experiment, tags = tracker.experiment("some"), {"bench.key": "k"}
+    theirs = f"{ours.process.rpartition(':')[0]}:{number or os.getpid()}"
+    row = Opening("r", "row", {}, {})
+    with monkeypatch.context() as there:
+        there.setattr(processes, "_me", lambda number: Owner("its own", theirs, "1"))
+        parent = tracker.open_row(experiment, row, True)
+        run_id = tracker.begun_run(
+            {"parent": parent, "experiment": experiment, "title": "", "begun": 1,
+             "tags": {"bench.kind": "cell", **processes.signed(), abroad.ALIVE: 0, **tags}}
+        )  # fmt: skip
+    assert tracker.abroad.busy(experiment, "k") == theirs
+    tracker.bury(experiment, "k")
+    assert [tracker.status(one) for one in (parent, run_id)] == ["RUNNING"] * 2
+    tracker.open_row(experiment, row, False)
+    now = time.monotonic()
+    monkeypatch.setattr("benchmarks.abroad.time", SimpleNamespace(monotonic=lambda: now + own.PATIENCE + 1))
+    assert tracker.abroad.busy(experiment, "k") == "" and tracker.status(run_id) == "KILLED"
+    assert processes.own(tracker.client.get_run(parent).data.tags), "who goes on with a row signs it"
 
 
 def test_who_comes_first_waits_until_the_second_has_seen_it(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

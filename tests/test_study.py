@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from optuna import Study, load_study
+from optuna import Study, TrialPruned, load_study
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
@@ -276,6 +276,36 @@ def test_a_trial_that_was_taken_up_elsewhere_is_not_given_back_by_who_was_silent
     with opened(file) as storage:
         assert [trial.state.name for trial in study_of(storage).trials] == ["RUNNING", "WAITING"]
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize("state", ["WAITING", "RUNNING"])
+@pytest.mark.parametrize("fault", [TrialPruned, MemoryError, None])
+def test_a_trial_that_was_taken_up_elsewhere_is_not_failed_by_who_was_silent(file: str, state: str, fault: Any) -> None:
+    """Nor does that one fall over it: what waits again is run, and what another runs stays so or has this value."""
+    calls = list[Values]()
+
+    def silent(values: Values, watch: Watch) -> float:
+        calls.append(values)
+        if len(calls) > 1:
+            return 0.5
+        with opened(file) as storage:
+            trial = study_of(storage).trials[0]._trial_id
+            taken_up._become(storage, trial, TrialState.WAITING, (taken_up._signature(), 0), 1)
+            if state == "RUNNING":
+                storage.set_trial_state_values(trial, TrialState.RUNNING)
+                storage.set_trial_user_attr(trial, taken_up.WORKER, '{"another": "has signed"}')
+        if fault:
+            raise fault
+        return 0.5
+
+    with shared(file, 2) as mine:
+        mine.work(silent, lambda trials: None)
+        first, second = study_of(mine.storage).trials
+    assert second.state == TrialState.COMPLETE and not why(first) and study.REASON not in first.user_attrs
+    if state == "WAITING":
+        assert first.state == TrialState.COMPLETE and len(calls) == 3 and calls[0] == calls[1] == FIRST
+    else:
+        assert first.state.name == {TrialPruned: "PRUNED", MemoryError: "RUNNING", None: "COMPLETE"}[fault]
 
 
 def study_of(storage: RDBStorage) -> Study:

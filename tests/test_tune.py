@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,18 +16,21 @@ from safetensors.numpy import save_file
 
 from benchmarks import tune as tuning
 from benchmarks.arenas import Arena, arena
+from benchmarks.claims import claims
 from benchmarks.console import progress
 from benchmarks.inner import Tuning, inner_folds
 from benchmarks.placing import _available, at_once, free_memory, peak_memory, roomy
 from benchmarks.plan import Row, row
 from benchmarks.prepare import Store, fill
 from benchmarks.settings import Wish, space
+from benchmarks.study import opened
+from benchmarks.work import Job
 from datasets.base import Clip
 from methods.base import Examples
 from methods.parts.resident import Resident, once
 from methods.parts.weights import WeightStore
 from protocols.base import Fold
-from tests.test_claims import rival
+from tests.test_claims import SLOW, rival
 from tests.tinybench import HALVES, Bench, corpus, diary, make_bench, toy  # noqa: F401  a fixture
 
 TUNED = (
@@ -279,6 +283,72 @@ def test_a_trial_that_is_killed_goes_on_within_the_epoch(bench: Bench, monkeypat
     (row_run,) = bench.kept("row")
     first = json.loads(bench.artifact(row_run, "tuning.json").read_text())[0]
     assert [trial["state"] for trial in first["trials"]] == ["COMPLETE"] * 3
+
+
+def test_who_waits_helps_by_one_trial_and_only_where_a_study_is(bench: Bench) -> None:
+    planned, _, store = prepared(bench)
+    task = tuning.task(planned, planned.cells[0], store, "cpu", {}, bench.folder / "cache")
+    there, elsewhere = (Tuning(f"sqlite:///{bench.folder}/{name}.db") for name in ("there", "elsewhere"))
+    with opened(there.storage) as storage:
+        tuning._shared(task, storage).work(task.value, tuning._silent, most=2)
+    before = len(diary("fit"))
+    assert not tuning.helped(task, elsewhere, once=True) and len(diary("fit")) == before
+    assert tuning.helped(task, there, once=True)
+    assert sum(trial.state.is_finished() for trial in found_in(there)) == 3
+    tuning.tune(task, there, lambda now: None)
+    after = len(diary("fit"))
+    assert not tuning.helped(task, there, once=True) and len(diary("fit")) == after
+    assert not optuna.get_all_study_names(elsewhere.storage)
+
+
+def found_in(where: Tuning) -> list[FrozenTrial]:
+    return optuna.load_study(study_name=None, storage=where.storage).trials
+
+
+@pytest.mark.parametrize(
+    ("device", "other", "helps"),
+    [("cuda", "", False), ("cpu", "", True), ("cuda", "elsewhere:1", True)],
+)
+def test_who_waits_does_not_fill_a_gpu_that_another_uses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, other: str, helps: bool
+) -> None:
+    """`other` is known from the store of results; without it, this machine's claims tell."""
+    helped, looks, result = list[bool](), iter([None, None, None, "the result"]), "the result"
+    if not other:
+        assert claims(tmp_path).take("k")
+    monkeypatch.setattr("benchmarks.work.PAUSE", 0.0)
+
+    def help_out(cell: Any, once: bool) -> bool:
+        helped.append(once)
+        return len(helped) == 1
+
+    job: Any = SimpleNamespace(
+        tracker=SimpleNamespace(place=tmp_path, abroad=SimpleNamespace(busy=lambda *about: other)), experiment="1",
+        device=device, attempt=lambda *about: next(looks), help_out=help_out, _claim=lambda key: key,
+    )  # fmt: skip
+    cell: Any = SimpleNamespace(key="k", title="a cell")
+    assert Job.wait(job, cell, lambda now: None) == result  # type: ignore[comparison-overlap]
+    assert helped == [True] * 2 * helps, "looks again after a trial; after none, not at once"
+
+
+def test_machines_with_studies_of_their_own_do_not_tune_the_same_fold(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They share the store of results alone; who waits for a fold does not begin it anew."""
+    monkeypatch.setenv("TOY_TAKES", "0.3")
+    monkeypatch.setenv("RIVAL_REMOTE", "yes")
+    toy(bench.plugins, "toy", ("\n        for epoch in range(3):", SLOW), *TUNED)
+    both, end = [], time.monotonic() + 60
+    for name in ("one", "other"):
+        monkeypatch.setenv("BENCH_CACHE", str(bench.folder / name))
+        both.append(
+            rival(bench, "--protocol", HALVES, "--tune", "4", "--storage", f"sqlite:///{bench.folder}/{name}.db")
+        )
+        while not diary("fit") and time.monotonic() < end:
+            time.sleep(0.05)
+    told = [process.communicate(timeout=120) for process in both]
+    assert [process.returncode for process in both] == [0, 0], told
+    assert len(diary("fit")) == 2 * (4 * 2 + 1) and bench.statuses() == ["FINISHED"] * 2
 
 
 def test_what_the_user_sets_is_not_searched(bench: Bench) -> None:
