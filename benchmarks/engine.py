@@ -69,8 +69,7 @@ class Engine:
 
     def run(self, row: Row, arena: Arena) -> Outcome:
         """All Cells of a row: those that are finished are read, the others are run."""
-        (outcome,) = self.run_all([(row, arena)])
-        return outcome
+        return self.run_all([(row, arena)])[0]
 
     def run_all(self, rows: Sequence[tuple[Row, Arena]]) -> list[Outcome]:
         """Several rows; each is closed as soon as the last of its Cells is back, and the store has them all."""

@@ -4,14 +4,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from benchmarks.cellrun import CURVES, POINTS, read_curves
 from benchmarks.plan import Cell
 from benchmarks.scored import read_scores
 from benchmarks.spool import ARTIFACTS, Parcel
 from benchmarks.track import Done, Tracker
+from methods.base import Prepared
 from protocols.scores import Scores
 
 EMPTY = "clips_where_nothing_was_found"
+FOUND = "found"  # an input, one for each frame: whether a face was found there
 
 
 @dataclass(frozen=True)
@@ -43,3 +47,13 @@ def unsent(cell: Cell, parcel: Parcel) -> Result:
     curves = read_curves((there / CURVES).read_text(encoding="utf-8")) if metrics[POINTS] else []
     scores, empty = read_scores(there / "predictions.csv"), int(metrics.get(EMPTY, 0))
     return Result(cell, scores, "", facts["run_id"], empty, metrics, curves, trained=False)
+
+
+def nothing_found(test: Sequence[Prepared]) -> tuple[int, float | None]:
+    """Clips in which nothing was found for an input, and the mean share of frames without a face where that is told."""
+    empty, unseen = 0, list[float]()
+    for clip in test:
+        empty += any(not len(array) for array in clip.values())
+        if len(frames := clip.get(FOUND, ())):
+            unseen.append(1 - float(np.mean(frames)))
+    return empty, float(np.mean(unseen)) if unseen else None

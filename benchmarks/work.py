@@ -9,8 +9,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
-
 from benchmarks.abroad import BusyError
 from benchmarks.arenas import Arena
 from benchmarks.cellrun import FACTS, CellRun
@@ -29,16 +27,15 @@ from benchmarks.prepare import DamagedError, PreparationError, Store, fill, reas
 from benchmarks.processes import beside
 from benchmarks.reach import AwayError
 from benchmarks.record import cell_tags, membership, model_facts
-from benchmarks.result import EMPTY, Result, read, unsent
+from benchmarks.result import EMPTY, Result, nothing_found, read, unsent
 from benchmarks.track import Opening, Tracker
 from benchmarks.training import training
 from benchmarks.transfer import folders
 from datasets.base import Media
-from methods.base import Examples, Prepared, RunContext
+from methods.base import Examples, RunContext
 from protocols.base import Fold
 
 Told = Callable[[str], None]
-FOUND = "found"  # an input, one for each frame: whether a face was found there
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,7 +234,7 @@ class Job:
             scores = fold.score(given)
             ended = time.perf_counter()
         self._door.scored(fold, given, scores)
-        empty, unseen = _found(test)
+        empty, unseen = nothing_found(test)
         figures |= figures_of_tuning
         if checkpoints.earlier or members > 1:  # nobody measured what the process before used, or each of several
             figures.pop("energy_joules", None)
@@ -288,16 +285,6 @@ class Job:
 def _some(test: Sequence[object]) -> range:
     """Three clips at most, of unlike lengths."""
     return range(0, len(test), -(-len(test) // 3))
-
-
-def _found(test: Sequence[Prepared]) -> tuple[int, float | None]:
-    """Clips in which nothing was found for an input, and the mean share of frames without a face where that is told."""
-    empty, unseen = 0, list[float]()
-    for clip in test:
-        empty += any(not len(array) for array in clip.values())
-        if len(frames := clip.get(FOUND, ())):
-            unseen.append(1 - float(np.mean(frames)))
-    return empty, float(np.mean(unseen)) if unseen else None
 
 
 def marks(row: Entrant, arena: Arena) -> str:
