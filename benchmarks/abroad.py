@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from benchmarks.claims import PATIENCE, PAUSE
 from benchmarks.processes import PROCESS, ended, own
@@ -43,12 +43,17 @@ class Abroad:
         return ""
 
     @contextmanager
-    def alone(self, experiment: str, key: str, run_id: str) -> Iterator[None]:
-        """With a run that was begun for it, alive as long as that is open; an error if another process is first."""
+    def alone(self, experiment: str, key: str, run_id: str, before: str = "", kind: str = "cell") -> Iterator[None]:
+        """With a run that was begun for it, alive as long as that is open; an error if another process is first.
+
+        `before` is the finished run whose place it takes; any other that is finished was so while this one was begun.
+        """
         stop = Event()
         if run_id and self.tracker.reach.remote:
             with suppress(AwayError):
                 self._settle(experiment, key, run_id)
+                if self.tracker.meanwhile(experiment, key, {before}, kind):
+                    self._yield(run_id)
                 Thread(target=self._live, args=(run_id, stop), daemon=True, name="heartbeat in the store").start()
         try:
             yield
@@ -58,16 +63,19 @@ class Abroad:
     def _settle(self, experiment: str, key: str, run_id: str) -> None:
         while others := self._others(experiment, key, {run_id}):
             if any(SETTLED in run.data.tags or run.info.run_id < run_id for run in others):
-                self.tracker.client.delete_run(run_id)
-                raise BusyError
+                self._yield(run_id)
             time.sleep(PAUSE)  # until those have seen that they come second
         self.tracker.tag(run_id, {SETTLED: True})
 
-    def _others(self, experiment: str, key: str, own: Collection[str] = ()) -> list[Any]:
+    def _yield(self, run_id: str) -> NoReturn:
+        self.tracker.client.delete_run(run_id)
+        raise BusyError
+
+    def _others(self, experiment: str, key: str, but: Collection[str] = ()) -> list[Any]:
         """Runs of this key that are open and alive; of older versions, which show no sign of life, nobody can tell."""
         found = self.tracker.running(experiment)
         same = [run for run in found if run.data.tags.get("bench.key") == key and ALIVE in run.data.tags]
-        return [run for run in same if run.info.run_id not in own and self._alive(run)]
+        return [run for run in same if run.info.run_id not in but and self._alive(run)]
 
     def _alive(self, run: Any) -> bool:
         """One that has been silent as long as it was watched from here is dead, and runs no more."""

@@ -35,11 +35,10 @@ class OnDisk:
     earlier: float = 0.0  # seconds that were spent until the latest checkpoint that was read
     sharers: Callable[[], int] = lambda: 1  # Cells that are trained at once, which share the time
 
-    def restart(self) -> float:
-        """The fit begins now, and shares its time with no other; what the clock says."""
+    def restart(self) -> None:
+        """The fit begins now, and shares its time with no other."""
         self.begun = self.since = time.monotonic()
         self.sharers = lambda: 1
-        return time.perf_counter()
 
     def load(self, stage: str) -> Checkpoint | None:
         """One that is damaged is said and made again."""

@@ -205,7 +205,7 @@ class Tracker(Runs):
             run_id = self.begun_run(facts) if above["parent"] or isinstance(parent, str) else ""
         run = CellRun(self, facts, run_id)
         try:
-            with self.abroad.alone(experiment, str(tags["bench.key"]), run_id):
+            with self.abroad.alone(experiment, str(tags["bench.key"]), run_id, instead, str(told["bench.kind"])):
                 yield run
         except BusyError:
             raise

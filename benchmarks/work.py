@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -111,13 +111,11 @@ class Job:
         notes = [f"{cell.title} is taken over from process {gone}, which is gone"] if gone else []
         try:
             with self.tracker.cell(*about, {gone}) as run:
-                if self.tracker.reach.remote and run.run_id and self._elsewhere(cell):  # while this run was begun
-                    self.tracker.client.delete_run(run.run_id)
-                    raise BusyError
                 if self.fault or self.store is None:
                     raise PreparationError(self.fault)
                 with self._begun_with(cell.seed) as initial:
-                    result = yield from self._tried(cell, self.store, initial, run, told, notes.append, company)
+                    steps = partial(self._fit_and_test, cell, self.store, initial, run, told, notes.append)
+                    result = yield from self._tried(steps, self.store, notes.append, company)
         except BusyError:
             raise
         except Exception as error:  # one Cell's fault, whatever it is, must not cost the others
@@ -175,23 +173,16 @@ class Job:
             self._door.begun(cell.fold, self.tracker.document(run_id, FACTS), test)
 
     def _tried(
-        self,
-        cell: Cell,
-        store: Store,
-        initial: Mapping[str, Path],
-        run: CellRun,
-        told: Told,
-        tell: Told,
-        company: Company | None,
+        self, steps: Callable[[Company | None], Steps], store: Store, tell: Told, company: Company | None
     ) -> Steps:
-        """Once more, where inputs were damaged and could be made again."""
+        """Once more and by itself, where inputs were damaged and could be made again."""
         try:
-            return (yield from self._fit_and_test(cell, store, initial, run, told, tell, company))
+            return (yield from steps(company))
         except DamagedError:
             count = 1 + store.purge(self.arena.clips)
             tell(f"{count} damaged files of {store.folder} are made again")
             fill(self.row, self.arena.clips, self.arena.contents, self.device, unshown)
-            return (yield from self._fit_and_test(cell, store, initial, run, told, tell, None))
+            return (yield from steps(None))
 
     def _fit_and_test(
         self,
@@ -224,7 +215,8 @@ class Job:
                 spent = yield from company.fitted(method, train, validation, context)
             members = company.members if company else 1
             if spent is None:
-                started = checkpoints.restart()
+                checkpoints.restart()
+                started = time.perf_counter()
                 method.fit(train, validation, context)
                 spent = time.perf_counter() - started
             elif members > 1:

@@ -13,13 +13,13 @@ from safetensors.torch import load_file
 from torch import nn
 
 from benchmarks.checkpoints import OnDisk
-from methods.base import Checkpoint, Method, RunContext
+from methods.base import Checkpoint, Method, NoCheckpoints, RunContext
 from methods.parts.dbn import Dbn
 from methods.parts.training import Schedule, fit
 from tests.toys import Bench, ToySet, cases, one_thread, toy_set
 
 GRADIENT = [case for case in cases() if case[0] not in ("egemaps-svm", "new-method")]
-EPOCHS = 3
+EPOCHS, SEED = 3, 7
 
 
 class Cut(Exception):  # noqa: N818  no error
@@ -50,22 +50,24 @@ def _quick() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
-def toys(tmp_path_factory: pytest.TempPathFactory) -> ToySet:
+@pytest.fixture(scope="module", name="toys")
+def make_toys(tmp_path_factory: pytest.TempPathFactory) -> ToySet:
     return toy_set(tmp_path_factory)
 
 
-@pytest.fixture(scope="module", params=GRADIENT, ids="-".join)
-def bench(request: pytest.FixtureRequest, toys: ToySet) -> Bench:
+@pytest.fixture(scope="module", params=GRADIENT, ids="-".join, name="bench")
+def make_quick(request: pytest.FixtureRequest, toys: ToySet) -> Bench:
     name, modality = request.param
     return Bench(name, modality, toys, toys.folder)
 
 
-def fitted(bench: Bench, watched: Watched, kept: OnDisk | None) -> Method:
+def fitted(
+    bench: Bench, watched: Watched, kept: OnDisk | None = None, device: str = "cpu", epochs: int = EPOCHS
+) -> Method:
     own = bench.toys.clips[:9]
     train, apart = bench.examples(own, labelled=True), bench.examples(bench.toys.clips[9:12], labelled=True)
-    method = bench.method(epochs=EPOCHS, batch=4)
-    run = RunContext(7, log=watched) if kept is None else RunContext(7, log=watched, checkpoints=kept)
+    method = bench.method(epochs=epochs, batch=4)
+    run = RunContext(SEED, device, watched, checkpoints=kept or NoCheckpoints())
     method.fit(train, apart if method.validates else None, run)
     return method
 

@@ -144,18 +144,23 @@ def rival(bench: Bench, *more: str) -> "subprocess.Popen[str]":
     )  # fmt: skip
 
 
-def test_two_runs_of_the_same_request_train_no_cell_twice(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both come to the same end; each Cell is trained by one of them, once."""
-    monkeypatch.setenv("TOY_TAKES", "0.7")
-    toy(bench.plugins, "toy", ("\n        for epoch in range(3):", SLOW))
-    assert bench.call("prepare", "--method", "toy", "--dataset", "ravdess", "--data-root", bench.data)[0] == 0
-    both = [rival(bench), rival(bench)]
+def each_cell_once(bench: Bench, both: "list[subprocess.Popen[str]]") -> None:
+    """Of two rivals, that come to the same end."""
     told = [process.communicate(timeout=120) for process in both]
     assert [process.returncode for process in both] == [0, 0], told
     first, second = (json.loads(out)[0] for out, _ in told)
     assert first["metrics"] == second["metrics"] and first["run_id"] == second["run_id"]
     assert len(diary("fit")) == 4 and first["trained_now"] + second["trained_now"] == 4
     assert bench.statuses() == ["FINISHED"] * 4 and bench.statuses("row") == ["FINISHED"]
+
+
+def test_two_runs_of_the_same_request_train_no_cell_twice(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both come to the same end; each Cell is trained by one of them, once."""
+    monkeypatch.setenv("TOY_TAKES", "0.7")
+    toy(bench.plugins, "toy", ("\n        for epoch in range(3):", SLOW))
+    assert bench.call("prepare", "--method", "toy", "--dataset", "ravdess", "--data-root", bench.data)[0] == 0
+    both = [rival(bench), rival(bench)]
+    each_cell_once(bench, both)
 
 
 def test_two_machines_that_share_a_server_alone_train_no_cell_twice(
@@ -169,12 +174,7 @@ def test_two_machines_that_share_a_server_alone_train_no_cell_twice(
     for name in ("one", "other"):
         monkeypatch.setenv("BENCH_CACHE", str(bench.folder / name))
         both.append(rival(bench))
-    told = [process.communicate(timeout=120) for process in both]
-    assert [process.returncode for process in both] == [0, 0], told
-    first, second = (json.loads(out)[0] for out, _ in told)
-    assert first["metrics"] == second["metrics"] and first["run_id"] == second["run_id"]
-    assert len(diary("fit")) == 4 and first["trained_now"] + second["trained_now"] == 4
-    assert bench.statuses() == ["FINISHED"] * 4 and bench.statuses("row") == ["FINISHED"]
+    each_cell_once(bench, both)
 
 
 def test_what_another_machine_finished_while_a_run_was_begun_is_read(

@@ -12,27 +12,17 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.checkpoints import OnDisk
 from benchmarks.cost import metered
 from benchmarks.determinism import deterministic
-from methods.base import Checkpoints, Method, NoCheckpoints, RunContext
+from methods.base import Method, RunContext
 from methods.parts.together import learn_together
-from tests.test_checkpoints import GRADIENT, Cut, Watched, always
-from tests.toys import Bench, ToySet, toy_set
+from tests.test_checkpoints import SEED, Cut, Watched, always, fitted, make_quick, make_toys  # noqa: F401  two fixtures
+from tests.toys import Bench
 
 DEVICE = os.environ.get("BENCH_TEST_DEVICE", "cuda")
-EPOCHS, SEED = 4, 7
+EPOCHS = 4
 pytestmark = pytest.mark.skipif(DEVICE == "cuda" and not torch.cuda.is_available(), reason="no GPU is there")
-
-
-@pytest.fixture(scope="module")
-def toys(tmp_path_factory: pytest.TempPathFactory) -> ToySet:
-    return toy_set(tmp_path_factory)
-
-
-@pytest.fixture(scope="module", params=GRADIENT, ids="-".join)
-def bench(request: pytest.FixtureRequest, toys: ToySet) -> Bench:
-    name, modality = request.param
-    return Bench(name, modality, toys, toys.folder)
 
 
 @pytest.fixture
@@ -41,18 +31,14 @@ def _exact() -> Iterator[None]:
         yield
 
 
-def fitted(bench: Bench, watched: Watched, checkpoints: Checkpoints | None = None) -> Method:
-    own, apart = (bench.examples(some, labelled=True) for some in (bench.toys.clips[:9], bench.toys.clips[9:12]))
-    method = bench.method(epochs=EPOCHS, batch=4)
-    run = RunContext(SEED, DEVICE, watched, checkpoints=checkpoints or NoCheckpoints())
-    method.fit(own, apart if method.validates else None, run)
-    return method
+def there(bench: Bench, watched: Watched, kept: OnDisk | None = None) -> Method:
+    return fitted(bench, watched, kept, DEVICE, EPOCHS)
 
 
 def test_it_learns_and_answers_as_on_the_cpu(bench: Bench, tmp_path: Path) -> None:
     watched = Watched()
     with metered(DEVICE) as figures:
-        method = fitted(bench, watched)
+        method = there(bench, watched)
     losses: dict[str, list[float]] = {}
     for name, value, _ in watched.told:
         if name.endswith("loss"):
@@ -60,21 +46,21 @@ def test_it_learns_and_answers_as_on_the_cpu(bench: Bench, tmp_path: Path) -> No
     assert losses and all(told[-1] < told[0] for told in losses.values())
     assert figures["peak_memory_mb"] > 0
     method.save(tmp_path)
-    there = bench.method(epochs=EPOCHS, batch=4)
-    there.load(tmp_path)
+    here = bench.method(epochs=EPOCHS, batch=4)
+    here.load(tmp_path)
     tested = bench.examples(bench.toys.clips[-3:])
-    np.testing.assert_allclose(there.predict_proba(tested), method.predict_proba(tested), atol=5e-3)
+    np.testing.assert_allclose(here.predict_proba(tested), method.predict_proba(tested), atol=5e-3)
 
 
 @pytest.mark.usefixtures("_exact")
 def test_in_deterministic_mode_a_seed_has_one_end_also_when_it_is_cut_short(bench: Bench, tmp_path: Path) -> None:
     whole, again, resumed = Watched(), Watched(), Watched()
     tested = bench.examples(bench.toys.clips[-3:])
-    answers = fitted(bench, whole).predict_proba(tested)
-    assert fitted(bench, again).predict_proba(tested).tolist() == answers.tolist() and again.told == whole.told
+    answers = there(bench, whole).predict_proba(tested)
+    assert there(bench, again).predict_proba(tested).tolist() == answers.tolist() and again.told == whole.told
     with pytest.raises(Cut):
-        fitted(bench, Watched(len(whole.told) // 2), always(tmp_path))
-    assert fitted(bench, resumed, always(tmp_path)).predict_proba(tested).tolist() == answers.tolist()
+        there(bench, Watched(len(whole.told) // 2), always(tmp_path))
+    assert there(bench, resumed, always(tmp_path)).predict_proba(tested).tolist() == answers.tolist()
     assert resumed.told == whole.told
 
 
