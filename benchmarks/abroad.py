@@ -6,7 +6,7 @@ a number that grows; times are never compared between machines.
 """
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from threading import Event, Thread
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 
 BEAT = 15.0  # seconds between two signs of life
 ALIVE, SETTLED = "bench.beat", "bench.settled"  # tags of a run that is open
+OPENING = "bench.opening"  # the tag of a row as long as another process may have begun it too
+
+
+def first(rows: Iterable[Any]) -> str:
+    """Of a row's runs the one that counts; empty if there is none yet."""
+    sure = ((run.info.start_time, str(run.info.run_id)) for run in rows if OPENING not in run.data.tags)
+    return min(sure, default=(0, ""))[1]
 
 
 class BusyError(Exception):
@@ -59,6 +66,23 @@ class Abroad:
             yield
         finally:
             stop.set()
+
+    def stays(self, run_id: str, rows: Callable[[], Iterable[Any]], end: float) -> bool:
+        """Whether a row that was begun is the one that counts: unless another is, the one of the lowest number.
+
+        Until `end` the others are waited for: each sees who else there is before it is sure of its own.
+        """
+        while others := [run for run in rows() if run.info.run_id != run_id]:
+            doubtful = [run for run in others if OPENING in run.data.tags and not ended(run.data.tags)]
+            if time.monotonic() > end:
+                doubtful = []
+            if first(others) or any(run.info.run_id < run_id for run in doubtful):
+                return False
+            if not doubtful:
+                break
+            time.sleep(PAUSE)  # until those have seen that they come second
+        self.tracker.client.delete_tag(run_id, OPENING)
+        return True
 
     def _settle(self, experiment: str, key: str, run_id: str) -> None:
         while others := self._others(experiment, key, {run_id}):

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from benchmarks import console
 from benchmarks.model import Model
 from benchmarks.predict import Answer, Fault
-from datasets.base import Media
+from datasets.clips import Media
 from datasets.loose import Loose
 from reports.timeline import Look, Timeline, draw
 

@@ -8,7 +8,8 @@ from functools import cached_property
 from benchmarks.console import Progress
 from benchmarks.content import Content, contents, corpus_digest, tied
 from benchmarks.plugins import build, canonical
-from datasets.base import TASKS, Clip, Dataset, DatasetError
+from datasets.base import Dataset
+from datasets.clips import TASKS, Clip, DatasetError
 from protocols.audit import Independence
 from protocols.base import Judged, Protocol, ProtocolError
 
@@ -58,7 +59,7 @@ class Arena:
 
 def arena(dataset: Dataset, task: str, protocol: str, progress: Progress) -> Arena:
     """Clips, tied by what they hold, and the folds of the protocol; an error if a file is broken or contradictory."""
-    told = canonical(protocol or dataset.default_protocol)
+    told = canonical(protocol or dataset.default_protocol, dataset.protocol_settings)
     built: Protocol = build("protocols", told, dataset.protocol_settings)
     clips, known = gathered(dataset, task, progress)
     folds = tuple(built.folds(clips))

@@ -7,7 +7,8 @@ from pathlib import Path, PurePosixPath
 
 from benchmarks.plugins import load, names
 from benchmarks.tables import read_table
-from datasets.base import Clip, Dataset, DatasetError, Media
+from datasets.base import Dataset
+from datasets.clips import Clip, DatasetError, Media
 from datasets.scan import clip_id
 from protocols.audit import Split, Verdict, audit
 

@@ -15,7 +15,7 @@ import pandas as pd
 from benchmarks.arenas import Arena
 from benchmarks.outcome import Outcome
 from benchmarks.plan import Entrant
-from datasets.base import UserError
+from datasets.clips import UserError
 from reports.gate import METRICS
 from reports.statistics import measure
 from reports.tally import Tally, tally

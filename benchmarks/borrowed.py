@@ -1,13 +1,13 @@
 """Settings that tuning found, written down for other runs; and whether somebody they were found on is tested there."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.settings import Borrowed
-from datasets.base import UserError
+from datasets.clips import UserError
+from protocols.identity import canonical, value
 
 if TYPE_CHECKING:
     from benchmarks.arenas import Arena
@@ -43,13 +43,8 @@ def written(row: "Row", arena: "Arena", cell: "Cell", found: Mapping[str, Any]) 
         "params": found["params"],
         "subjects": [] if None in people else sorted(filter(None, people)),
         "media": sorted(arena.contents[clip.media.clip_id].media for clip in train),
+        "sounds": sorted({arena.contents[clip.media.clip_id].sound for clip in train} - {""}),
     }
-
-
-def writable(file: Path) -> None:
-    """An error, before anything is tried, if what is found could not be written there."""
-    if file.is_dir() or not os.access(file.resolve().parent, os.W_OK):
-        raise ParamsError(f"settings cannot be written to {file}; name a file in a folder that is there and writable")
 
 
 def read(file: Path, method: str) -> tuple[dict[str, Any], Borrowed]:
@@ -61,7 +56,11 @@ def read(file: Path, method: str) -> tuple[dict[str, Any], Borrowed]:
             folds = ", ".join(str(each["fold"]) for each in told)
             raise ParamsError(f"{file} has settings of {len(told)} folds ({folds}); make one of one: tune --fold NAME")
         borrowed = Borrowed(
-            str(one["dataset"]), bool(one["standin"]), frozenset(one["subjects"]), frozenset(one["media"])
+            str(one["dataset"]),
+            bool(one["standin"]),
+            frozenset(one["subjects"]),
+            frozenset(one["media"]),
+            frozenset(one["sounds"]),
         )
         params, whose = dict(one["params"]), one["method"]
     except OSError as error:
@@ -78,9 +77,11 @@ def overlaps(borrowed: Borrowed | None, arena: "Arena") -> bool:
     if borrowed is None:
         return False
     tested = {media.clip_id for fold in arena.folds for media in fold.test_media}
-    if any(arena.contents[clip_id].media in borrowed.media for clip_id in tested):
+    content = [arena.contents[clip_id] for clip_id in tested]
+    if any(one.media in borrowed.media or one.sound in borrowed.sounds for one in content):
         return True
     if (borrowed.dataset, borrowed.standin) != (arena.dataset.name, arena.dataset.standin):
         return False
-    people = {clip.subject for clip in arena.clips if clip.media.clip_id in tested}
-    return not borrowed.subjects or None in people or bool(people & borrowed.subjects)
+    people = {value(clip, "subject") for clip in arena.clips if clip.media.clip_id in tested}
+    known = {canonical(person, "subject") for person in borrowed.subjects}
+    return not known or None in people or bool(people & known)

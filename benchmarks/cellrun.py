@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.claims import claims
 from benchmarks.scored import table, write_scores
 from benchmarks.spool import ARTIFACTS, attempt, parcel_claim
-from datasets.base import UserError
+from datasets.clips import UserError
 from protocols.scores import METRICS, Scores
 
 if TYPE_CHECKING:

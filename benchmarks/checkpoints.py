@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from benchmarks.environment import code, libraries
 from benchmarks.files import remove, whole
-from datasets.base import UserError
+from datasets.clips import UserError
 from methods.base import Checkpoint
 
 EVERY = 10.0  # seconds between two checkpoints at least: what is faster than that is sooner done again

@@ -14,6 +14,7 @@ from benchmarks.options import (
     DatasetName,
     Exclude,
     Json,
+    TrackingUri,
 )
 
 commands = typer.Typer()
@@ -28,6 +29,7 @@ class Kind(StrEnum):
     variants = "variants"
     published = "published"
     weights = "weights"
+    runs = "runs"
 
 
 class New(StrEnum):
@@ -39,10 +41,13 @@ class New(StrEnum):
 
 
 @commands.command("list")
-def list_(kind: Kind, json: Json = False) -> None:
-    """What there is: methods, datasets, protocols, weights; rows of papers that can be run, and papers' numbers."""
+def list_(kind: Kind, tracking_uri: TrackingUri = "", json: Json = False) -> None:
+    """What there is: methods, datasets, protocols, weights, finished runs; rows of papers, and papers' numbers."""
     from benchmarks.listing import IN_FULL, JSON_ONLY, ROWS
 
+    if kind is Kind.runs:
+        _runs(tracking_uri, json)
+        return
     rows = (IN_FULL if json else ROWS).get(kind.value, ROWS[kind.value])()
     if json:
         console.write_json(rows)
@@ -50,6 +55,20 @@ def list_(kind: Kind, json: Json = False) -> None:
         console.table([{key: row[key] for key in row if key not in JSON_ONLY} for row in rows])
     else:
         console.out.print(f"no {kind.value} yet; python -m benchmarks new {kind.value[:-1]} NAME starts one")
+
+
+def _runs(tracking_uri: str, json: bool) -> None:
+    from benchmarks.listing import runs, short
+    from benchmarks.track import Tracker
+
+    tracker = Tracker(tracking_uri)
+    rows = runs(tracker)
+    if json:
+        console.write_json(rows)
+    elif rows:
+        console.table([short(row) for row in rows])
+    else:
+        console.out.print(f"{tracker.shown} holds no runs yet; python -m benchmarks run makes some", markup=False)
 
 
 @commands.command()
@@ -65,7 +84,10 @@ def check(
 ) -> None:
     """Is my copy of a corpus complete and readable? Exit code 1 if not."""
     from benchmarks.corpora import opened
+    from benchmarks.files import drawable
 
+    if sheet:
+        drawable(sheet, "--sheet")
     corpus = opened(dataset, data_root, excluded_names(exclude), console.progress, full)
     with console.progress(f"decoding {dataset}") as advance:
         report = corpus.check(os.cpu_count() or 1, advance)
@@ -111,7 +133,7 @@ def audit(
 
 @commands.command()
 def new(kind: New, name: str) -> None:
-    """A working plugin file to start from."""
+    """A working plugin file to start from, written beside the others of its kind."""
     from benchmarks.new import write
 
     path = write(kind.value, name)
@@ -124,10 +146,14 @@ def standin(
     out: Annotated[Path, typer.Option(help="Folder to render into; it can then serve as --data-root.")],
     full: Annotated[bool, typer.Option(help="With the real counts and picture sizes.")] = False,
     seed: Annotated[int, typer.Option(help="Other people, voices and moods.")] = 0,
+    json: Json = False,
 ) -> None:
     """Render a synthetic stand-in of a corpus in its exact layout."""
     from benchmarks.corpora import standin as render
 
     with console.progress(f"rendering a stand-in of {dataset}") as advance:
         corpus = render(dataset, out, full, seed, advance, frozenset())
-    console.out.print(f"STAND-IN of {corpus.title} at {corpus.root}", markup=False)
+    if json:
+        console.write_json({"dataset": corpus.name, "root": str(corpus.root), "seed": seed, "full": full})
+    else:
+        console.out.print(f"STAND-IN of {corpus.title} at {corpus.root}", markup=False)

@@ -75,14 +75,14 @@ def regress(
     from benchmarks.outcomes import show_arena
     from benchmarks.run import Request, plan
     from benchmarks.track import Tracker
-    from datasets.base import UserError
+    from datasets.clips import UserError
 
     request = Request(
         method, dataset, protocol, task, modality, variant, preset, weights, seeds, tuple(settings or ()), device,
         data_root, excluded_names(exclude), pretrain_on, first_seed,
     )  # fmt: skip
     if freeze:
-        gates.writable(baseline, force)
+        gates.freezable(baseline, force)
     elif force:
         raise UserError("--force is to freeze over a file; give --freeze too, or leave it out")
     gate = asked_gate(None if freeze else baseline, metric, tolerance)

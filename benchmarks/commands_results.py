@@ -160,7 +160,7 @@ def import_(
 
 
 @commands.command()
-def sync(tracking_uri: TrackingUri = "") -> None:
+def sync(tracking_uri: TrackingUri = "", json: Json = False) -> None:
     """Send results that wait here because the store could not take them. Exit code 1 if some still wait."""
     from benchmarks.spool import deliver
     from benchmarks.track import Tracker
@@ -169,6 +169,9 @@ def sync(tracking_uri: TrackingUri = "") -> None:
     spool = tracker.spool
     sent, why = deliver(tracker)
     left = len(spool.waiting())
+    if json:
+        console.write_json({"sent": sent, "waiting": left, "why": why, "elsewhere": spool.elsewhere()})
+        raise typer.Exit(int(bool(left)))
     console.out.print(f"{sent} results sent to {tracker.shown}, {left} wait{f': {why}' if why else ''}", markup=False)
     if sent and not left:
         console.note("the run command that made them, given again, completes their rows and the leaderboard")

@@ -87,7 +87,7 @@ def run(
     from benchmarks.outcomes import as_json, show, show_arena
     from benchmarks.run import Request, plan
     from benchmarks.track import Tracker
-    from datasets.base import UserError
+    from datasets.clips import UserError
 
     request = Request(
         method, dataset, protocol, task, modality, variant, preset, weights, seeds, tuple(settings or ()), device,
@@ -199,8 +199,10 @@ def prepare(
         Path | None,
         typer.Option(help="Also draw what a method gets of some clips into a PNG named like this and the row."),
     ] = None,
+    json: Json = False,
 ) -> None:
-    """Fill the cache ahead of a run."""
+    """Fill the cache ahead of a run. Exit code 1 if a method's inputs could not be made."""
+    from benchmarks.files import drawable
     from benchmarks.prepare import PreparationError, fill, fill_together
     from benchmarks.run import Request, plan
 
@@ -208,10 +210,12 @@ def prepare(
         method, dataset, "", "emotion", modality, variant, preset, weights, 1, tuple(settings or ()), device, data_root,
         excluded_names(exclude), pretrain_on,
     )  # fmt: skip
+    if sheet:
+        drawable(sheet, "--sheet")
     planned = plan(request, console.progress)
     for note in planned.notes:
         console.note(note)
-    failed = 0
+    failed, told = 0, list[dict[str, object]]()
     lessons = [
         (initial.row, arena) for row, _ in planned.rows for initial in row.initials.values() for arena in initial.arenas
     ]
@@ -223,14 +227,19 @@ def prepare(
             failed = 1
             console.warn(f"{row.title}: {str(error).strip()}")
             continue
-        console.out.print(
-            f"{row.title}, {arena.dataset.name}: {len(arena.clips)} clips in {store.folder}", markup=False
+        told.append(
+            {"row": row.title, "dataset": arena.dataset.name, "clips": len(arena.clips), "folder": str(store.folder)}
         )
+        if not json:
+            line = f"{row.title}, {arena.dataset.name}: {len(arena.clips)} clips in {store.folder}"
+            console.out.print(line, markup=False)
         if sheet:
             from benchmarks.sheet import beside, draw_inputs, spread
 
             shown = [(clip.name, store.read(clip.media)) for clip in spread(arena.clips)]
             draw_inputs(shown, beside(sheet, row.title, arena.dataset.name), row.title)
+    if json:
+        console.write_json(told)
     raise typer.Exit(failed)
 
 

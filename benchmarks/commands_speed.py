@@ -1,6 +1,7 @@
 """The command about time: what this machine needs, and what a run will need."""
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -40,6 +41,9 @@ class Part(StrEnum):
 @commands.command()
 def speed(
     part: Annotated[list[Part] | None, typer.Option(help="What to measure; repeatable. Default: all.")] = None,
+    profile: Annotated[
+        Path | None, typer.Option(help="With --part train: two steps of each network, profiled, into this text file.")
+    ] = None,
     method: Annotated[
         str, typer.Option(help="Instead: how long will its run take? Methods, with commas between, or all.")
     ] = "",
@@ -62,28 +66,34 @@ def speed(
 ) -> None:
     """This machine beside the plain way and beside its own ceiling; or, with --method, how long a run will take.
 
-    What is measured is kept in the store, in the experiment "speed". With --method nothing is run or kept but a few
-    prepared clips: name method, corpus and settings as for run, and what is finished already counts as nothing to do.
+    What is measured is kept in the store, in the experiment "speed"; what fails costs its own line, and exit code 1.
+    With --method nothing is run or kept but a few prepared clips: name method, corpus and settings as for run, and what
+    is finished already counts as nothing to do.
     """
     from benchmarks import determinism
     from benchmarks.run import Request
     from benchmarks.speed import asked
-    from datasets.base import UserError
+    from datasets.clips import UserError
 
     request = Request(
         method, dataset, protocol, task, modality, variant, preset, weights, seeds, tuple(settings or ()), device,
         data_root, excluded_names(exclude), pretrain_on,
     )  # fmt: skip
-    if method and part:
-        raise UserError("--part measures this machine, --method asks how long a run takes; leave one of them out")
+    if method and (part or profile):
+        raise UserError(
+            "--part and --profile measure this machine, --method asks how long a run takes; leave one of them out"
+        )
     if method:
         with determinism.deterministic(deterministic):
             asked.estimate(request, tracking_uri, json)
         return
-    if "," in dataset or request != Request("", dataset, device=device, data_root=data_root):
+    if "," in dataset or request != Request("", dataset, preset=preset, device=device, data_root=data_root):
         raise UserError(
-            "without --method, only --part, --dataset (one), --data-root, --device, --deterministic and --json are for "
-            "speed"
+            "without --method, only --part, --profile, --preset, --dataset (one), --data-root, --device, "
+            "--deterministic, --tracking-uri and --json are for speed"
         )
+    parts = [one.value for one in part or Part]
+    if profile and Part.train not in parts:
+        raise UserError("--profile tells of training; add --part train, or leave it out")
     with determinism.deterministic(deterministic):
-        asked.measure([one.value for one in part or Part], request, tracking_uri, json)
+        raise typer.Exit(asked.measure(parts, request, tracking_uri, json, profile))

@@ -65,7 +65,7 @@ def tune(
     """
     from benchmarks import determinism
     from benchmarks.address import absolute
-    from benchmarks.borrowed import writable
+    from benchmarks.files import writable
     from benchmarks.inner import Tuning, sensible
     from benchmarks.run import Request, plan
     from benchmarks.track import Tracker

@@ -15,7 +15,7 @@ def refresh_leaderboard(tracker: "Tracker") -> None:
     from benchmarks.files import explained
     from benchmarks.registry import champions
     from benchmarks.report import folder, report
-    from datasets.base import UserError
+    from datasets.clips import UserError
 
     if not (place := folder()):
         return
@@ -40,7 +40,7 @@ def excluded_names(file: Path | None) -> frozenset[str]:
 
 def asked_gate(file: Path | None, metric: str, points: float) -> "Gate | None":
     """What a run is judged by; None where nothing was asked. Its settings without it are a mistake."""
-    from datasets.base import UserError
+    from datasets.clips import UserError
 
     if file is None:
         if (metric, points) != ("uar", 0.0):

@@ -48,11 +48,14 @@ def _offered(
     method: "Method", train: "Examples", validation: "Examples | None", context: "RunContext"
 ) -> "Lesson | None":
     """None: there is no room for it."""
-    from torch import OutOfMemoryError
+    from methods.parts.memory import exhausted
 
-    with suppress(OutOfMemoryError):
+    try:
         return method.lesson(train, validation, context)
-    return None
+    except RuntimeError as error:
+        if not exhausted(error):
+            raise
+        return None
 
 
 @dataclass(eq=False)
@@ -123,17 +126,14 @@ def _taught(lessons: Sequence["Lesson"], company: Company) -> list[Exception | N
     """Of each, why it failed, if it did; of none, where memory does not hold them: then each is to fit by itself."""
     if not lessons:
         return []
-    from torch import OutOfMemoryError
-
+    from methods.parts.memory import exhausted
     from methods.parts.together import learn_together
 
     company.members, started = len(lessons), time.perf_counter()
     try:
         return learn_together(lessons)
-    except OutOfMemoryError:
-        return []
     except Exception as error:  # of all of them, but of no other row
-        return [error] * len(lessons)
+        return [] if exhausted(error) else [error] * len(lessons)
     finally:
         company.seconds = (time.perf_counter() - started) / len(lessons)
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from datasets.check import Report
 
 SHOWN = 12
+STYLES = {"verified": "green", "unknown": "yellow", "violated": "red"}  # of independence
 WIDE = 160  # letters of a table that goes into a file
 SECONDS = 20  # between two lines of progress where there is no terminal
 out = Console(highlight=False, soft_wrap=True)
@@ -90,6 +91,11 @@ def table(rows: Sequence[Mapping[str, object]]) -> None:
     for row in rows:
         shown.add_row(*(str(value) for value in row.values()))
     (out if out.is_terminal else Console(width=WIDE, highlight=False)).print(shown)
+
+
+def run(run_id: str) -> str:
+    """So much of a run's id as `predict --run` wants, and readers bear."""
+    return run_id[:8] or "-"
 
 
 def report_json(report: "Report", dataset: "Dataset") -> dict[str, Any]:
@@ -175,7 +181,7 @@ def show_audit(audit: "Audit") -> None:
     line = told.get(verdict.independence, "honest: no test subject or recording is on another side")
     known = f"{audit.by_content} clips known by content, {audit.by_name} by name alone"
     where = f"{audit.dataset}{' STAND-IN' if audit.standin else ''}"
-    out.print(f"{line} ({where}: {known})", style="bold red" if leaks else "bold green")
+    out.print(f"{line} ({where}: {known})", style=f"bold {STYLES[verdict.independence]}")
 
 
 def unshown(what: str) -> AbstractContextManager[Tell]:

@@ -16,7 +16,7 @@ from benchmarks.corpora import cache
 from benchmarks.files import damaged
 from benchmarks.pool import EndedError, each
 from datasets import media, stills
-from datasets.base import Advance, Clip, DatasetError, Track, file_digest, tie
+from datasets.clips import Advance, Clip, DatasetError, Track, file_digest, tie
 from datasets.probe import Probe, probe
 from datasets.stills import read_still
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from benchmarks.console import Progress
 from benchmarks.plugins import load, names, resolve
-from datasets.base import Advance, Dataset, DatasetError, UserError
+from datasets.base import Dataset
+from datasets.clips import Advance, DatasetError, UserError
 from datasets.standin import VERSION, manifest, render
 
 CACHE = "BENCH_CACHE"
@@ -15,19 +16,19 @@ DATA = "BENCH_DATA"
 
 def data_root(given: Path | None) -> Path | None:
     """The parent folder of all corpora: as asked for, else $BENCH_DATA, else ./data; None: nothing is configured."""
-    if given or DATA in os.environ:
+    if given or os.environ.get(DATA):
         return given or Path(os.environ[DATA])
     return Path("data") if Path("data").is_dir() else None
 
 
 def cache() -> Path:
     """The folder of everything that can be made again."""
-    return Path(os.environ.get(CACHE, ".benchmarks"))
+    return Path(os.environ.get(CACHE) or ".benchmarks")
 
 
 def node_cache() -> Path:
     """The same of a machine where a cluster's worker runs: its own cache, else a folder that nobody else can write."""
-    if CACHE in os.environ:
+    if os.environ.get(CACHE):
         return Path(os.environ[CACHE])
     folder = Path(tempfile.gettempdir()) / f"benchmarks-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)

@@ -12,13 +12,14 @@ from methods.base import Examples, Frozen, Method, Prepared
 
 if TYPE_CHECKING:
     from torch import nn
+    from torch.utils.flop_counter import FlopCounterMode
 
 FORGET = Path("/proc/self/clear_refs")  # Linux
 POWERCAP = Path("/sys/class/powercap")
 MEGA = 1e6
 
 
-def _networks(method: Method) -> list["nn.Module"]:
+def networks(method: Method) -> list["nn.Module"]:
     """What it trained; a support vector machine is none."""
     if "torch" not in sys.modules:  # then nothing of it was used
         return []
@@ -29,34 +30,41 @@ def _networks(method: Method) -> list["nn.Module"]:
 
 def parameters(method: Method) -> dict[str, float]:
     """Of the networks that it trained; a method without any has none to tell."""
-    trained = _networks(method)
+    trained = networks(method)
     return {"parameters": float(sum(p.numel() for part in trained for p in part.parameters()))} if trained else {}
 
 
 def operations(
     method: Method, frozen: Frozen | None, raw: Sequence[Prepared], ready: Examples, device: str
 ) -> dict[str, float]:
-    """Floating-point operations of products of matrices and convolutions, the mean over some prepared clips.
-
-    Recurrent layers are counted where they are made of such products, so their faster kernels are put aside; not those
-    of others, for without them large networks take minutes.
-    """
+    """Floating-point operations of products of matrices and convolutions, the mean over some prepared clips."""
     if "torch" not in sys.modules:  # then nothing of it was used
         return {}
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
-    recurrent = any(isinstance(layer, torch.nn.RNNBase) for part in _networks(method) for layer in part.modules())
-    with warnings.catch_warnings(), FlopCounterMode(display=False) as counter, ExitStack() as plain:
-        warnings.simplefilter("ignore", UserWarning)  # to touch oneDNN's flags warns of Intel's GPUs
-        for kernels in (torch.backends.cudnn, torch.backends.mkldnn) if recurrent else ():
-            plain.enter_context(kernels.flags(enabled=False))
+    with counted(networks(method)) as counter:
         if frozen:
             for inputs in raw:
                 frozen(inputs, device)
         method.predict_proba(ready)
     total = counter.get_total_flops()
     return {"flops_per_clip": total / len(ready)} if total else {}
+
+
+@contextmanager
+def counted(used: Sequence["nn.Module"]) -> Iterator["FlopCounterMode"]:
+    """What some networks do meanwhile.
+
+    Recurrent layers are counted where they are made of products, so their faster kernels are put aside; not those of
+    others, for without them large networks take minutes.
+    """
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    recurrent = any(isinstance(layer, torch.nn.RNNBase) for part in used for layer in part.modules())
+    with warnings.catch_warnings(), FlopCounterMode(display=False) as counter, ExitStack() as plain:
+        warnings.simplefilter("ignore", UserWarning)  # to touch oneDNN's flags warns of Intel's GPUs
+        for kernels in (torch.backends.cudnn, torch.backends.mkldnn) if recurrent else ():
+            plain.enter_context(kernels.flags(enabled=False))
+        yield counter
 
 
 @contextmanager
@@ -110,7 +118,7 @@ def _energy(device: str) -> Mapping[str, float]:
 def _gpu_energy() -> Mapping[str, float]:
     try:
         import pynvml
-    except ImportError:  # extra `energy`
+    except ImportError:  # nvidia-ml-py, which nobody must have
         return {}
     import torch
 

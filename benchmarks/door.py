@@ -16,7 +16,7 @@ from benchmarks.arenas import Arena
 from benchmarks.handed import Handed, handed
 from benchmarks.prepare import Store
 from benchmarks.training import training
-from datasets.base import Clip, UserError, tie
+from datasets.clips import Clip, UserError, tie
 from methods.base import Examples, Method
 from protocols.base import Fold, Judged
 from protocols.identity import canonical, value

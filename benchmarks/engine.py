@@ -25,7 +25,7 @@ from benchmarks.summaries import Part, kept
 from benchmarks.track import ENVIRONMENT, TUNING, Done, Kept, Opening, Tracker
 from benchmarks.transfer import known, taught
 from benchmarks.work import Job
-from datasets.base import UserError
+from datasets.clips import UserError
 from methods.base import MethodError
 
 
@@ -87,6 +87,7 @@ class Engine:
                         self.tell(f"{job.row.title}, {result.cell.title} failed: {result.error}")
                     if row.whole:
                         closed[job.row.key] = self._closed(row)
+            self.tracker.reach.anew()  # it may have come back since the last Cell
             for key in [key for key, outcome in closed.items() if outcome.waiting]:
                 closed[key] = self._closed(begun[key])
         if count := sum(outcome.waiting for outcome in closed.values()):

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.determinism import in_force
-from datasets import base, media, shots, stills, together
+from datasets import base, clips, media, shots, stills, together
 from methods import parts
 
 PACKAGES = ("benchmarks", "datasets", "methods", "protocols", "reports")
-OURS = ("benchmarks", "datasets", "methods", "protocols")
 LIBRARIES = ("av-emotion-benchmarks", "av", "dlib-bin", "librosa", "mlflow", "numpy", "opensmile", "scikit-learn",
              "scipy", "silero-vad", "torch", "torchaudio", "torchvision")  # fmt: skip
 COPY = "copy_of.json"  # beside packages that were copied to another machine: what they are a copy of
@@ -82,14 +81,15 @@ def git() -> dict[str, Any]:
         done = subprocess.run(line, cwd=here.parent, capture_output=True, text=True, check=False)  # noqa: S603
         return done.stdout.strip()
 
-    return {"code": code(), "commit": ask("rev-parse", "HEAD"), "changed": bool(ask("status", "--porcelain", *OURS))}
+    changed = bool(ask("status", "--porcelain", *PACKAGES))
+    return {"code": code(), "commit": ask("rev-parse", "HEAD"), "changed": changed}
 
 
 def source(*files: str) -> str:
     """Digest of a plugin's files, and of everything shared that stands between media and results."""
     shared = [
         *Path(parts.__path__[0]).glob("*.py"),
-        *(Path(inspect.getfile(module)) for module in (base, media, shots, stills, together)),
+        *(Path(inspect.getfile(module)) for module in (base, clips, media, shots, stills, together)),
     ]
     stats = ((name, Path(name).stat()) for name in (*files, *sorted(map(str, shared))))
     texts = [_read(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]

@@ -14,7 +14,7 @@ from benchmarks.plan import Cell
 from benchmarks.prepare import reason
 from benchmarks.result import Result
 from benchmarks.work import Job
-from datasets.base import UserError
+from datasets.clips import UserError
 from protocols.scores import Scores
 
 if TYPE_CHECKING:

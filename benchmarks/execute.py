@@ -10,7 +10,7 @@ from benchmarks.console import Progress, Tell
 from benchmarks.plan import Cell
 from benchmarks.result import Result
 from benchmarks.work import Job
-from datasets.base import UserError
+from datasets.clips import UserError
 
 Executor = Callable[[Iterable[Job], Progress], Generator[tuple[Job, Result]]]
 

@@ -10,16 +10,32 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from benchmarks.processes import alive, here
-from datasets.base import UserError
+from datasets.clips import UserError
 
 FULL = (errno.ENOSPC, errno.EDQUOT), ("StorageFull", "disk is full", "No space left", "QuotaExceeded")
 CLOSED = (errno.EROFS, errno.EACCES, errno.EPERM), ("ReadOnlyFilesystem", "PermissionDenied", "readonly database")
+PLACES = errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG
+FIGURES = (".png", ".svg", ".pdf")
 HIDDEN = "."  # how names of unfinished files begin
 REMEDY = "make it writable, or name another folder with BENCH_CACHE (the cache) or --tracking-uri (results)"
 
 
 class FileError(UserError):
     """The disk does not take a file."""
+
+
+def writable(file: Path) -> None:
+    """An error, before anything is computed, if a file could not be written there."""
+    folder = file.resolve().parent
+    if file.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise FileError(f"{file} cannot be written; name a file in a folder that is there and writable")
+
+
+def drawable(file: Path, option: str) -> None:
+    """The same of a picture."""
+    if file.suffix.lower() not in FIGURES:
+        raise FileError(f"a figure is one of {', '.join(FIGURES)}, but {option} is {file}")
+    writable(file)
 
 
 @contextmanager
@@ -65,6 +81,8 @@ def explained(error: Exception, place: Path | str = "") -> Exception:
         return FileError(f"{where} cannot be written: the disk is full; make room there, then give the same command")
     if _is(error, *CLOSED):
         return FileError(f"{where} cannot be written: it is read-only here; {REMEDY}")
+    if _is(error, PLACES, ()):
+        return FileError(f"{where} cannot be made: there is a file where a folder should be, or its name is too long")
     return error
 
 

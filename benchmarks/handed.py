@@ -8,7 +8,7 @@ from queue import SimpleQueue
 from threading import Thread
 
 from benchmarks.prepare import Store, read
-from datasets.base import Media
+from datasets.clips import Media
 from methods.base import Prepared
 
 Told = Callable[[str, float, int], None]  # a name, a value, a step

@@ -24,7 +24,8 @@ from benchmarks.summaries import kept as summarised
 from benchmarks.tables import Table
 from benchmarks.track import Opening, Tracker
 from benchmarks.work import marks
-from datasets.base import TASKS, Clip, Dataset, DatasetError
+from datasets.base import Dataset
+from datasets.clips import TASKS, Clip, DatasetError
 from methods.base import Modality
 from protocols.audit import Independence, Split, Verdict
 from protocols.base import Claimed, Judged

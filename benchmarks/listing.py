@@ -2,11 +2,18 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from benchmarks import console
 from benchmarks.plugins import describe, load, names
 
+if TYPE_CHECKING:
+    from benchmarks.track import Tracker
+
 Row = dict[str, object]
+ASKED = ("method", "variant", "modality", "preset", "stamps")  # what a row was asked to be, by tags
 JSON_ONLY = frozenset(
     {"citation", "how_to_get", "layout", "column", "protocol", "task", "metric", "reason"}
     | {"looked_for", "url", "sha256", "sha256_is_whole", "differs"}
@@ -99,6 +106,44 @@ def _weights() -> list[Row]:
             }
         )
     return rows
+
+
+def runs(tracker: "Tracker") -> list[Row]:
+    """Rows of results in the store, the newest first; more of them is on the leaderboard."""
+    if tracker.absent:
+        return []
+    found = sorted(tracker.all("tags.`bench.kind` = 'row'"), key=lambda pair: -pair[1].info.start_time)
+    rows: list[Row] = []
+    for experiment, run in found:
+        told, score = run.data.tags, run.data.metrics.get("uar")
+        begun = datetime.fromtimestamp(run.info.start_time / 1000, UTC)
+        rows.append(
+            {
+                "run_id": run.info.run_id,
+                "begun": f"{begun:%Y-%m-%d %H:%M}",
+                "corpus": experiment,
+                **{name: told.get(f"bench.{name}", "") for name in (*ASKED, "task", "protocol", "independence")},
+                "state": run.info.status.lower(),
+                "uar": score,
+            }
+        )
+    return rows
+
+
+def short(row: Row) -> Row:
+    """A row of `runs` for readers."""
+    told = " ".join(filter(None, (str(row[name]) for name in ASKED)))
+    score = row["uar"]
+    return {
+        "run": console.run(str(row["run_id"])),
+        "begun": row["begun"],
+        "corpus": row["corpus"],
+        "method": told,
+        "protocol": ", ".join(str(row[name]) for name in ("task", "protocol")),
+        "subjects": row["independence"],
+        "state": row["state"],
+        "uar": f"{100 * score:.1f}" if isinstance(score, float) else "-",
+    }
 
 
 ROWS: Mapping[str, Callable[[], list[Row]]] = {

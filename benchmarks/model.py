@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.cost import networks
 from benchmarks.environment import source
 from benchmarks.plan import needed
 from benchmarks.plugins import PluginError, load
 from benchmarks.prepare import reason
 from benchmarks.settings import restored
-from datasets.base import DatasetError, Media
+from datasets.clips import DatasetError, Media
 from datasets.loose import Loose
 from methods.base import Examples, Frozen, Method, MethodError, Weights
 
@@ -27,7 +28,7 @@ class Model:
     method: Method
     frozen: Frozen | None
     facts: Mapping[str, Any]  # as `record.membership` wrote them
-    device: str = "cpu"  # of the frozen network; the method itself stays where `load` puts it
+    device: str = "cpu"
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -63,7 +64,7 @@ class Model:
 
 
 def rebuilt(facts: Mapping[str, Any], folder: Path, weights: Weights, device: str = "cpu") -> Model:
-    """The method with its settings and what it had learnt."""
+    """The method with its settings and what it had learnt, on that device."""
     if "method" not in facts:
         raise MethodError("the run was kept before models could be used again: its cell.json is short; run it --fresh")
     name, kind = facts["method"], load("methods", facts["method"])
@@ -85,6 +86,8 @@ def rebuilt(facts: Mapping[str, Any], folder: Path, weights: Weights, device: st
         )
     with _told(name):
         method.load(folder)
+    for network in networks(method):  # by which a method knows where it is
+        network.to(device)
     return Model(method, frozen, facts, device)
 
 

@@ -52,7 +52,9 @@ Sanity = Annotated[
         "--sanity", help="Also teach permuted labels; exit code 1 if that is better than chance; see docs/sanity.md."
     ),
 ]
-Permutations = Annotated[int, typer.Option(help="With --sanity: how many; 5 at least, 10 if nothing is said.")]
+Permutations = Annotated[
+    int, typer.Option(show_default=False, help="With --sanity: how many; 5 at least, 10 if nothing is said.")
+]
 Deciding = Annotated[str, typer.Option(help="Which metric decides: uar, accuracy or macro_f1.")]
 Tolerance = Annotated[float, typer.Option(help="Points of the deciding metric that may be lost.")]
 Executor = Annotated[
@@ -66,6 +68,10 @@ RayAddress = Annotated[
     str, typer.Option(help="Of a Ray cluster; default $RAY_ADDRESS, else one is started on this machine.")
 ]
 Jobs = Annotated[
-    int, typer.Option(help="With Ray: Cells at once on this machine, or on each GPU; default: as cores allow, or 1.")
+    int,
+    typer.Option(
+        show_default=False,
+        help="With Ray: Cells at once on this machine, or on each GPU; default: as cores allow, or 1.",
+    ),
 ]
 Protocol = Annotated[str, typer.Option(help="Who is held out; default: the corpus' own. NAME or NAME:k=3.")]

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.console import table
 from benchmarks.plugins import build, load
-from datasets.base import Clip, Media
+from datasets.clips import Clip, Media
 from datasets.rendering.factors import draw
 from datasets.scan import clip_id
 from protocols.base import Fold

@@ -10,8 +10,6 @@ from benchmarks.plan import Initial
 from benchmarks.result import EMPTY
 from protocols.scores import METRICS
 
-STYLES = {"verified": "green", "unknown": "yellow", "violated": "red"}
-
 
 def show_arena(arena: Arena) -> None:
     """Before anything is trained: on what, and how honest."""
@@ -21,7 +19,7 @@ def show_arena(arena: Arena) -> None:
     console.err.print(
         f"{dataset.title}: {len(arena.clips)} clips{_copy(arena)}; {arena.protocol}: {len(arena.folds)} folds; "
         f"independence of subjects: {arena.independence}",
-        style=STYLES[arena.independence],
+        style=console.STYLES[arena.independence],
         markup=False,
     )
 
@@ -122,6 +120,7 @@ def _line(outcome: Outcome) -> dict[str, object]:
         if outcome.complete and not outcome.waiting
         else f"{outcome.done} of {len(row.cells)}: {'NOT SENT' if outcome.complete else 'INCOMPLETE'}",
         "run_now": outcome.trained,
+        "run": console.run(outcome.run_id),
     }
 
 

@@ -71,7 +71,7 @@ def _matches(number: Number, arena: Arena) -> str:
     if number.protocol == UNSTATED:
         return "paper does not say"
     try:
-        same = canonical(number.protocol) == arena.protocol
+        same = canonical(number.protocol, load("datasets", number.dataset).protocol_settings) == arena.protocol
     except PluginError:
         return "no"
     if not same:

@@ -15,8 +15,8 @@ from benchmarks.borrowed import overlaps
 from benchmarks.environment import source
 from benchmarks.inner import TUNED_ON_TEST, asked
 from benchmarks.plugins import PluginError, load
-from benchmarks.settings import Wish, configured
-from datasets.base import DatasetError
+from benchmarks.settings import Wish, changing, configured
+from datasets.clips import DatasetError
 from methods.base import Frozen, Method, MethodError, Modality, Weights
 from methods.parts.weights import PUBLISHED, Asked, identity
 from protocols.audit import Independence
@@ -231,8 +231,10 @@ def row(
     first_seed: int = 0,
 ) -> Row:
     """The Cells of one method; an error if it cannot do what is asked."""
-    config, modality = configured(name, load("methods", name), wish)
+    kind = load("methods", name)
+    config, modality = configured(name, kind, wish)
     available(arena, modality)
+    wish = changing(name, kind, _usual(kind(config, modality), wish, arena))
     made = replace(bare(name, config, modality, wish, weights), initials=initials or {})
     facts = made.facts() | {"task": arena.task, "corpus": arena.digest, "validates": made.kind.validates}
     if wish.trials:
@@ -252,6 +254,13 @@ def row(
     told = {TUNED_ON_TEST: True} if seen else {}
     key = digest(facts | whole | told)
     return replace(made, cells=cells, key=key, setup=setup, substituted=substituted, tuned_on_test=seen)
+
+
+def _usual(method: Method, wish: Wish, arena: Arena) -> Wish:
+    """Who names the corpora that the paper begins with asks for what is done anyway."""
+    usual = [set(source.corpora) - {arena.dataset.name} for source in method.sources().values()]
+    named = wish.pretrain_on is not None and all(set(wish.pretrain_on) == one for one in usual)
+    return replace(wish, pretrain_on=None) if named and usual else wish
 
 
 def _names(pretrained: Mapping[str, Path | None]) -> dict[str, str]:

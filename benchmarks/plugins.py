@@ -9,7 +9,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from datasets.base import UserError
+from datasets.clips import UserError
 
 Kind = Literal["methods", "datasets", "protocols"]
 BASES: Mapping[Kind, str] = {"methods": "Method", "datasets": "Dataset", "protocols": "Protocol"}
@@ -57,12 +57,18 @@ def load(kind: Kind, name: str) -> Any:
 
 def build(kind: Kind, spec: str, settings: Mapping[str, Mapping[str, object]] | None = None) -> Any:
     """A protocol from `name` or `name:field=value,field=value`; `settings` are a corpus' own, by name."""
+    name, plugin, given = _read(kind, spec)
+    return plugin(**(given or (settings or {}).get(name, {})))
+
+
+def _read(kind: Kind, spec: str) -> tuple[str, Any, dict[str, object]]:
+    """A protocol's name, its class and what is set of it; lists, which commas would part, are set by a corpus alone."""
     name, _, arguments = spec.partition(":")
     plugin = load(kind, name)
-    fields = {field.name: field for field in dataclasses.fields(plugin)}
-    given: dict[str, object] = dict((settings or {}).get(resolve(kind, name), {})) if not arguments else {}
-    for argument in filter(None, arguments.split(",")):
-        key, _, text = argument.partition("=")
+    fields = {field.name: field for field in dataclasses.fields(plugin) if not isinstance(field.default, tuple)}
+    given: dict[str, object] = {}
+    for argument in filter(None, map(str.strip, arguments.split(","))):
+        key, text = (part.strip() for part in argument.partition("=")[::2])
         if key not in fields:
             raise PluginError(
                 f"{name} has no {key!r}; choose from {', '.join(fields) or 'nothing: it takes no settings'}"
@@ -71,13 +77,20 @@ def build(kind: Kind, spec: str, settings: Mapping[str, Mapping[str, object]] | 
             given[key] = ast.literal_eval(text) if not isinstance(fields[key].default, str) else text
         except (ValueError, SyntaxError):
             raise PluginError(f"{name}:{key} must be a number, but got {text!r}") from None
-    return plugin(**given)
+    return resolve(kind, name), plugin, given
 
 
-def canonical(spec: str) -> str:
-    """A protocol with its settings, under the protocol's own spelling."""
-    name, _, arguments = spec.partition(":")
-    return ":".join(filter(None, (resolve("protocols", name), arguments)))
+def canonical(spec: str, settings: Mapping[str, Mapping[str, object]] | None = None) -> str:
+    """A protocol as all spell it who mean the same: its settings in their order, less those that are so anyway.
+
+    Where a corpus has `settings` of its own for it, the plain name means those: one is told at least where any is set.
+    """
+    name, plugin, given = _read("protocols", spec)
+    defaults = {field.name: field.default for field in dataclasses.fields(plugin)}
+    told = {key: given[key] for key in defaults if given.get(key, defaults[key]) != defaults[key]}
+    if given and not told and name in (settings or {}):
+        told = dict([next(iter(defaults.items()))])
+    return ":".join(filter(None, (name, ",".join(f"{key}={value}" for key, value in told.items()))))
 
 
 def _files(kind: Kind) -> Mapping[str, Path]:

@@ -1,18 +1,21 @@
 """Work on clips in processes of their own, each with one thread."""
 
+import ctypes
 import os
 import pickle
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
-from datasets.base import UserError
+from datasets.clips import UserError
 from datasets.processes import Ended, in_processes
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 FEW = 8  # items that are not worth starting several processes for
 PAGES = "glibc.malloc.hugetlb=1"  # large ones, where Linux has them: dlib's landmarks take a quarter less time
+ARENAS = -8  # M_ARENA_MAX of malloc.h
 
 
 class EndedError(UserError):
@@ -46,3 +49,5 @@ def one_thread() -> None:
     """Before anything heavy is imported: processes that each use all cores stand in each other's way."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends them without a traceback each
     os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+    with suppress(AttributeError, OSError, TypeError):  # not glibc
+        ctypes.CDLL(None).mallopt(ARENAS, 1)  # else what threads ask for lies in small pages

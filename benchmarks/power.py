@@ -16,7 +16,7 @@ import typer
 
 from benchmarks import console
 from benchmarks.baseline import BaselineError, read
-from datasets.base import UserError
+from datasets.clips import UserError
 from reports.coverage import AGREEMENTS, ALARMS, LOSSES, alarms
 from reports.gate import DECIDES, LEVEL
 from reports.statistics import measure

@@ -11,19 +11,19 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.console import Progress, Tell
+from benchmarks.files import drawable
 from benchmarks.model import Model, rebuilt
 from benchmarks.plugins import PluginError
 from benchmarks.prepare import reason
 from benchmarks.registry import chosen
 from benchmarks.track import MODEL, Tracker
-from datasets.base import DatasetError, Media, UserError
+from datasets.clips import DatasetError, Media, UserError
 from datasets.loose import Loose, loose, media_files
 from methods.parts.weights import WeightStore
 
 LONGEST = 60.0  # seconds of a file that a method is asked about as a whole
 MOST = 100_000  # windows of a file
 TIE = 1e-6
-FIGURES = (".png", ".svg", ".pdf")
 
 
 @dataclass(frozen=True)
@@ -138,10 +138,8 @@ class Asked:
 
 def asked(clip: Path, windows: Windows, figure: Path | None) -> Asked:
     """The file, or all media files of a folder; what cannot be is told before any model is read."""
-    if figure and figure.suffix.lower() not in FIGURES:
-        raise PluginError(f"a figure is one of {', '.join(FIGURES)}, but --figure is {figure}")
-    if figure and not figure.parent.is_dir():
-        raise PluginError(f"there is no folder {figure.parent} for --figure {figure}")
+    if figure:
+        drawable(figure, "--figure")
     if not clip.is_dir():
         loose(clip)
         return Asked([clip], windows, False)

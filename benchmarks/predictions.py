@@ -8,7 +8,8 @@ from pathlib import Path
 from benchmarks.arenas import Arena
 from benchmarks.audits import known
 from benchmarks.tables import Table, read_table
-from datasets.base import Clip, Dataset, UserError
+from datasets.base import Dataset
+from datasets.clips import Clip, UserError
 
 KEYS = ("clip", "fold")
 LABEL = "label"

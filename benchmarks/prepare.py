@@ -25,7 +25,7 @@ from benchmarks.environment import decoders, source
 from benchmarks.files import FileError, remove, sweep, whole
 from benchmarks.plan import Row
 from benchmarks.pool import EndedError, each
-from datasets.base import Advance, Clip, DatasetError, Media, Track, UserError
+from datasets.clips import Advance, Clip, DatasetError, Media, Track, UserError
 from datasets.together import together
 from methods.base import Frozen, MethodError, Preparation, Prepared
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.plugins import PluginError, file_of, load
-from datasets.base import AVEF_TABLE_2, TASKS, UserError
+from datasets.clips import AVEF_TABLE_2, TASKS, UserError
 from protocols.scores import METRICS, Scores
 
 UNSTATED = "unstated"  # a protocol of which the paper does not tell

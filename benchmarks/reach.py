@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from benchmarks.address import on_disk, shown, sqlite_file
 from benchmarks.files import explained
-from datasets.base import UserError
+from datasets.clips import UserError
 
 AGAIN = 15.0  # seconds until a server that was away is asked again
 ANSWER = 5.0  # seconds until it must answer then
@@ -61,6 +61,10 @@ class Reach:
         if self.remote and not self._answers():
             self.away = time.monotonic()
             raise self._error() from None
+
+    def anew(self) -> None:
+        """The next request is sent, however short a time ago it was away."""
+        self.away = -inf
 
     def _error(self) -> AwayError:
         return AwayError(f"{shown(self.uri, True)} does not answer; {LATER}")

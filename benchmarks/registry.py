@@ -9,7 +9,7 @@ from benchmarks import console
 from benchmarks.plugins import canonical, load, names
 from benchmarks.reach import TrackingError
 from benchmarks.track import Tracker
-from datasets.base import TASKS, UserError
+from datasets.clips import TASKS, UserError
 
 if TYPE_CHECKING:
     from reports.results import Result
@@ -129,7 +129,8 @@ def _first(results: "Sequence[Result]") -> "dict[str, Result]":
     """By the name of its model, the first of the ranking under the corpus' own protocol."""
     from reports.ranking import tables  # here, for predict needs none of what ranks
 
-    known = {corpus: canonical(load("datasets", corpus).default_protocol) for corpus in names("datasets")}
+    kinds = {corpus: load("datasets", corpus) for corpus in names("datasets")}
+    known = {corpus: canonical(kind.default_protocol, kind.protocol_settings) for corpus, kind in kinds.items()}
     return {
         f"{table.arena.corpus}-{table.arena.task}": table.ranked[0].result
         for table in tables(results)

@@ -10,6 +10,7 @@ import numpy as np
 from benchmarks.arenas import Arena
 from benchmarks.baseline import Baseline, BaselineError, frozen, question, read
 from benchmarks.engine import Engine
+from benchmarks.files import writable
 from benchmarks.judgement import Judgement, Rule
 from benchmarks.outcome import Outcome
 from benchmarks.plan import Entrant, Row
@@ -95,12 +96,11 @@ def only(plan: Plan) -> tuple[Row, Arena]:
     return plan.rows[0]
 
 
-def writable(file: Path, force: bool) -> None:
+def freezable(file: Path, force: bool) -> None:
     """An error, before anything is trained, if a baseline could not be written there."""
     if file.exists() and not force:
         raise BaselineError(f"{file} is there already; --force freezes over it")
-    if file.is_dir() or not file.resolve().parent.is_dir():
-        raise BaselineError(f"no baseline can be written to {file}; name a file in a folder that is there")
+    writable(file)
 
 
 def freeze(outcome: Outcome, file: Path, tracker: Tracker) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from benchmarks.plugins import load, names
 from benchmarks.runs import LostError
 from benchmarks.summaries import Part, kept
 from benchmarks.track import ANSWERS, SUMMARISED, SUMMARY, TUNING, Tracker
-from datasets.base import UserError
+from datasets.clips import UserError
 from reports import studies
 from reports.leaderboard import write
 from reports.results import Arena, Asked, CorpusFacts, Facts, Material, MethodFacts, Result
@@ -219,11 +219,11 @@ def _material(tags: Mapping[str, str]) -> Material:
 def facts(tracker: Tracker, results: Sequence[Result]) -> Facts:
     """What plugins say of the papers whose methods have results, and of all corpora."""
     there = {result.asked.method for result in results}
-    commit = git().get("commit", "")
+    commit, changed = git().get("commit", ""), ", changed since" if git().get("changed") else ""
     when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     return Facts(
         store=tracker.public,
-        made=f"{when}, commit {commit[:10]}" if re.fullmatch(r"[0-9a-f]{40}", commit) else when,
+        made=f"{when}, commit {commit[:10]}{changed}" if re.fullmatch(r"[0-9a-f]{40}", commit) else when,
         methods=tuple(_method(name) for name in names("methods") if name in there),
         corpora=tuple(_corpus(name) for name in names("datasets")),
     )

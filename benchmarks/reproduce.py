@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -14,14 +15,18 @@ from benchmarks.outcomes import show_arena
 from benchmarks.plugins import PluginError, canonical, load, resolve
 from benchmarks.published import UNSTATED, Number, measured, numbers, of_table
 from benchmarks.run import Plan, Request, plan
+from benchmarks.summaries import Part, kept
 from benchmarks.track import Tracker
 from benchmarks.transfer import NoSourceError, TransferError
-from datasets.base import DatasetError
+from datasets.clips import DatasetError
 from protocols.base import ProtocolError
 from protocols.scores import Scores
+from reports.formats import bounds
+from reports.results import METRICS, Asked
+from reports.statistics import Interval, interval
+from reports.summary import read
 
 EXPERIMENT = "reproductions"
-NO_DIFFERENCE = "rows on a STAND-IN have no difference: it would say nothing about the paper"
 
 
 @dataclass(frozen=True)
@@ -35,8 +40,9 @@ class Place:
 
     @classmethod
     def of(cls, number: Number) -> "Place":
-        stated = number.protocol if number.protocol != UNSTATED else load("datasets", number.dataset).default_protocol
-        return cls(number.dataset, canonical(stated), number.task, number.modality)
+        corpus = load("datasets", number.dataset)
+        stated = number.protocol if number.protocol != UNSTATED else corpus.default_protocol
+        return cls(number.dataset, canonical(stated, corpus.protocol_settings), number.task, number.modality)
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,7 @@ class Line:
     """A published number, and what became of it."""
 
     number: Number
-    status: str  # reproduced, no clip (of the class), incomplete, cannot be run, corpus absent or quoted
+    status: str  # reproduced, run (otherwise), no clip (of the class), incomplete, cannot be run, corpus absent, quoted
     why: str = ""
     outcome: Outcome | None = None
 
@@ -55,6 +61,34 @@ class Line:
     @property
     def failed(self) -> bool:
         return self.status in ("incomplete", "cannot be run")
+
+    @property
+    def departs(self) -> str:
+        """From what the paper did on the whole corpus, how far: then a difference says nothing about the paper."""
+        if not self.outcome:
+            return ""
+        row, arena = self.outcome.row, self.outcome.arena
+        asked = Asked(
+            row.name, row.wish.variant, row.modality, row.wish.preset, ", ".join(row.stamps), ", ".join(row.substituted)
+        )
+        standin = "a STAND-IN" if arena.dataset.standin else ""
+        partial = "a partial copy" if arena.partial else ""
+        excluded = f"{len(arena.dataset.exclude)} excluded by name" if arena.dataset.exclude else ""
+        return ", ".join(filter(None, (standin, asked.departs, partial, excluded)))
+
+    @cached_property
+    def interval(self) -> Interval | None:
+        """Of a score over all test clips; a mean over folds has their standard deviation instead."""
+        if not (self.outcome and self.outcome.complete) or self.number.over == "folds":
+            return None
+        parts = [
+            Part(one.cell.fold.name, one.cell.seed, one.scores, {}, ()) for one in self.outcome.finished if one.scores
+        ]
+        for metric in METRICS:
+            if metric == self.number.metric:
+                row = read(kept(parts).summary)
+                return interval(row.by_seed, metric, row.unit)
+        return None
 
     def values(self) -> tuple[float | None, float | None]:
         """Over all test clips or over folds, as the paper does, and the standard deviation over folds and seeds."""
@@ -93,8 +127,10 @@ class Line:
             "why": self.why,
             "published": number.value,
             "reproduced": value,
+            "low": self.interval.low if self.interval else None,
+            "high": self.interval.high if self.interval else None,
             "fold_sd": spread,
-            "difference": None if value is None or self.standin else value - number.value,
+            "difference": None if value is None or self.departs else value - number.value,
             "run_id": self.outcome.run_id if self.outcome else None,
         }
 
@@ -158,7 +194,9 @@ class Staged:
             cell, why = next(iter(outcome.failures.items()))
             return Line(number, "incomplete", f"{len(outcome.failures)} failed; {cell}: {why}", outcome)
         line = Line(number, "reproduced", "", outcome)
-        return line if line.values()[0] is not None else replace(line, status="no clip", why="none is of this class")
+        if line.values()[0] is None:
+            return replace(line, status="no clip", why="none is of this class")
+        return replace(line, status="run", why=f"no difference beside {line.departs}") if line.departs else line
 
 
 def stage(request: Request, table: str, progress: Progress) -> Staged:
@@ -220,11 +258,11 @@ def show(lines: Sequence[Line]) -> None:
             console.out.print(f"{status} ({dataset}): {why}", style="dim", markup=False)
     for dataset, caveat in dict.fromkeys((line.number.dataset, told) for line in lines for told in line.caveats):
         console.out.print(f"protocol partly the paper's ({dataset}): {caveat}", style="dim", markup=False)
-    if any(line.standin for line in lines):
-        console.out.print(NO_DIFFERENCE, style="yellow", markup=False)
     over = " and ".join(dict.fromkeys(f"all test {line.number.over}" for line in lines))
     console.out.print(
-        f"% over {over}, as in the paper ± standard deviation over folds and seeds", style="dim", markup=False
+        f"% over {over}, as in the paper, with 95 % interval or ± standard deviation over folds and seeds",
+        style="dim",
+        markup=False,
     )
 
 
@@ -236,7 +274,9 @@ def _settings(lines: Sequence[Line]) -> str:
 
 def _shown(line: Line) -> dict[str, object]:
     number, (value, spread), told = line.number, line.values(), line.told()
-    difference, deviation = told["difference"], "" if spread is None else f" ± {100 * spread:.1f}"
+    difference, sure = told["difference"], "" if spread is None else f" ± {100 * spread:.1f}"
+    if line.interval and (limits := bounds(line.interval)):
+        sure = f" [{limits}]"
     return {
         "row": number.row,
         "column": number.column,
@@ -244,7 +284,7 @@ def _shown(line: Line) -> dict[str, object]:
         "protocol (the paper's?)": f"{told['protocol']} ({line.match})" if line.match else number.protocol,
         "subjects": told["independence"] or "-",
         "published": f"{100 * number.value:.2f}",
-        "reproduced": line.status if value is None else f"{100 * value:.2f}{deviation}",
+        "reproduced": line.status if value is None else f"{100 * value:.2f}{sure}",
         "difference": f"{100 * difference:+.2f}" if isinstance(difference, float) else "",
     }
 

@@ -13,9 +13,9 @@ from benchmarks.corpora import opened
 from benchmarks.inner import sensible
 from benchmarks.plan import Initial, Row, row
 from benchmarks.plugins import PluginError, build, canonical, load, names, resolve
-from benchmarks.settings import PRESETS, Borrowed, Wish, configured
+from benchmarks.settings import Borrowed, Wish, configured, usual_preset
 from benchmarks.transfer import NoSourceError, initials
-from datasets.base import TASKS
+from datasets.clips import TASKS
 from methods.base import Method, Modality
 from methods.parts.weights import WeightStore
 from methods.parts.weights import folder as weights_folder
@@ -52,13 +52,6 @@ class Plan:
     rows: Sequence[tuple[Row, Arena]]
     notes: Sequence[str]
     device: str
-
-    @property
-    def all_rows(self) -> Iterator[tuple[Row, Arena]]:
-        """Also those of the models that fits begin with."""
-        for row_, arena_ in self.rows:
-            yield from ((initial.row, source) for initial in row_.initials.values() for source in initial.arenas)
-            yield row_, arena_
 
 
 def plan(request: Request, progress: Progress) -> Plan:
@@ -141,7 +134,7 @@ def _chosen(kind: Any, asked: str) -> list[str]:
     """Plugins by a comma-separated list of names, or all."""
     if kind == "methods" and asked.strip() == "all":
         return list(names("methods"))
-    return list(dict.fromkeys(resolve(kind, name) for name in asked.split(",")))
+    return list(dict.fromkeys(resolve(kind, name) for name in asked.strip(" ,").split(",")))
 
 
 def _fits(name: str, request: Request) -> bool:
@@ -152,10 +145,7 @@ def _fits(name: str, request: Request) -> bool:
 
 def _wishes(request: Request, device: str) -> tuple[list[Wish], list[str]]:
     """One for each variant, and what the user should know."""
-    preset = request.preset or ("paper" if device == "cuda" else "quick")
-    if preset not in PRESETS:
-        raise PluginError(f"no preset is called {preset!r}; choose from {', '.join(PRESETS)}")
-    notes = []
+    preset, notes = usual_preset(request.preset, device), []
     if not request.preset and preset == "quick":
         notes.append("preset quick: no GPU was found; the papers' sizes are --preset paper")
     named = [name for name in request.pretrain_on.split(",") if name.strip() != "none"]

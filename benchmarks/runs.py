@@ -103,8 +103,10 @@ class Runs:
         return str(found.experiment_id)
 
     def _new_experiment(self, name: str) -> Any:
+        """Its files lie beside SQLite's; MLflow would put them below whatever folder the process stands in."""
+        file = sqlite_file(self.uri)
         with _there():
-            self.client.create_experiment(name)
+            self.client.create_experiment(name, str(file.resolve().parent / "mlruns" / name) if file else None)
         return self.client.get_experiment_by_name(name)
 
     def register(self, name: str) -> None:

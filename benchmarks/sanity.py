@@ -25,7 +25,7 @@ from benchmarks.outcomes import percent
 from benchmarks.plan import Row, digest
 from benchmarks.reach import AwayError
 from benchmarks.track import Tracker
-from datasets.base import UserError
+from datasets.clips import UserError
 from protocols.scores import Scores
 from reports.statistics import Metric, measure
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from datasets.base import UserError
+from datasets.clips import UserError
 from protocols.scores import Scores
 from reports.figures import confusion
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from optuna.distributions import IntDistribution
@@ -35,6 +35,15 @@ class Borrowed:
     standin: bool
     subjects: frozenset[str]  # none: nobody knows who they are
     media: frozenset[str]  # digests of the clips' content
+    sounds: frozenset[str]  # and of their decoded sound
+
+
+def usual_preset(asked: str, device: str) -> str:
+    """As asked for; where nothing is, the papers' sizes are for a GPU."""
+    preset = asked or ("paper" if device == "cuda" else "quick")
+    if preset not in PRESETS:
+        raise PluginError(f"no preset is called {preset!r}; choose from {', '.join(PRESETS)}")
+    return preset
 
 
 def configured(name: str, kind: type[Method], wish: Wish) -> tuple[Any, str]:
@@ -59,6 +68,14 @@ def configured(name: str, kind: type[Method], wish: Wish) -> tuple[Any, str]:
     if modality not in kind.modalities:
         raise PluginError(f"{name} has no modality {modality!r}; choose from {', '.join(sorted(kind.modalities))}")
     return assigned(name, config, wish.settings), modality
+
+
+def changing(name: str, kind: type[Method], wish: Wish) -> Wish:
+    """Without settings that are so anyway, for who names a default asks for the same row; but tuning holds it fast."""
+    if wish.trials or not wish.settings:
+        return wish
+    plain, told = (flat(configured(name, kind, one)[0]) for one in (replace(wish, settings={}), wish))
+    return replace(wish, settings={key: value for key, value in wish.settings.items() if plain[key] != told[key]})
 
 
 def flat(config: Any, before: str = "") -> dict[str, Any]:
@@ -111,7 +128,7 @@ def assigned(name: str, config: Any, settings: Mapping[str, Any]) -> Any:
             there = ", ".join(map(str, get_args(hint)))
             raise PluginError(f"{name} has no {dotted} {new!r}; choose from {there}")
         try:
-            config = dataclasses.replace(config, **{head: new})
+            config = replace(config, **{head: new})
         except ValueError as error:
             raise PluginError(f"{name}: {dotted}={value} cannot be: {error}") from None
     return config
@@ -136,7 +153,7 @@ def restored(default: Any, told: Mapping[str, Any]) -> Any:
     fields = [f.name for f in dataclasses.fields(default)]
     if sorted(fields) != sorted(told):
         raise PluginError(f"settings are {', '.join(fields)} today, but {', '.join(told)} are told")
-    return dataclasses.replace(default, **{name: _value(getattr(default, name), told[name]) for name in fields})
+    return replace(default, **{name: _value(getattr(default, name), told[name]) for name in fields})
 
 
 def _value(default: Any, told: Any) -> Any:

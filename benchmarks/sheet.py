@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from datasets.base import Clip, DatasetError
+from datasets.clips import Clip, DatasetError
 from methods.base import Prepared
 
 MOMENTS = (0.25, 0.5, 0.75)  # of the clip

@@ -19,7 +19,7 @@ from benchmarks.address import absolute, shown
 from benchmarks.claims import claims
 from benchmarks.files import explained, remove, whole
 from benchmarks.processes import alive, here
-from datasets.base import UserError
+from datasets.clips import UserError
 
 if TYPE_CHECKING:
     from benchmarks.track import Tracker

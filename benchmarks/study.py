@@ -5,6 +5,7 @@ own loop counts what each worker runs, so several workers would run more than we
 """
 
 import hashlib
+import sqlite3
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,7 +26,7 @@ from benchmarks.address import shown, sqlite_file
 from benchmarks.files import explained
 from benchmarks.prepare import reason
 from benchmarks.taken_up import give_back, give_up, sign, take_up
-from datasets.base import UserError
+from datasets.clips import UserError
 from methods.base import Distribution
 
 PLANNED = "planned"  # an attribute of a study: all its trials are laid out
@@ -87,7 +88,8 @@ def _connected(url: str, pulse: Pulse) -> RDBStorage:
             time.sleep(0.2 * attempt)
     if storage.engine.dialect.name == "sqlite":  # also where a driver is named
         _one_at_a_time(storage.engine)
-        with suppress(OperationalError), storage.engine.connect() as connection:  # who comes later finds it so
+        busy = OperationalError, sqlite3.OperationalError  # somebody else is at it; who comes later finds it so
+        with suppress(*busy), storage.engine.connect() as connection:
             connection.connection.execute("PRAGMA journal_mode = WAL")
     return storage
 

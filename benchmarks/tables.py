@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from datasets.base import DatasetError
+from datasets.clips import DatasetError
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ def read_table(file: Path, needed: Sequence[str]) -> Table:
     try:
         content = file.read_bytes()
         text = content.decode("utf-8-sig")
+    except FileNotFoundError:
+        raise DatasetError(f"there is no file {file}; give a CSV file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{file} cannot be read as UTF-8 text ({error}); give a CSV file") from None
     try:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from benchmarks.abroad import ALIVE, Abroad, BusyError
+from benchmarks.abroad import ALIVE, OPENING, Abroad, BusyError, first
 from benchmarks.cellrun import CURVES, POINTS, CellRun, read_curves
+from benchmarks.claims import PAUSE
 from benchmarks.processes import PROCESS, ended, own, signed
 from benchmarks.reach import AwayError
 from benchmarks.runs import LostError, Runs
@@ -108,24 +109,20 @@ class Tracker(Runs):
     def open_row(self, experiment: str, row: Opening, news: bool) -> str:
         """The parent run of a row's Cells; one that was begun before goes on. Without news its tags stay.
 
-        Of several processes that begin it at once, all but the first take theirs back.
+        Of several processes that begin it at once, all but one take theirs back.
         """
-        whose = signed()
-        if not (found := self._begun(experiment, row.key)):
-            made = self._create(experiment, row.title, {"bench.kind": "row", "bench.row": row.key, **whose, **row.tags})
-            if (found := self._begun(experiment, row.key)) == made:
+        query = f"tags.`bench.row` = '{row.key}' and tags.`bench.kind` = 'row'"
+        own, end = {"bench.kind": "row", "bench.row": row.key, **signed()}, time.monotonic() + self.abroad.patience
+        while not (found := first([*self._search(experiment, query)])):
+            made = self._create(experiment, row.title, {**own, OPENING: True, **row.tags})
+            if self.abroad.stays(made, lambda: self._search(experiment, query), end):
                 self.params(made, row.params)
                 return made
             self.client.delete_run(made)
-        self.tag(found, {**whose, **(row.tags if news else {})})
+            time.sleep(PAUSE)
+        self.tag(found, {**own, **(row.tags if news else {})})
         self.client.update_run(found, status="RUNNING")
         return found
-
-    def _begun(self, experiment: str, key: str) -> str:
-        """The run of a row; of several the one that counts, which is the first. Empty if there is none."""
-        query = f"tags.`bench.row` = '{key}' and tags.`bench.kind` = 'row'"
-        found = ((run.info.start_time, str(run.info.run_id)) for run in self._search(experiment, query))
-        return min(found, default=(0, ""))[1]
 
     def whole_row(self, experiment: str, key: str) -> str:
         """The run of a row that is finished; empty if there is none."""

@@ -8,7 +8,7 @@ import numpy as np
 from benchmarks.handed import handed
 from benchmarks.plugins import build
 from benchmarks.prepare import Store
-from datasets.base import Media
+from datasets.clips import Media
 from methods.base import Examples, Method
 from protocols.base import Fold, Judged, ProtocolError
 

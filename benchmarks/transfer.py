@@ -22,7 +22,7 @@ from benchmarks.prepare import Store, fill, reason
 from benchmarks.record import initial_tags, provenance
 from benchmarks.settings import Wish, configured
 from benchmarks.track import Done, Tracker
-from datasets.base import DatasetError, Media
+from datasets.clips import DatasetError, Media
 from methods.base import Examples, Method, MethodError, RunContext, Source, Weights
 
 

@@ -37,7 +37,10 @@ Told = Callable[[str], None]
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """What is tuned: a row's settings for one fold and seed; of the fold only what is inside its training clips."""
+    """What is tuned: a row's settings for one fold and seed; of the fold only what is inside its training clips.
+
+    Inner folds know who else there is, so that nobody stands on two sides, but no label, sound or picture of his.
+    """
 
     study: str
     row: Row  # without Cells, for those know their tests
@@ -144,7 +147,8 @@ def task(row: Row, cell: Cell, store: Store, device: str, initial: Mapping[str, 
     """Of a Cell, what tuning gets of it."""
     name = f"{row.name}, {cell.fold.name}, seed {cell.seed}: {cell.key} {row.source[:12]}"
     inner = inner_folds(cell.fold)
-    return Task(name, replace(row, cells=()), inner, store, cell.seed, device, initial, place, cell.key)
+    bare = replace(row, cells=(), frozen=None)  # what the frozen network makes of clips is in the store
+    return Task(name, bare, inner, store, cell.seed, device, initial, place, cell.key)
 
 
 @dataclass(frozen=True, eq=False)

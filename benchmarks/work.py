@@ -31,7 +31,7 @@ from benchmarks.result import EMPTY, Result, nothing_found, read, unsent
 from benchmarks.track import Opening, Tracker
 from benchmarks.training import training
 from benchmarks.transfer import folders
-from datasets.base import Media
+from datasets.clips import Media
 from methods.base import Examples, RunContext
 from protocols.base import Fold
 

@@ -14,7 +14,8 @@ from hashlib import blake2b
 from itertools import product
 from pathlib import Path, PurePosixPath
 
-from datasets.base import PICTURES, Dataset, DatasetError, Entry, Expected, Planned, Problem, Recorded, Scene, Track
+from datasets.base import Dataset, Entry, Expected, Planned, Problem, Recorded, Scene
+from datasets.clips import PICTURES, DatasetError, Track
 
 LABELS = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt")  # codes 0 to 7
 LEFT_OUT = ("labelled none of the emotions", "labelled uncertain", "labelled no face")  # codes 8 to 10

@@ -13,7 +13,8 @@ from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path, PurePosixPath
 
-from datasets.base import SIX_EMOTIONS, Dataset, DatasetError, Entry, Expected, Planned, Problem, Recorded
+from datasets.base import Dataset, Entry, Expected, Planned, Problem, Recorded
+from datasets.clips import SIX_EMOTIONS, DatasetError
 
 STATES = (
     "anger", "boredom", "bothered", "concentrating", "contempt", "disgust", "fear",

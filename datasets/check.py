@@ -7,18 +7,8 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from datasets.base import (
-    AVEF_TABLE_2,
-    MANIFEST,
-    TASKS,
-    Advance,
-    Clip,
-    Dataset,
-    DatasetError,
-    Listing,
-    Problem,
-    file_digest,
-)
+from datasets.base import MANIFEST, Dataset, Listing, Problem
+from datasets.clips import AVEF_TABLE_2, TASKS, Advance, Clip, DatasetError, file_digest
 from datasets.probe import Probe, probe
 from datasets.processes import Ended, in_processes
 

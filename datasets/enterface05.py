@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from itertools import product
 from pathlib import PurePosixPath
 
-from datasets.base import SIX_EMOTIONS, Dataset, Entry, Expected, Planned, Recorded
+from datasets.base import Dataset, Entry, Expected, Planned, Recorded
+from datasets.clips import SIX_EMOTIONS
 
 SUBJECT = re.compile(r"subject[ _]*(\d+)", re.IGNORECASE)
 SENTENCE = re.compile(r"sentence[ _]*(\d+)", re.IGNORECASE)

@@ -18,7 +18,8 @@ from hashlib import blake2b
 from itertools import zip_longest
 from pathlib import Path, PurePosixPath
 
-from datasets.base import Dataset, DatasetError, Entry, Expected, Planned, Problem, Recorded, Scene, Track
+from datasets.base import Dataset, Entry, Expected, Planned, Problem, Recorded, Scene
+from datasets.clips import DatasetError, Track
 
 VOTES = (
     "neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF",

@@ -14,7 +14,8 @@ from itertools import product
 from math import inf
 from pathlib import PurePosixPath
 
-from datasets.base import Dataset, DatasetError, Entry, Expected, Planned, Problem, Recorded, Scene, Track
+from datasets.base import Dataset, Entry, Expected, Planned, Problem, Recorded, Scene
+from datasets.clips import DatasetError, Track
 
 EMOTIONS = {
     "ang": "anger",

@@ -10,7 +10,7 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from av.stream import Disposition
 
-from datasets.base import PICTURES, SOUND_ONLY, DatasetError, Media, MediaError, Track
+from datasets.clips import PICTURES, SOUND_ONLY, DatasetError, Media, MediaError, Track
 from datasets.media import opened
 from datasets.scan import clip_id
 

@@ -17,7 +17,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
-from datasets.base import DatasetError, MediaError, Side, Track
+from datasets.clips import DatasetError, MediaError, Side, Track
 from datasets.shots import Item, Picture, Shot, Through, sampled, sealed, timed
 from datasets.stills import LARGEST, read_still
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import av
 import numpy as np
 
-from datasets.base import MediaError, Track
+from datasets.clips import MediaError, Track
 from datasets.media import between, interval_of, read_audio, read_mocap, reading, seek
 from datasets.stills import read_still
 

@@ -12,7 +12,8 @@ from dataclasses import replace
 from itertools import product
 from pathlib import PurePosixPath
 
-from datasets.base import Dataset, DatasetError, Entry, Expected, Planned, Problem, Recorded, Track
+from datasets.base import Dataset, Entry, Expected, Planned, Problem, Recorded
+from datasets.clips import DatasetError, Track
 
 CODES = {
     "1": "surprise",

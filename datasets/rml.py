@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from itertools import product
 from pathlib import PurePosixPath
 
-from datasets.base import SIX_EMOTIONS, Dataset, Entry, Expected, Planned, Recorded
+from datasets.base import Dataset, Entry, Expected, Planned, Recorded
+from datasets.clips import SIX_EMOTIONS
 
 SUBJECT = re.compile(r"s(\d)", re.IGNORECASE)
 NAME = re.compile(r"(an|di|fe|ha|sa|su)\w*?(\d+)", re.IGNORECASE)

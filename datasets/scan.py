@@ -11,20 +11,8 @@ from functools import cache
 from itertools import chain
 from pathlib import Path
 
-from datasets.base import (
-    AVEF_TABLE_2,
-    TASKS,
-    Clip,
-    Dataset,
-    DatasetError,
-    Entry,
-    Listing,
-    Media,
-    Problem,
-    Track,
-    file_digest,
-    tie,
-)
+from datasets.base import Dataset, Entry, Listing, Problem
+from datasets.clips import AVEF_TABLE_2, TASKS, Clip, DatasetError, Media, Track, file_digest, tie
 
 JUNK = re.compile(r"\..+|thumbs\.db|desktop\.ini|__macosx|standin\.json", re.IGNORECASE)
 FACTS = ("subject", "label", "session", "sentence", "split")

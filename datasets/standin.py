@@ -14,7 +14,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datasets.base import MANIFEST, Advance, Dataset, Planned, Recorded, file_digest
+from datasets.base import MANIFEST, Dataset, Planned, Recorded
+from datasets.clips import Advance, file_digest
 
 if TYPE_CHECKING:
     from datasets.rendering.film import Studio

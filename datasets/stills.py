@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from datasets.base import MediaError, Track
+from datasets.clips import MediaError, Track
 
 Picture = npt.NDArray[np.uint8]
 SIDE = 48  # of FER2013's pictures

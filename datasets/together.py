@@ -12,7 +12,7 @@ from itertools import count, islice
 from threading import Condition, RLock, Thread, get_ident
 from typing import Any, Generic, TypeVar
 
-from datasets.base import Media
+from datasets.clips import Media
 from datasets.media import Heard, Sound, listen, rate_of, read_shots, resampled
 from datasets.shots import Item, Through, sampled, timed
 

@@ -111,6 +111,7 @@ class Whole(nn.Module):
 class AttentionFbp(Method):
     """Faces are described by a network that other corpora taught; sound, attention and fusion are trained at once."""
 
+    version = 2  # faces are cut out in whole pixels, by landmarks found in grey
     paper = Paper(
         title="Exploring Emotion Features and Fusion Strategies for Audio-Video Emotion Recognition",
         authors="Zhou, Meng, Zhang, Peng, Du, Wang, Qiao",

@@ -24,7 +24,7 @@ from methods.parts.fusion import fit_scale
 from methods.parts.pooled import OneVersusOne, Segments, Watched, segmented
 from methods.parts.segment_pairs import Cutting, SegmentPairs, Squares
 from methods.parts.segments import AVEF_SHIFT
-from methods.parts.towers import TUNED_TOWER, Tower, Towers, joined
+from methods.parts.towers import TUNED_TOWER, Look, Tower, Towers, joined, look
 from methods.parts.training import Schedule, fit
 
 LOG_MEL = LogMel(framing=Framing(emphasis=0.97, points=400), mel=Mel(low=0.0), offset=0.01)
@@ -86,7 +86,6 @@ class Network(Towers):
         return (joined(features) - self.mean) / self.deviation
 
 
-Look = Callable[[Tensor], Tensor]  # from numbers of segments to a tower's fc7
 Watch = Callable[[], float] | None
 
 
@@ -94,6 +93,7 @@ class Avef(Method):
     """Each network alone, then the DBN's machines, then all of them together; of a model of other corpora, if there is
     one, the shallow layers are kept and only the deep ones are trained, from scratch."""
 
+    version = 2  # faces are cut out in whole pixels, by landmarks found in grey
     paper = Paper(
         title="Audio-visual emotion fusion (AVEF): A deep efficient weighted approach",
         authors="Ma, Hao, Chen, Chen, Lu, Košir",
@@ -201,7 +201,7 @@ class Avef(Method):
             networks.keep(shallow, self.network, KEPT)
         elif self.modality != "video":
             fit_scale(self.network.parts()["audio"], segments.sound().flatten(0, 2))
-        looks = {name: _look(name, tower, segments, bool(shallow)) for name, tower in self.network.parts().items()}
+        looks = {name: look(name, tower, segments, bool(shallow)) for name, tower in self.network.parts().items()}
         for name, tower in self.network.parts().items():
             watch = partial(watched.recognised_by, tower, name) if watched else None
             self._train_alone(name, tower, looks[name], targets, run, watch)
@@ -221,7 +221,7 @@ class Avef(Method):
         self,
         name: str,
         tower: alexnet.AlexNet | c3d.C3d,
-        look: Look,
+        seen: Look,
         targets: Tensor,
         run: RunContext,
         watch: Watch,
@@ -229,7 +229,16 @@ class Avef(Method):
         schedule = getattr(self.config, name).schedule
         with networks.seeded(run.seed):
             told = run.named(name)
-            fit(tower, lambda rows: tower.classify(look(rows)), targets, schedule, told, watch, "last", static=True)
+            fit(
+                tower,
+                lambda batch: tower.classify(seen.embed(batch)),
+                targets,
+                schedule,
+                told,
+                watch,
+                keep="last",
+                gather=seen.gather,
+            )
 
     def _recognised(self, watched: Watched) -> float:
         """By all networks."""
@@ -251,12 +260,15 @@ class Avef(Method):
         fit_scale(network, joined(features))
         dbn.pretrain(network.scaled(features), self.config.pretraining, run.named("dbn"))
 
-        def forward(rows: Tensor) -> Tensor:
-            logits: Tensor = dbn(network.scaled({name: look(rows) for name, look in looks.items()}))
+        def gather(rows: Tensor) -> dict[str, Tensor]:
+            return {name: seen.gather(rows) for name, seen in looks.items()}
+
+        def forward(batch: Mapping[str, Tensor]) -> Tensor:
+            logits: Tensor = dbn(network.scaled({name: looks[name].embed(part) for name, part in batch.items()}))
             return logits
 
         with networks.seeded(run.seed):
-            fit(network, forward, targets, self.config.together, run.named("together"), watch, "last", static=True)
+            fit(network, forward, targets, self.config.together, run.named("together"), watch, "last", gather)
 
     def _pooled(self, segments: Segments) -> npt.NDArray[np.float64]:
         """What the machines see of each clip: the DBN's second hidden layer, or the only network's fc7."""
@@ -278,11 +290,3 @@ class Avef(Method):
         self._build(networks.shape(folder)["classes"], RunContext())
         networks.restore(folder, self.network)
         self.machine.load(folder / "machine.skops", self.classes)
-
-
-def _look(name: str, tower: alexnet.AlexNet | c3d.C3d, segments: Segments, kept: bool) -> Look:
-    """What convolutions that stay as they are make of the segments is computed once."""
-    if not kept:
-        return lambda rows: tower.embed(segments.of(name, rows))
-    convolved = segments.described(name, tower.convolve)
-    return lambda rows: tower.connect(convolved[rows.to(convolved.device)])

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from datasets.base import Media, UserError
+from datasets.clips import Media, UserError
 
 if TYPE_CHECKING:
     from torch import Tensor

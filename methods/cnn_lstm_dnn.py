@@ -16,7 +16,7 @@ import torch
 from optuna.distributions import FloatDistribution, IntDistribution
 from torch import Tensor, nn
 
-from datasets.base import Media
+from datasets.clips import Media
 from methods.base import Examples, Method, Paper, Preparation, Prepared, RunContext, Variant, tuned
 from methods.parts import networks
 from methods.parts.motion import MARKERS, Motion
@@ -182,6 +182,7 @@ def _widths(modality: str) -> dict[str, int]:
 class CnnLstmDnn(Method):
     """Short-term features of speech beside the markers of the face."""
 
+    version = 2  # landmarks are found in grey
     paper = Paper(
         title="Multi-Modal Emotion Recognition From Speech and Facial Expression Based on Deep Learning",
         authors="Cai, Dong, Wei",

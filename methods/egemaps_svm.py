@@ -14,7 +14,7 @@ import numpy.typing as npt
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from scipy.special import softmax
 
-from datasets.base import Media
+from datasets.clips import Media
 from methods.base import Examples, Method, MethodError, Paper, Preparation, Prepared, RunContext, tuned
 
 SHORTEST = 0.5  # seconds; what is shorter is filled up with silence, for functionals need some frames

@@ -98,6 +98,7 @@ class Hybrid(Towers):
 class HybridDbn(Method):
     """Each network is trained when those below it are ready and stay as they are."""
 
+    version = 2  # faces are cut out in whole pixels, by landmarks found in grey
     paper = Paper(
         title="Learning Affective Features With a Hybrid Deep Model for Audio-Visual Emotion Recognition",
         authors="Zhang, Zhang, Huang, Gao, Tian",
@@ -231,13 +232,13 @@ class HybridDbn(Method):
         with networks.seeded(run.seed):
             fit(
                 tower,
-                lambda rows: tower(segments.of(name, rows)),
+                tower,
                 targets,
                 schedule,
                 run.named(name),
                 watch,
                 keep="last",
-                static=True,
+                gather=partial(segments.of, name),
             )
 
     def _pooled(self, segments: Segments) -> dict[str, npt.NDArray[np.float64]]:

@@ -16,7 +16,7 @@ import torch
 from optuna.distributions import FloatDistribution, IntDistribution
 from torch import Tensor, nn
 
-from datasets.base import Media
+from datasets.clips import Media
 from methods.base import (
     Examples,
     Frozen,
@@ -177,6 +177,7 @@ def _flattened(config: Config) -> int:
 class Vgg16Gru(Method):
     """Faces through VGG16 and a GRU, MFCC through a GRU of three layers, both concatenated."""
 
+    version = 2  # faces are cut out in whole pixels
     paper = Paper(
         title="Video-Audio Emotion Recognition Based on Feature Fusion Deep Learning Method",
         authors="Song, Cai, Tan",

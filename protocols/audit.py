@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from datasets.base import Clip
+from datasets.clips import Clip
 from protocols.identity import Unit, aliases, spelled, value
 
 Independence = Literal["verified", "unknown", "violated"]

@@ -7,13 +7,13 @@ keeps the labels to itself until it is given probabilities.
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from datasets.base import Clip, Media, UserError
+from datasets.clips import Clip, Media, UserError
 from protocols.audit import Finding, Independence, Split, independence, judge
 from protocols.identity import Unit, aliases, canonical, value
 from protocols.scores import Scores
@@ -44,8 +44,9 @@ class Judged:
 
     def inner(self, protocol: "Protocol") -> Iterator["Fold"]:
         """Folds for validation and tuning, made of the training clips alone by the same rule."""
+        others = tuple(_blank(clip) for clip in (*self._others, *self._test))
         for name, held_out in protocol.held_out(self.train):
-            yield Fold(self.train, held_out, f"{self.name}, {name}", (*self._others, *self._test))
+            yield Fold(self.train, held_out, f"{self.name}, {name}", others, self.labels)
 
     def score(self, probabilities: npt.ArrayLike) -> Scores:
         """The only door to the test labels: one row for each of `test_media`, one column for each of `labels`."""
@@ -69,8 +70,15 @@ class Fold(Judged):
     Clips are ordered by the digest of their media: the order of their names, or of the folder, would tell emotions.
     """
 
-    def __init__(self, clips: Iterable[Clip], held_out: HeldOut, name: str, others: Iterable[Clip] = ()) -> None:
-        """`others` stand on no side, yet they tell who is who, and which classes there are."""
+    def __init__(
+        self,
+        clips: Iterable[Clip],
+        held_out: HeldOut,
+        name: str,
+        others: Iterable[Clip] = (),
+        labels: Collection[str] = (),
+    ) -> None:
+        """`others` stand on no side, yet they tell who is who; `labels` are classes that no clip here need have."""
         clips = tuple(sorted(clips, key=lambda clip: (clip.media.clip_id, clip.name)))
         others = tuple(others)
         known = (*clips, *others)
@@ -90,7 +98,7 @@ class Fold(Judged):
             name=name,
             train=train,
             test_media=tuple(clip.media for clip in test),
-            labels=tuple(sorted({clip.label for clip in known})),
+            labels=tuple(sorted({*labels, *(clip.label for clip in known)} - {""})),
             held_out={u: tuple(sorted(shown[v] if u == "clip" else v for v in held[u])) for u in held},
             dropped=tuple(sorted(clip.name for clip in dropped)),
             findings=findings,
@@ -142,6 +150,11 @@ class Protocol(ABC):
         super().__init_subclass__(**options)
         if "folds" in vars(cls):
             raise ProtocolError(f"{cls.__name__} makes its own folds; write held_out, and the guard makes them")
+
+
+def _blank(clip: Clip) -> Clip:
+    """Who it shows, without its label, sound and picture."""
+    return replace(clip, label="", media=Media(clip.media.clip_id, clip.media.has, {}))
 
 
 def demand(clips: Iterable[Clip], unit: Unit) -> None:

@@ -4,7 +4,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from datasets.base import Clip
+from datasets.clips import Clip
 from protocols.base import ProtocolError, Unit, demand
 from protocols.identity import aliases, spelled, value
 

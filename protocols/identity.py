@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Literal
 
-from datasets.base import Clip, tie
+from datasets.clips import Clip, tie
 
 Unit = Literal["subject", "session", "sentence", "split", "clip"]
 

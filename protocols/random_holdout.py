@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from datasets.base import Clip
+from datasets.clips import Clip
 from protocols.base import HeldOut, Protocol
 from protocols.grouping import portion
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from datasets.base import Clip
+from datasets.clips import Clip
 from protocols.base import HeldOut, Protocol
 from protocols.grouping import balanced
 from protocols.identity import spelled

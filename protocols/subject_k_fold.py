@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from datasets.base import Clip
+from datasets.clips import Clip
 from protocols.base import HeldOut, Protocol, ProtocolError, demand
 from protocols.grouping import balanced
 from protocols.identity import canonical, spelled, value

@@ -11,15 +11,15 @@ from reports.results import FIRST, Arena, Facts, Result
 from reports.statistics import Comparison
 
 PAIRS = ("First", "Second", "Difference", "95 %", "p", "p (Holm)", "Effect", "First better with")
-LEAKS = ("Corpus, task", "Method", "Leaking split", "UAR", "Honest split", "UAR", "Difference", "95 %", "p", "Effect",
-         "Clips in both", "Notes")  # fmt: skip
+LEAKS = ("Corpus, task", "Method", "Leaking split", "UAR", "Honest split", "UAR", "Difference", "95 %",
+         "p, uncorrected", "Effect", "Clips in both", "Notes")  # fmt: skip
 TOLD_OF_PAIRS = (
     "Differences of UAR in points, first less second; p by swapping answers unit by unit, corrected after Holm within "
     "each arena; the effect is the mean of the differences within units over their standard deviation."
 )
 TOLD_OF_LEAKS = (
     "Differences of UAR in points, the same method on the same clips: under a split with people on both sides less "
-    "under one without."
+    "under one without; with other numbers of folds there was more or less to learn from."
 )
 
 
@@ -152,9 +152,9 @@ def _leaking(one: Inflation, facts: Facts) -> list[str]:
     return [
         where(arena, facts).rpartition(",")[0],
         one.leaking.title,
-        arena.protocol,
+        f"{arena.protocol}, {one.leaking.folds}",
         percent(one.with_leak),
-        one.honest.arena.protocol,
+        f"{one.honest.arena.protocol}, {one.honest.folds}",
         percent(one.without),
         signed(found.difference),
         limits(found),

@@ -121,12 +121,12 @@ def inflations(results: Sequence[Result], facts: Facts) -> tuple[list[Inflation]
 
 
 def _nearest(leaking: Result, honest: Sequence[Result], own: Mapping[str, str]) -> list[Result]:
-    """The corpus' own protocol first, then those of about as many Cells; of each the newest first."""
+    """Those of about as many Cells, so of as much training, first; then the corpus' own; of each the newest first."""
     return sorted(
         honest,
         key=lambda one: (
-            one.arena.protocol != own.get(one.arena.corpus),
             abs(one.planned - leaking.planned),
+            one.arena.protocol != own.get(one.arena.corpus),
             one.arena.protocol,
             -one.begun,
         ),

@@ -64,6 +64,12 @@ class Asked:
         return ", ".join(part for part in self.stamps.split(", ") if part != self.tuned)
 
     @property
+    def departs(self) -> str:
+        """From what the paper did, how far; empty where it is that."""
+        preset = "" if self.preset == "paper" else f"preset {self.preset}"
+        return ", ".join(filter(None, (preset, self.changed, self.tuned)))
+
+    @property
     def noted(self) -> list[str]:
         """What must be seen, though it is no fault: substitutes, tuning within folds, files that nobody vouches for."""
         unconfirmed = [UNCONFIRMED] if UNCONFIRMED in self.stamps.split(", ") else []
@@ -118,6 +124,12 @@ class Result:
         return self.summary.cells if self.summary else 0
 
     @property
+    def folds(self) -> str:
+        """How many its protocol makes."""
+        count = self.planned // self.seeds
+        return f"{count} fold{'s' if count > 1 else ''}"
+
+    @property
     def complete(self) -> bool:
         return 0 < self.planned <= self.done
 
@@ -135,9 +147,8 @@ class Result:
     @property
     def comparable(self) -> bool:
         """Whether a paper's number may be taken from ours: only from what the paper did, whole, on the real corpus."""
-        paper = self.asked.preset == "paper" and not self.asked.changed and not self.asked.tuned
         whole = self.complete and not self.material.partial and not self.material.excluded
-        return paper and whole and not self.arena.standin and bool(self.scores)
+        return not self.asked.departs and whole and not self.arena.standin and bool(self.scores)
 
     @property
     def difference(self) -> float | None:

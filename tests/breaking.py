@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.placing import peak_memory
-from datasets.base import Clip, DatasetError, Media, Track
+from datasets.clips import Clip, DatasetError, Media, Track
 from datasets.media import read_audio, read_frames
 from datasets.probe import probe
 

@@ -57,6 +57,7 @@ def nodes(count: int, folder: Path, cpus: int = 1) -> Iterator[Any]:
         **QUIET,
         "RAY_health_check_period_ms": "500",  # a node that is lost is soon known to be
         "RAY_health_check_initial_delay_ms": "500",
+        "RAY_memory_monitor_refresh_ms": "0",  # no worker is ended because others need memory
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # keeps it to the loopback, if Ray was not imported before
         "BENCH_CACHE": str(folder / "of-the-nodes"),
     }

@@ -1,6 +1,8 @@
-"""Stand-ins for all tests: every person and emotion of the layout once, rendered once a session."""
+"""Stand-ins for all tests: every person and emotion of the layout once, rendered once a session; and no chance."""
 
+import atexit
 import os
+import random
 import re
 import shutil
 import sys
@@ -9,18 +11,56 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from filelock import FileLock
+from hypothesis import HealthCheck, settings
 
 from benchmarks.__main__ import main
 from benchmarks.plugins import load, names
+from benchmarks.pool import cores
 from datasets.base import Dataset, Planned
 from datasets.standin import render
 
 CORPORA = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in names("datasets")]
 Run = Callable[..., tuple[int, str, str]]  # the command line in an empty folder: exit code, output, errors
 os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp()  # librosa's; workers that share one have crashed
+atexit.register(shutil.rmtree, os.environ["NUMBA_CACHE_DIR"], ignore_errors=True)
 REAL = os.environ.get("BENCH_REAL_RAVDESS", "")
+settings.register_profile(
+    "steady",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("steady")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Of `-n auto`: xdist's own count knows nothing of the cores that this process may use."""
+    return min(4, cores())
+
+
+def _seeded() -> None:
+    random.seed(0)
+    np.random.seed(0)
+    if torch := sys.modules.get("torch"):
+        torch.default_generator.manual_seed(0)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup() -> None:
+    """Whichever test of a module asks for it first."""
+    _seeded()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call() -> None:
+    """Whatever was run before, in whichever worker."""
+    _seeded()
 
 
 def tiny(name: str, root: Path) -> Dataset:
@@ -83,7 +123,6 @@ def copied(rendered: Callable[[str], Dataset], tmp_path: Path) -> Callable[[str]
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
     """Calls the command line in an empty folder; exit code, output, errors."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("BENCH_DATA", raising=False)
     monkeypatch.setenv("COLUMNS", "400")
     monkeypatch.setenv("BENCH_LEADERBOARD", "none")  # a page after each run would take longer than the runs
 

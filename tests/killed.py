@@ -22,12 +22,13 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
+from tests.servers import PATIENCE
+
 IMPORTED = ["benchmarks.engine", "benchmarks.commands_run", "benchmarks.report", "benchmarks.registry", "mlflow.pyfunc",
             "methods.cnn_lstm_dnn", "sklearn.svm", "optuna", "torch._dynamo", "reports.leaderboard",
             "matplotlib.figure", "matplotlib.backends.backend_agg", "tests.tinybench"]  # fmt: skip
 REAL = "cnn-lstm-dnn"
 SMALL = {"schedule.epochs": 6, "sound.frames": 8, "speech.units": 8, "speech.channels": (4, 4, 8, 8), "speech.dense": 8}
-OUTLIVED = 120  # seconds that no run takes
 
 
 def command(folder: Path, page: bool) -> None:
@@ -71,7 +72,7 @@ class Trial:
     def whole(self) -> float:
         """The command to its end; how long it took."""
         begun, process = time.perf_counter(), self.start()
-        process.join(OUTLIVED)
+        process.join(PATIENCE)
         if process.exitcode != 0:
             raise RuntimeError(f"exit code {process.exitcode}: {(self.folder / 'err.txt').read_text()}")
         return time.perf_counter() - begun

@@ -1,7 +1,9 @@
 """Everything that reads what strangers write, for `tests.fuzzing`: how it is asked, and files that it should know."""
 
+import atexit
 import io
 import json
+import shutil
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +11,8 @@ from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
 
-from datasets.base import Clip, Dataset, Media, Planned, UserError
+from datasets.base import Dataset, Planned
+from datasets.clips import Clip, Media, UserError
 
 LONGEST = 3000  # bytes of an input
 SHEETS = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
@@ -35,7 +38,9 @@ class Target:
 
 @cache
 def folder() -> Path:
-    return Path(mkdtemp())
+    made = mkdtemp()
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return Path(made)
 
 
 def file(name: str, content: bytes) -> Path:
@@ -158,7 +163,7 @@ def affectnet_code() -> Target:
 
 def mocap() -> Target:
     def read(content: bytes) -> None:
-        from datasets.base import Track
+        from datasets.clips import Track
         from datasets.media import read_mocap
 
         assert read_mocap(Track(str(file("markers.txt", content)))).ndim == 2

@@ -17,13 +17,27 @@ from tempfile import mkdtemp
 
 import pytest
 
-PATIENCE = 60  # seconds; starting takes some ten of one core
+PATIENCE = 600  # seconds that tests wait for whatever comes within a few, before they say that it does not come
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 4
+FIRST = 20_000 + 3_000 * WORKER  # each worker has ports of its own, below those that systems hand out by themselves
+PORTS = iter(range(FIRST + os.getpid() % 2_000, FIRST + 3_000))
+
+
+def until(true: Callable[[], object]) -> None:
+    """Or an error instead of waiting forever."""
+    end = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < end, "what a test waits for does not come"
+        time.sleep(0.05)
 
 
 def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+    """One that nobody has, nor is given before it is used here."""
+    for port in PORTS:
+        with socket.socket() as free, suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
+    raise OSError("no port is free")
 
 
 @contextmanager
@@ -65,7 +79,7 @@ def mlflow(
     finally:
         with suppress(ProcessLookupError):
             os.killpg(server.pid, signal.SIGKILL)  # with its workers; asked politely it waits for idle clients
-        server.wait(10)
+        server.wait(PATIENCE)
 
 
 @contextmanager
@@ -77,13 +91,16 @@ def postgres(password: str, setup: str, database: str) -> Iterator[int]:
     log = folder / "server.log"
     try:
         (folder / "password").write_text(password)
-        if owner:
-            shutil.chown(folder, owner)
-            shutil.chown(folder / "password", owner)
         with log.open("w") as said:
             words = ["--username=bench", f"--pwfile={folder}/password", "--auth=scram-sha-256", "--no-locale"]
             line: list[str | Path] = [initdb, *words, "--encoding=UTF8", "--no-sync", folder / "data"]
-            subprocess.run(line, check=True, user=owner, cwd=folder, stdout=said)
+            try:
+                if owner:
+                    shutil.chown(folder, owner)
+                    shutil.chown(folder / "password", owner)
+                subprocess.run(line, check=True, user=owner, cwd=folder, stdout=said, stderr=said)
+            except (PermissionError, subprocess.CalledProcessError) as error:
+                pytest.skip(f"PostgreSQL cannot be set up here: {error}: {log.read_text()[-500:]}")
             line = [server_, "-D", folder / "data", "-h", "127.0.0.1", "-p", str(port), "-k", folder, "-F"]
             server = subprocess.Popen(line, user=owner, cwd=folder, stdout=said, stderr=said)
         try:
@@ -94,7 +111,7 @@ def postgres(password: str, setup: str, database: str) -> Iterator[int]:
             yield port
         finally:
             server.send_signal(signal.SIGINT)  # at once, but in order
-            server.wait(20)
+            server.wait(PATIENCE)
     finally:
         shutil.rmtree(folder)
 
@@ -126,11 +143,9 @@ def _healthy(address: str) -> bool:
 
 
 def _wait(server: subprocess.Popen[bytes], answers: Callable[[], bool], log: Path) -> None:
-    end = time.monotonic() + PATIENCE
-    while not answers():
-        if server.poll() is not None or time.monotonic() > end:
-            raise RuntimeError(f"{server.args!r} does not answer: {log.read_text()[-2000:]}")
-        time.sleep(0.1)
+    until(lambda: server.poll() is not None or answers())
+    if server.poll() is not None:
+        raise RuntimeError(f"{server.args!r} has ended: {log.read_text()[-2000:]}")
 
 
 class Door:
@@ -139,6 +154,7 @@ class Door:
     def __init__(self, address: str) -> None:
         self.behind, self.port = int(address.rpartition(":")[2]), free_port()
         self.inside: list[socket.socket] = []
+        self.lock = threading.Lock()
         self.open()
 
     @property
@@ -151,18 +167,27 @@ class Door:
 
     def shut(self) -> None:
         """Who is inside is thrown out."""
-        for each in (self.listening, *self.inside):
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
-        self.inside.clear()
+        with self.lock:
+            for each in (self.listening, *self.inside):
+                with suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)
+                each.close()
+            self.inside.clear()
 
     def _let_in(self, listening: socket.socket) -> None:
         with suppress(OSError):
             while True:
                 here, _ = listening.accept()
-                there = socket.create_connection(("127.0.0.1", self.behind))
-                self.inside += [here, there]
+                with self.lock:
+                    self.inside.append(here)
+                    try:
+                        listening.getsockname()  # an error where it was shut meanwhile
+                        there = socket.create_connection(("127.0.0.1", self.behind))
+                    except OSError:
+                        self.inside.remove(here)
+                        here.close()
+                        continue
+                    self.inside.append(there)
                 for one, other in ((here, there), (there, here)):
                     threading.Thread(target=self._carry, args=(one, other), daemon=True).start()
 

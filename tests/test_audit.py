@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from datasets.base import Clip, Media
+from datasets.clips import Clip, Media
 from protocols.audit import Finding, Split, audit, independence, judge
 
 

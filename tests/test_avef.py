@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.settings import Wish, assigned, configured
-from datasets.base import Media
+from datasets.clips import Media
 from methods.avef import OTHERS, Avef, Config, Network
 from methods.base import Examples, RunContext
 from methods.parts import segment_pairs
@@ -192,7 +192,7 @@ def test_every_training_is_that_of_table_3(monkeypatch: pytest.MonkeyPatch) -> N
         run: Any,
         watch: None,
         keep: str,
-        static: bool = False,
+        gather: Any,
     ) -> None:
         assert (watch, keep) == (None, "last")
         told.append((type(network).__name__, schedule))
@@ -210,6 +210,7 @@ def test_every_training_is_that_of_table_3(monkeypatch: pytest.MonkeyPatch) -> N
     assert dropouts == set(table["Dropout"])
 
 
+@pytest.mark.xdist_group("large")
 def test_a_joint_step_at_the_papers_size() -> None:
     """Its widths, its cost beside a count by hand, and that the DBN's error reaches all layers but both fc8."""
     network = Network(Config(), "av", 6)

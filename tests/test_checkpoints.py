@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from benchmarks import checkpoints
 from benchmarks.checkpoints import OnDisk
 from methods.base import Checkpoint, Method, NoCheckpoints, RunContext
 from methods.parts.dbn import Dbn
@@ -150,7 +152,7 @@ def test_finished_layers_of_a_belief_network_are_not_trained_again(tmp_path: Pat
 def test_what_was_spent_before_a_training_was_cut_short_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of several stages the latest knows all that was spent until then; each process adds what it spends itself."""
     now = [100.0]
-    monkeypatch.setattr("benchmarks.checkpoints.time.monotonic", lambda: now[0])
+    monkeypatch.setattr(checkpoints, "time", SimpleNamespace(monotonic=lambda: now[0]))
     some = Checkpoint({"x": torch.zeros(1)}, {"epoch": 1})
     for stages, earlier in ((("a",), 0.0), (("a", "b"), 7.0), (("a", "b"), 21.0)):
         kept = OnDisk(tmp_path, lambda line: None)
@@ -165,7 +167,7 @@ def test_what_was_spent_before_a_training_was_cut_short_counts(tmp_path: Path, m
 def test_fast_epochs_are_not_slowed_by_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a clock of our own: one every ten seconds, fewer where writing one takes long, and the end of a training."""
     now = [100.0]
-    monkeypatch.setattr("benchmarks.checkpoints.time.monotonic", lambda: now[0])
+    monkeypatch.setattr(checkpoints, "time", SimpleNamespace(monotonic=lambda: now[0]))
     kept = OnDisk(tmp_path, lambda line: None)
     assert not kept.due("a", last=False) and not kept.due("a", last=True)
     now[0] += 9.9

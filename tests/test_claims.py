@@ -22,34 +22,35 @@ from benchmarks.files import FileError
 from benchmarks.processes import Owner, here, me
 from benchmarks.reach import Reach
 from benchmarks.track import Opening, Tracker
+from tests.servers import PATIENCE, until
 from tests.tinybench import Bench, diary, make_bench, toy  # noqa: F401  a fixture
 
 
 def contest(folder: Path, barrier: "threading.Barrier", won: "multiprocessing.Queue[str]") -> None:
     """Whoever gets a key keeps it until all have asked for all."""
     mine = Claims(folder)
-    barrier.wait()
+    barrier.wait(PATIENCE)
     for key in map(str, range(10)):
         if mine.take(key):
             won.put(key)
-    barrier.wait()
+    barrier.wait(PATIENCE)
 
 
 def test_of_many_that_ask_at_once_one_gets_it(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     barrier, won = context.Barrier(4), context.Queue()
-    asking = [context.Process(target=contest, args=(tmp_path, barrier, won)) for _ in range(4)]
+    asking = [context.Process(target=contest, args=(tmp_path, barrier, won), daemon=True) for _ in range(4)]
     for process in asking:
         process.start()
     for process in asking:
-        process.join()
-    assert sorted(won.get(timeout=5) for _ in range(10)) == sorted(map(str, range(10))) and won.empty()
+        process.join(PATIENCE)
+    assert sorted(won.get(timeout=PATIENCE) for _ in range(10)) == sorted(map(str, range(10))) and won.empty()
 
 
 def test_what_a_killed_process_held_is_free_at_once_and_it_is_named(tmp_path: Path) -> None:
     imports = "import time; from pathlib import Path; from benchmarks.claims import Claims"
     held = f"{imports}; Claims(Path({str(tmp_path)!r})).take('k')"
-    code = f"{held}; print('it', flush=True); time.sleep(60)"
+    code = f"{held}; print('it', flush=True); time.sleep(600)"
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=Path(__file__).parents[1])
     assert process.stdout and process.stdout.readline() == b"it\n"
     mine = Claims(tmp_path)
@@ -78,7 +79,7 @@ def test_of_elsewhere_silence_counts_not_the_clock(tmp_path: Path, monkeypatch: 
     theirs = Claims(tmp_path, beat=3600)
     assert theirs.take("k")
     monkeypatch.setattr(own, "me", me)
-    monkeypatch.setattr("benchmarks.claims.time.monotonic", lambda: now[0])
+    monkeypatch.setattr(own, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=time.sleep))
     assert not mine.take("k")
     now[0] = 59
     assert not mine.take("k")
@@ -97,12 +98,13 @@ def test_of_elsewhere_silence_counts_not_the_clock(tmp_path: Path, monkeypatch: 
 def test_a_heart_beats_for_what_is_held(tmp_path: Path) -> None:
     mine = Claims(tmp_path, beat=0.01)
     assert mine.take("k")
-    end = time.monotonic() + 10
-    beat = 0
-    while beat < 3 and time.monotonic() < end:
+
+    def beaten() -> bool:
         with mine._database() as database:
             (beat,) = database.execute("select beat from claims").fetchone()
-    assert beat >= 3
+        return bool(beat >= 3)
+
+    until(beaten)
     mine.release("k")
 
 
@@ -146,7 +148,7 @@ def rival(bench: Bench, *more: str) -> "subprocess.Popen[str]":
 
 def each_cell_once(bench: Bench, both: "list[subprocess.Popen[str]]") -> None:
     """Of two rivals, that come to the same end."""
-    told = [process.communicate(timeout=120) for process in both]
+    told = [process.communicate(timeout=PATIENCE) for process in both]
     assert [process.returncode for process in both] == [0, 0], told
     first, second = (json.loads(out)[0] for out, _ in told)
     assert first["metrics"] == second["metrics"] and first["run_id"] == second["run_id"]
@@ -190,7 +192,7 @@ def test_what_another_machine_finished_while_a_run_was_begun_is_read(
         if not done and facts["tags"]["bench.kind"] == "cell":
             with monkeypatch.context() as patched:
                 patched.setenv("BENCH_CACHE", str(bench.folder / "other"))
-                done.append(rival(bench).communicate(timeout=120)[0])
+                done.append(rival(bench).communicate(timeout=PATIENCE)[0])
         return whole(self, facts)
 
     monkeypatch.setattr(Tracker, "begun_run", late)
@@ -226,7 +228,7 @@ def test_in_the_store_the_first_to_settle_stays_else_the_lower_number(
     assert tried(low) and abroad.SETTLED in tracker.client.get_run(low).data.tags
     others = [begun() for _ in range(8)]
     assert not any(map(tried, others)), "one has settled, whatever its number"
-    monkeypatch.setattr("benchmarks.abroad.time.monotonic", lambda: now[0])
+    monkeypatch.setattr(abroad, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=time.sleep))
     assert tracker.abroad.busy(experiment, "k") == "elsewhere:1" and tracker.abroad.busy(experiment, "other") == ""
     for passed, busy in ((59, True), (2, True), (58, True), (3, False)):
         if passed == 2:
@@ -258,7 +260,7 @@ def test_of_another_container_with_the_same_host_name_silence_counts(
     assert [tracker.status(one) for one in (parent, run_id)] == ["RUNNING"] * 2
     tracker.open_row(experiment, row, False)
     now = time.monotonic()
-    monkeypatch.setattr("benchmarks.abroad.time", SimpleNamespace(monotonic=lambda: now + own.PATIENCE + 1))
+    monkeypatch.setattr(abroad, "time", SimpleNamespace(monotonic=lambda: now + own.PATIENCE + 1))
     assert tracker.abroad.busy(experiment, "k") == "" and tracker.status(run_id) == "KILLED"
     assert processes.own(tracker.client.get_run(parent).data.tags), "who goes on with a row signs it"
 
@@ -286,9 +288,7 @@ def test_who_comes_first_waits_until_the_second_has_seen_it(bench: Bench, monkey
 def test_a_cell_of_a_killed_run_is_taken_over_and_said(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOY_SLEEPS_FROM", "2")
     process = rival(bench)
-    end = time.monotonic() + 60
-    while not diary("asleep") and time.monotonic() < end:
-        time.sleep(0.05)
+    until(lambda: diary("asleep") or process.poll() is not None)
     process.kill()
     process.communicate()
     assert bench.statuses() == ["FINISHED", "RUNNING"]

@@ -17,7 +17,8 @@ import methods
 import protocols
 from benchmarks import plugins
 from benchmarks.new import write
-from datasets.base import Clip, Dataset, Media, Track
+from datasets.base import Dataset
+from datasets.clips import Clip, Media, Track
 from datasets.standin import render
 from methods.base import Examples, Paper, RunContext
 from tests.conftest import REAL, Run
@@ -122,7 +123,12 @@ def test_check_says_standin_and_fails_on_a_fault(run: Run, rendered: Callable[[s
         (["check", "--dataset", "rml", "--data-root", "nowhere"], "RML"),
         (["check", "--dataset", "rml", "--exclude", "nothing.txt"], "nothing.txt"),
         (["list", "everything"], "datasets"),
-        (["audit", "nothing.csv"], "nothing.csv"),
+        (["list"], "methods, datasets"),
+        (["audit", "nothing.csv"], "there is no file nothing.csv"),
+        (["check", "--dataset", "rml", "--sheet", "nowhere/x.png"], "nowhere/x.png cannot be written"),
+        (["check", "--dataset", "rml", "--sheet", "x.doc"], "a figure is one of .png"),
+        (["prepare", "--method", "all", "--dataset", "rml", "--sheet", "nowhere/x.png"], "nowhere/x.png cannot be"),
+        (["standin", "--dataset", "rml", "--out", __file__], "a file where a folder should be"),
         (["new", "dataset", "rml"], "already"),
         (["new", "dataset", "1 b"], "letters"),
         (["frobnicate"], "frobnicate"),

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from benchmarks.settings import Wish, configured
-from datasets.base import Dataset, Media
+from datasets.base import Dataset
+from datasets.clips import Media
 from datasets.shots import Item, Shot, Through
 from methods.base import Examples, MethodError, Prepared, RunContext
 from methods.cnn_lstm_dnn import CnnLstmDnn, Config, Face, Recogniser, SoundAndMotion

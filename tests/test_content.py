@@ -13,7 +13,7 @@ import pytest
 from benchmarks import content, pool
 from benchmarks.content import Content, contents, corpus_digest, tied
 from benchmarks.plugins import build, names
-from datasets.base import Clip, DatasetError, Media, Track
+from datasets.clips import Clip, DatasetError, Media, Track
 from datasets.probe import Probe, probe
 from protocols.base import ProtocolError
 from tests.test_media import sound_file
@@ -82,7 +82,7 @@ def test_what_was_read_is_not_read_again_unless_it_changed(decoded: Counter[str]
     file = spoken(tmp_path, 2, "04")
     before = file.stat()
     wav(file, noise(9))  # of the same size
-    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns + 10**9))
     second = known(tmp_path)
     assert decoded.total() == 13 and decoded[file.name] == 2
     assert {name for name in first if first[name] != second[name]} == {"01-04-01-01-01-02"}

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from benchmarks.plugins import build, load
-from datasets.base import Dataset, DatasetError
+from datasets.base import Dataset
+from datasets.clips import DatasetError
 from datasets.rendering.film import Studio, write
 from datasets.standin import recorded_as
 from tests.conftest import CORPORA, tiny

@@ -124,10 +124,13 @@ def test_every_method_runs_in_it_twice_with_the_same_answers(
 
 
 @pytest.mark.parametrize(("size", "padding"), [((1, 2, 2), 0), (2, 0), (2, (0, 1, 1))])
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last_3d])
 @pytest.mark.parametrize("shape", [(2, 3, 16, 8, 8), (1, 2, 2, 7, 7), (2, 2, 5, 9, 6)])
-def test_pooling_by_axes_is_pooling_at_once(size: Any, padding: Any, shape: tuple[int, ...]) -> None:
+def test_pooling_by_axes_is_pooling_at_once(
+    size: Any, padding: Any, shape: tuple[int, ...], order: torch.memory_format
+) -> None:
     """PyTorch has no deterministic gradient of the one on a GPU; of the other it has."""
-    given = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    given = torch.randn(shape, generator=torch.Generator().manual_seed(0)).contiguous(memory_format=order)
     pool, results = MaxPool(size, padding=padding), []
     for way in (pool, pool.by_axes):
         inputs = given.clone().requires_grad_()

@@ -29,7 +29,7 @@ from benchmarks.prepare import Store
 from benchmarks.settings import Wish
 from benchmarks.track import Tracker
 from benchmarks.training import training
-from datasets.base import Clip
+from datasets.clips import Clip
 from methods.base import Examples
 from methods.parts.weights import WeightStore
 from protocols.base import Fold, Judged, Protocol

@@ -8,7 +8,7 @@ import pytest
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from datasets.base import Media, Track
+from datasets.clips import Media, Track
 from methods.base import Examples, RunContext
 from methods.egemaps_svm import Config, EgemapsSvm, Functionals
 from tests.test_media import sound_file

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.plugins import load
-from datasets.base import Dataset, DatasetError, Listing, Media, Track
+from datasets.base import Dataset, Listing
+from datasets.clips import DatasetError, Media, Track
 
 
 def corpus(name: str, root: Path, files: Mapping[str, str | None], exclude: str = "") -> Dataset:

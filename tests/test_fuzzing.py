@@ -9,7 +9,7 @@ import pytest
 from openpyxl import Workbook
 
 from benchmarks.scored import ScoresError, read_answers, read_scores, table
-from datasets.base import DatasetError, UserError
+from datasets.clips import DatasetError, UserError
 from tests import fuzzing, readers
 from tests.readers import TARGETS, Target
 
@@ -138,7 +138,7 @@ def test_a_finding_ends_with_1_and_its_input(tmp_path: Path, monkeypatch: pytest
         "    if content[:1] == b'b': raise KeyError('planted')\n"
         "readers.TARGETS['planted'] = lambda: readers.Target(read, lambda: [b'a'])\n"
         "fuzzing.FOUND.mkdir()\n"
-        f"fuzzing.fuzz('planted', 5, fuzzing.Path({str(tmp_path)!r}))\n"
+        f"fuzzing.fuzz('planted', 300, fuzzing.Path({str(tmp_path)!r}))\n"
     )
     environment = {"PYTHONPATH": ":".join([str(Path(__file__).parents[1]), *filter(None, sys.path)])}
     done = subprocess.run(

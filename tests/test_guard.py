@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from datasets.base import Clip, Media
+from datasets.clips import Clip, Media
 from protocols.base import Fold, HeldOut, Protocol, ProtocolError, Unit
 from protocols.leave_one_subject_out import LeaveOneSubjectOut
 from protocols.sentence_disjoint import SentenceDisjoint
@@ -17,7 +17,7 @@ from protocols.subject_holdout import SubjectHoldout
 from protocols.subject_k_fold import SubjectKFold
 
 # Requests that leave a side empty are refused, and drawn anew: that many are is no fault.
-thorough = settings(max_examples=150, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+thorough = settings(max_examples=150, suppress_health_check=list(HealthCheck))
 SUBJECTS = ("A", "a ", "B", "C", " c", "D")
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.settings import Wish, assigned, configured
-from datasets.base import Media
+from datasets.clips import Media
 from methods.base import Examples, RunContext
 from methods.hybrid_dbn import Config, Hybrid, HybridDbn
 from methods.parts import alexnet, c3d, segment_pairs
@@ -103,7 +103,7 @@ def test_every_training_is_as_the_setup_says(monkeypatch: pytest.MonkeyPatch) ->
         run: Any,
         watch: None,
         keep: str,
-        static: bool = False,
+        gather: Any,
     ) -> None:
         assert (watch, keep) == (None, "last")
         told.append((type(network).__name__, schedule.epochs))

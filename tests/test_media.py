@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from datasets.base import DatasetError, Media, Track
+from datasets.clips import DatasetError, Media, Track
 from datasets.media import read_audio, read_frames
 
 

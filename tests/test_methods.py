@@ -25,7 +25,7 @@ import torch
 
 from benchmarks import plugins
 from benchmarks.settings import PRESETS, Wish, assigned, configured, flat, space
-from datasets.base import Media, UserError
+from datasets.clips import Media, UserError
 from methods.base import Examples, Method, MethodError, Modality, Prepared, RunContext
 from methods.parts.weights import WeightStore
 from tests.bombs import bombs
@@ -86,6 +86,20 @@ def asked(method: Method, examples: Examples) -> npt.NDArray[np.float64]:
 def share_right(method: Method, bench: Bench, toys: tuple[Toy, ...]) -> float:
     answers = asked(method, bench.examples(toys)).argmax(axis=1)
     return float(np.mean([CLASSES[column] == toy.label for column, toy in zip(answers, toys, strict=True)]))
+
+
+def test_answers_are_in_full_precision(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of a fit in mixed precision too, and what its later stages learn from; the host's stands for a GPU's."""
+    own, method = bench.examples(bench.toys.clips[:6], labelled=True), bench.method(epochs=FEW)
+    before = bench.fitted.predict_proba(own)
+    for module in [module for name, module in sys.modules.items() if name.startswith("methods.")]:
+        if hasattr(module, "mixed_precision"):
+            monkeypatch.setattr(module, "mixed_precision", lambda device: torch.autocast("cpu", torch.bfloat16))
+    assert np.array_equal(bench.fitted.predict_proba(own), before)
+    method.fit(own, own if method.validates else None, RunContext())
+    halved = asked(method, own)
+    monkeypatch.undo()
+    assert np.array_equal(asked(method, own), halved)
 
 
 def test_facts(bench: Bench) -> None:
@@ -372,10 +386,13 @@ def test_training_on_clips_in_which_something_is_missing(bench: Bench) -> None:
 
 
 def test_a_class_that_was_never_trained(bench: Bench) -> None:
-    """The columns of the others stay theirs."""
-    absent = CLASSES[1]
-    method = bench.fit(bench.method(), tuple(toy for toy in bench.train if toy.label != absent))
-    assert share_right(method, bench, tuple(toy for toy in bench.test if toy.label != absent)) >= 0.7
+    """The columns of the others stay theirs; by two of three seeds, as above."""
+    train, test = (tuple(toy for toy in toys if toy.label != CLASSES[1]) for toys in (bench.train, bench.test))
+
+    def learns(seed: int) -> bool:
+        return share_right(bench.fit(bench.method(), train, seed), bench, test) >= 0.7
+
+    assert learns(0) or all(map(learns, (1, 2)))
 
 
 @pytest.mark.parametrize("bench", with_setting("batch"), indirect=True)

@@ -7,7 +7,7 @@ from zipfile import ZipFile
 import pytest
 
 from benchmarks.plugins import load
-from datasets.base import DatasetError
+from datasets.clips import DatasetError
 
 
 @pytest.mark.parametrize(

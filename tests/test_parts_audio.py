@@ -106,7 +106,6 @@ def test_deltas_are_those_of_librosa(n: int) -> None:
     np.testing.assert_allclose(deltas(features, n), expected, atol=1e-6)
 
 
-@settings(deadline=None)
 @given(st.floats(-100, 100, width=32), st.floats(-10, 10, width=32), st.integers(1, 40), st.integers(1, 4))
 def test_deltas_of_a_line_are_its_slope(start: float, slope: float, frames: int, n: int) -> None:
     line = (start + slope * np.arange(frames, dtype=np.float64)).astype(np.float32)
@@ -135,7 +134,7 @@ def test_64_frames_are_exactly_655_milliseconds() -> None:
         assert LogMel()(np.zeros(count, np.float32)).shape == (64, frames)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 3000), st.sampled_from([(0.025, 0.010), (0.040, 0.010), (0.010, 0.025)]), st.integers(0, 9))
 def test_a_frame_is_counted_where_its_whole_window_fits(count: int, cut: tuple[float, float], seed: int) -> None:
     sound = np.random.default_rng(seed).standard_normal(count).astype(np.float32)

@@ -137,6 +137,7 @@ def test_the_cost_of_a_picture(shape: FaceShape, parameters: float, billions: fl
     assert counter.get_total_flops() / 1e9 == pytest.approx(billions, rel=0.01)
 
 
+@pytest.mark.xdist_group("large")  # one after the other, with whatever else needs gigabytes
 @pytest.mark.parametrize("shape", SHAPES, ids=kind)
 def test_one_step_of_the_papers_size(shape: FaceShape) -> None:
     """End to end: every layer moves."""

@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasets.base import Dataset, DatasetError
+from datasets.base import Dataset
+from datasets.clips import DatasetError
 from datasets.rendering.face import Appearance, Expression, Portrait
 from datasets.rendering.markers import Pose, relief
 from methods.parts import landmarks
@@ -98,14 +99,13 @@ def test_real_faces_as_by_looking_at_every_whole_frame(real_ravdess: Dataset) ->
     detector = dlib.get_frontal_face_detector()
     overlaps, away = [], []
     for clip in (media[0], media[-1]):
-        pictures = list(islice(clip.frames(), 0, 80, 2))
-        track = FaceTracker().track(iter(pictures))
-        for number, picture in enumerate(pictures):
-            seen = detector(picture, 0)
-            assert track.found[number] == bool(seen)
+        for shot, face in islice(clip.seen(FaceTracker()), 0, 80, 2):
+            seen = detector(shot.picture, 0)
+            assert bool(face) == bool(seen)
+            assert face
             box = (seen[0].left(), seen[0].top(), seen[0].right() + 1, seen[0].bottom() + 1)
-            slow, fast = find_landmarks(picture, box), track.landmarks[number]
-            overlaps.append(overlap(tuple(track.boxes[number].tolist()), box))
+            slow, fast = find_landmarks(shot.picture, box), face.landmarks
+            overlaps.append(overlap(face.box, box))
             away.append(np.linalg.norm(eye_centres(fast) - eye_centres(slow), axis=1) / eye_distance(slow))
     assert np.mean(overlaps) > 0.7
     assert min(overlaps) > 0.5
@@ -317,19 +317,24 @@ def ramps(height: int, width: int) -> Picture:
     return picture
 
 
-@settings(deadline=None, max_examples=40)
-@given(left=st.floats(0, 20), top=st.floats(0, 20), side=st.floats(10, 30), size=st.integers(5, 224))
-def test_crop_is_the_box(left: float, top: float, side: float, size: int) -> None:
-    """On a ramp, each pixel tells the place that it was taken from."""
+def place(whole: bool, low: int, high: int) -> st.SearchStrategy[float]:
+    return st.integers(low, high).map(float) if whole else st.floats(low, high)
+
+
+@settings(max_examples=80)
+@given(whole=st.booleans(), size=st.integers(5, 224), data=st.data())
+def test_crop_is_the_box(whole: bool, size: int, data: st.DataObject) -> None:
+    """On a ramp, each pixel tells the place that it was taken from; place and size are rounded to whole pixels."""
+    left, top, side = (data.draw(place(whole, *ends)) for ends in ((0, 20), (0, 20), (10, 30)))
     crop = crop_box(5 * ramps(50, 50), (left, top, left + side, top + side), size) / 5
     assert crop.shape == (size, size, 3)
     centres = (np.arange(size) + 0.5) / size * side - 0.5
     for away in (crop[:, :, 0] - (left + centres), crop[:, :, 1] - (top + centres)[:, None]):
-        assert np.abs(away).max() < 1.2
-        assert np.abs(np.median(away)) < 0.2
+        assert np.abs(away).max() < (1.2 if whole else 1.7)
+        assert np.abs(np.median(away)) < (0.2 if whole else 0.8)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     left=st.integers(-150, 150), top=st.integers(-150, 150), side=st.integers(20, 150), size=st.sampled_from([48, 90])
 )
@@ -338,6 +343,15 @@ def test_beyond_the_edge_the_edge_goes_on(left: int, top: int, side: int, size: 
     padded = np.pad(picture, ((300, 300), (300, 300), (0, 0)), mode="edge")
     crop = crop_box(picture, (left, top, left + side, top + side), size)
     assert np.array_equal(crop, crop_box(padded, (left + 300, top + 300, left + side + 300, top + side + 300), size))
+
+
+@settings(max_examples=40)
+@given(left=st.floats(0, 20), further=st.floats(0, 5), side=st.floats(10, 20))
+def test_boxes_of_one_size_are_cut_in_one_size(left: float, further: float, side: float) -> None:
+    """Else a face that moves would seem to grow and shrink."""
+    crops = [crop_box(5 * ramps(50, 50), (x, 0, x + side, side), 40).astype(int) for x in (left, left + further)]
+    widths = [crop[20, -5, 0] - crop[20, 4, 0] for crop in crops]
+    assert abs(widths[0] - widths[1]) <= 2  # of 5 grey levels a pixel
 
 
 def test_margin_widens_about_the_centre() -> None:
@@ -355,10 +369,18 @@ def test_crops_are_antialiased_and_writable() -> None:
 
 
 @pytest.mark.parametrize(
-    ("distance", "middle_at"), [(12, (200, 150)), (55, (200, 150)), (130, (200, 150)), (55, (45, 25))]
+    ("distance", "middle_at"),
+    [
+        (12, (200, 150)),
+        (55, (200, 150)),
+        (130, (200, 150)),
+        (55, (45, 25)),
+        (20, (200.4, 150.3)),
+        (130, (200.5, 150.5)),
+    ],
 )
-def test_crop_by_eyes_on_marks(distance: float, middle_at: tuple[int, int]) -> None:
-    """A mark on each eye comes out 55 pixels from the other, a third down, alike far from the middle."""
+def test_crop_by_eyes_on_marks(distance: float, middle_at: tuple[float, float]) -> None:
+    """A mark on each eye comes out 55 pixels from the other, a third down; but for half a pixel of the picture."""
     marks = np.array(middle_at) + np.array([[-distance / 2, 0], [distance / 2, 0]])
     rows, columns = np.mgrid[:300, :400]
     away = [np.hypot(columns + 0.5 - x, rows + 0.5 - y) for x, y in marks]
@@ -371,8 +393,9 @@ def test_crop_by_eyes_on_marks(distance: float, middle_at: tuple[int, int]) -> N
     rows, columns = np.mgrid[:150, :110] + 0.5
     for channel, x in ((0, 27.5), (1, 82.5)):
         weight = crop[..., channel] / crop[..., channel].sum()
-        assert (columns * weight).sum() == pytest.approx(x, abs=1)
-        assert (rows * weight).sum() == pytest.approx(50, abs=1)
+        most = 0.6 + 0.5 * 55 / distance * np.any(np.remainder(middle_at, 1))
+        assert (columns * weight).sum() == pytest.approx(x, abs=most)
+        assert (rows * weight).sum() == pytest.approx(50, abs=most)
 
 
 @pytest.mark.parametrize("seed", range(3))

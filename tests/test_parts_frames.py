@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from datasets.base import Media
+from datasets.clips import Media
 from methods.base import Examples, MethodError
 from methods.parts import frames
 from methods.parts.faces import crop_box

@@ -14,8 +14,6 @@ from sklearn.svm import SVC
 from methods.base import Examples
 from methods.parts.pooled import RULES, OneVersusOne, Segments, ensemble
 
-CHANCE = np.random.default_rng(3)
-
 
 def clip(segments: int, faces: int, number: int) -> Mapping[str, npt.NDArray[Any]]:
     """Sound that tells its clip and segment, faces that tell their clip and number."""
@@ -50,8 +48,8 @@ def test_average_is_each_clips_own() -> None:
 
 
 def points(classes: int, count: int = 90) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    targets = np.arange(count) % classes
-    return CHANCE.normal(size=(classes, 5))[targets] + CHANCE.normal(size=(count, 5)), targets
+    chance, targets = np.random.default_rng(3), np.arange(count) % classes
+    return chance.normal(size=(classes, 5))[targets] + chance.normal(size=(count, 5)), targets
 
 
 @pytest.mark.parametrize("classes", [2, 3, 6])

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from methods.parts.segments import AVEF_SHIFT, HYBRID_SHIFT, LENGTH, cut, picture_frames, starts, time_range
@@ -55,7 +55,6 @@ def test_usual_frame_rates(per_second: float, count: int) -> None:
     assert picture_frames(0.0, 0.655, per_second, 100).tolist() == list(range(dropped, dropped + 16))
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2000), st.integers(1, 80), SHIFTS)
 def test_segments_cover_the_clip_but_for_less_than_a_shift(frames: int, length: int, shift: int) -> None:
     begun = starts(frames, length, shift)
@@ -67,7 +66,6 @@ def test_segments_cover_the_clip_but_for_less_than_a_shift(frames: int, length: 
     assert 0 <= frames - (begun[-1] + length) < shift
 
 
-@settings(deadline=None)
 @given(st.integers(1, 300), SHIFTS)
 def test_cut_is_the_spectrogram_there(frames: int, shift: int) -> None:
     spectrogram = np.arange(3 * frames, dtype=np.float32).reshape(3, frames)
@@ -87,7 +85,6 @@ def test_short_clip_stays_in_the_middle_of_sound_and_picture() -> None:
     assert picture_frames(*time_range(0, 40), 30, 12).tolist() == [0, 0, 1, 1, *range(2, 10), 10, 10, 11, 11]
 
 
-@settings(deadline=None)
 @given(st.integers(1, 1000), SHIFTS, FRAME_RATES, st.integers(1, 500), st.integers(1, 40))
 def test_pictures_are_there_in_order_and_as_many_as_wanted(
     frames: int, shift: int, per_second: float, available: int, wanted: int
@@ -100,7 +97,6 @@ def test_pictures_are_there_in_order_and_as_many_as_wanted(
         assert (np.diff(chosen) >= 0).all()
 
 
-@settings(deadline=None)
 @given(st.integers(LENGTH, 2000), SHIFTS, FRAME_RATES)
 def test_picture_is_simultaneous_with_sound(frames: int, shift: int, per_second: float) -> None:
     for start in starts(frames, shift=shift)[-3:]:

@@ -70,7 +70,7 @@ def test_the_level_and_the_offset_of_a_recording_leave_no_trace() -> None:
     np.testing.assert_allclose(short_term(0.01 * sound + 0.2, RATE), short_term(sound, RATE), rtol=1e-4, atol=1e-5)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(0, 4000), st.integers(0, 9))
 def test_frames_are_counted_where_a_whole_window_fits(count: int, seed: int) -> None:
     found = short_term(np.random.default_rng(seed).standard_normal(count), RATE, 0.05, 0.025)

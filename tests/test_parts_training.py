@@ -9,7 +9,7 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -39,7 +39,6 @@ def test_batches_hold_all_once_and_none_holds_one(count: int, size: int) -> None
     assert len(parts[-1]) <= size + 1
 
 
-@settings(deadline=None)
 @given(lengths=st.lists(st.integers(0, 9), min_size=1, max_size=8), data=st.data())
 def test_ragged_sequences_come_back(lengths: list[int], data: st.DataObject) -> None:
     """In any choice, any order, and more than once."""
@@ -145,12 +144,29 @@ def test_what_memory_does_not_hold_is_learnt_from_in_parts_and_told() -> None:
     assert curves[0] == pytest.approx(curves[1], abs=1e-5)
 
 
-def test_what_memory_never_holds_is_one_line() -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError(),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    ],
+)
+def test_what_memory_never_holds_is_one_line(error: Exception) -> None:
     def forward(rows: Tensor) -> Tensor:
-        raise torch.OutOfMemoryError
+        raise error
 
     network, _, targets = problem()
     with pytest.raises(MethodError, match=r"the memory of cpu does not hold 2 of a batch of 10 examples; take"):
+        fit(network, forward, targets, Schedule(1, 10, 0.01), RunContext())
+
+
+def test_another_fault_is_not_taken_for_a_lack_of_memory() -> None:
+    def forward(rows: Tensor) -> Tensor:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    network, _, targets = problem()
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
         fit(network, forward, targets, Schedule(1, 10, 0.01), RunContext())
 
 
@@ -188,6 +204,18 @@ def test_seeding_disturbs_nobody() -> None:
     assert torch.equal(torch.rand(4), expected)
     torch.manual_seed(8)
     assert torch.equal(torch.rand(4), inside)
+
+
+def test_seeding_leaves_a_gpu_alone_that_nobody_uses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For to look at its chance takes hold of it, and of its memory."""
+
+    def held(*_: object) -> None:
+        raise AssertionError("it was taken hold of")
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "_lazy_init", held)
+    with networks.seeded(8):
+        torch.rand(4)
 
 
 def refuse(url: str, target: str, progress: bool) -> None:

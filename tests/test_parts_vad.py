@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.signal import resample_poly
 
@@ -63,7 +63,6 @@ def test_agrees_with_the_package(silero: Any, seed: int) -> None:
     np.testing.assert_allclose(vad.speech_probability(levelled.numpy()), theirs, atol=1e-4)
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from([0.05, 0.2, 0.9]), st.integers(1, 12)), min_size=1, max_size=12),
     st.integers(0, 511),
@@ -144,7 +143,6 @@ def test_anything_but_mono_floats_is_refused(sound: Any) -> None:
         voiced(sound)
 
 
-@settings(deadline=None)
 @given(timelines())
 def test_voiced_time_runs_through_the_spans(timeline: Voiced) -> None:
     lengths = [end - start for start, end in timeline.spans]
@@ -158,7 +156,6 @@ def test_voiced_time_runs_through_the_spans(timeline: Voiced) -> None:
         assert timeline.original([before + 1e-6])[0] == pytest.approx(start, abs=2e-6)
 
 
-@settings(deadline=None)
 @given(timelines(), st.sampled_from([25, 29.97, 30, 60]))
 def test_sound_and_picture_are_cut_alike(timeline: Voiced, per_second: float) -> None:
     seconds = timeline.spans[-1][1] + 1
@@ -172,7 +169,6 @@ def test_sound_and_picture_are_cut_alike(timeline: Voiced, per_second: float) ->
     assert (np.diff(pictures) > 0).all()
 
 
-@settings(deadline=None)
 @given(timelines())
 def test_frame_weights_are_one_inside(timeline: Voiced) -> None:
     weights = timeline.frame_weights(1000)

@@ -10,7 +10,8 @@ from PIL import Image
 
 from benchmarks.content import contents
 from benchmarks.plugins import build, load
-from datasets.base import Clip, Dataset, DatasetError, Listing
+from datasets.base import Dataset, Listing
+from datasets.clips import Clip, DatasetError
 from tests.tinybench import silent
 
 Picture = npt.NDArray[np.uint8]

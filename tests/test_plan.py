@@ -14,9 +14,10 @@ from benchmarks import plan
 from benchmarks.arenas import arena
 from benchmarks.console import progress
 from benchmarks.plan import Row, row
-from benchmarks.plugins import PluginError, load
-from benchmarks.settings import Wish, assigned, configured
-from datasets.base import Dataset, DatasetError
+from benchmarks.plugins import PluginError, build, canonical, load
+from benchmarks.settings import Wish, assigned, changing, configured
+from datasets.base import Dataset
+from datasets.clips import DatasetError
 from methods.base import MethodError, Variant
 from methods.parts.weights import IR50, VGG16, WeightStore
 from tests.tinybench import Bench, corpus, diary, make_bench, noise, spoken, toy, wav  # noqa: F401  a fixture
@@ -178,9 +179,41 @@ def test_equal_folds_are_one_cell_whatever_the_protocol(bench: Bench) -> None:
     assert one.key != other.key
 
 
-def test_a_protocol_may_be_spelled_freely(bench: Bench) -> None:
-    one, other = (planned(corpus(bench.data), protocol=name) for name in (LOSO, " Leave_One_Subject_Out"))
+@pytest.mark.parametrize(
+    "spellings",
+    [
+        (LOSO, " Leave_One_Subject_Out"),
+        ("leave-one-speaker-group-out:groups=2", "leave-one-speaker-group-out: groups = 2, share=0"),
+        ("leave-one-speaker-group-out:share=0.5", "leave-one-speaker-group-out:groups=5,share=0.50"),
+        ("subject-k-fold:k=3", "subject-k-fold:seed=0,k=3"),
+    ],
+)
+def test_a_protocol_may_be_spelled_freely(spellings: tuple[str, str], bench: Bench) -> None:
+    one, other = (planned(corpus(bench.data), protocol=name) for name in spellings)
     assert one.key == other.key
+
+
+def test_a_corpus_own_folds_are_not_those_of_the_defaults() -> None:
+    """RAVDESS lists five folds for it; whoever sets anything asks for others."""
+    own = load("datasets", "ravdess").protocol_settings
+    for spelled, folds in (("", own["subject-k-fold"]), (":seed=0", {}), (":k=5", {}), (":k=3", {"k": 3})):
+        told = canonical(f"subject-k-fold{spelled}", own)
+        assert build("protocols", told, own) == load("protocols", "subject-k-fold")(**folds)
+        assert canonical(told, own) == told
+    assert canonical("subject-k-fold:seed=0", own) == canonical("subject-k-fold:k=5", own) != "subject-k-fold"
+    with pytest.raises(PluginError, match="no 'published'; choose from k, seed"):
+        canonical("subject-k-fold:published=1")
+
+
+def test_what_is_so_anyway_is_no_stamp(bench: Bench) -> None:
+    """Who names a default asks for the same row; while tuning it means to hold the value fast."""
+    here = corpus(bench.data)
+    usual, named, other = (planned(here, Wish("paper", settings=told)) for told in ({}, {"scale": 1}, {"scale": 3.0}))
+    assert (named.key, named.stamps) == (usual.key, usual.stamps) == (usual.key, ())
+    assert other.stamps == ("scale=3.0",)
+    assert planned(here, Wish("quick", settings={"scale": 1.0})).stamps == ("scale=1.0",)  # quick has another
+    tuned = Wish("paper", settings={"scale": 1.0}, trials=3)
+    assert changing("toy", load("methods", "toy"), tuned) == tuned
 
 
 def test_a_preparation_without_a_lasting_name_is_refused(bench: Bench) -> None:

@@ -15,7 +15,7 @@ import yaml
 
 from benchmarks.plugins import load
 from datasets.base import Expected
-from tests.servers import free_port, mlflow, postgres
+from tests.servers import PATIENCE, free_port, mlflow, postgres
 from tests.test_cli import ROOT
 from tests.test_tune import TUNED
 from tests.tinybench import HALVES, Bench, diary, make_bench, spoken, toy  # noqa: F401  a fixture
@@ -135,7 +135,7 @@ class Workers:
             )
             for number, words in enumerate(requests)
         ]  # fmt: skip
-        said = [process.communicate(timeout=120) for process in started]
+        said = [process.communicate(timeout=PATIENCE) for process in started]
         return [(process.returncode, *text) for process, text in zip(started, said, strict=True)]
 
     def run(self, method: str, protocol: str = HALVES) -> list[object]:

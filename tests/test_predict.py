@@ -20,7 +20,8 @@ from benchmarks.model import Model
 from benchmarks.plugins import PluginError, load, names
 from benchmarks.predict import LONGEST, Windows, predicted
 from benchmarks.settings import PRESETS, Wish, configured, restored
-from datasets.base import Dataset, DatasetError, Expected, Planned
+from datasets.base import Dataset, Expected, Planned
+from datasets.clips import DatasetError
 from datasets.loose import loose
 from datasets.standin import render
 from reports.timeline import APART, Timeline, _apart, _points, draw
@@ -231,7 +232,7 @@ def test_what_cannot_be_asked_is_one_line(bench: Bench, monkeypatch: pytest.Monk
         (bench.folder / "nowhere.mp4", run, (), "there is no file"),
         (bench.folder / "empty", run, (), "holds no media file"),
         (file, run, ("--figure", "x.doc"), "a figure is one of .png"),
-        (file, run, ("--figure", "nowhere/x.png"), "there is no folder nowhere"),
+        (file, run, ("--figure", "nowhere/x.png"), "nowhere/x.png cannot be written"),
         (bench.data, run, ("--figure", "x.png"), "--figure draws one file"),
         (file, run, ("--window", 0), "must be above 0"),
         (file, run, ("--weights", "nowhere"), "there is no such folder"),

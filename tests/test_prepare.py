@@ -20,9 +20,10 @@ from benchmarks.handed import handed
 from benchmarks.prepare import PreparationError, Store, Wanted, passed_through
 from benchmarks.prepare import prepared as prepared_for
 from benchmarks.processes import here
-from datasets.base import Advance, Clip, DatasetError, Media
+from datasets.clips import Advance, Clip, DatasetError, Media
 from datasets.processes import in_processes
 from methods.base import Preparation, Prepared
+from tests.servers import PATIENCE
 from tests.tinybench import Bench, at_home, clips, diary, make_bench, ravdess, silent, spoken, toy  # noqa: F401  a fixture
 
 ASKED: list[str] = []
@@ -148,7 +149,7 @@ def test_two_processes_fill_one_store_at_once(tmp_path: Path, found: Found) -> N
     for process in work:
         process.start()
     for process in work:
-        process.join(60)
+        process.join(PATIENCE)
     assert [process.exitcode for process in work] == [0, 0]
     os.environ["BENCH_CACHE"] = str(tmp_path / "shared")  # the fixture's monkeypatch puts it back
     store = prepared(Sums(), 1, some, told, silent)
@@ -176,7 +177,7 @@ def test_what_a_killed_process_left_half_written_is_swept_away(tmp_path: Path, f
     some, told = found
     process = get_context("spawn").Process(target=_cut_short, args=(tmp_path / "data", tmp_path / "cache"))
     process.start()
-    process.join(60)
+    process.join(PATIENCE)
     assert process.exitcode == -signal.SIGKILL
     (folder,) = (tmp_path / "cache/prepared").iterdir()
     (half,) = folder.glob(".*")

@@ -17,7 +17,7 @@ from benchmarks.arenas import Arena
 from benchmarks.content import Content, contents
 from benchmarks.plan import Row
 from benchmarks.prepare import PreparationError, Store, Wanted, fill_together, prepared
-from datasets.base import Clip, DatasetError, Media
+from datasets.clips import Clip, DatasetError, Media
 from datasets.media import listen
 from datasets.processes import in_processes
 from methods.base import MethodError, Prepared

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from benchmarks.plugins import build, describe, load, names
-from datasets.base import Clip, Media
+from datasets.clips import Clip, Media
 from protocols.base import Fold, ProtocolError
 from protocols.leave_one_session_out import LeaveOneSessionOut
 from protocols.leave_one_speaker_group_out import LeaveOneSpeakerGroupOut

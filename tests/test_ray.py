@@ -2,9 +2,9 @@
 
 import os
 import signal
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread
@@ -27,6 +27,7 @@ from benchmarks.settings import Wish
 from benchmarks.track import Tracker
 from methods.parts.weights import WeightStore
 from tests.clusters import ALONE, BESIDE, DYING, EPOCHS, LEVEL, OLD, WAITING, nodes
+from tests.servers import PATIENCE, until
 from tests.test_tune import TUNED
 from tests.tinybench import HALVES, Bench, corpus, diary, make_bench, ravdess, store, toy  # noqa: F401  a fixture
 from tests.toys import one_thread
@@ -75,15 +76,6 @@ def ray_at(address: str, bench: Bench) -> OnRay:
     return OnRay(address, 0, bench.uri, "cpu")
 
 
-def until(true: Callable[[], bool]) -> None:
-    """Two minutes at most."""
-    for _ in range(2400):
-        if true():
-            return
-        time.sleep(0.05)
-    raise TimeoutError
-
-
 def same(one: Outcome, other: Outcome) -> bool:
     """To the last bit, Cell by Cell."""
     found = [{r.cell.key: r.scores and r.scores.probabilities.tobytes() for r in o.results} for o in (one, other)]
@@ -127,7 +119,7 @@ def test_a_node_that_is_lost_costs_no_cell_and_none_counts_twice(
     killer = Thread(target=kill)
     killer.start()
     (found,) = outcomes(bench, ray_at(address, bench), seeds=2)
-    killer.join()
+    killer.join(PATIENCE)
     assert capsys.readouterr().out == ""
     assert list(found.failures.values()) == ["ValueError: of old age"] * 4
     young = {result.cell.key: result for result in found.finished}
@@ -177,7 +169,7 @@ def test_trials_are_tasks_of_their_own(bench: Bench, address: str) -> None:
 
     def both() -> None:
         try:
-            until(lambda: len(set(diary("on"))) == 2)
+            until(lambda: len(set(diary("on"))) >= 2)
         finally:
             (bench.folder / "wait").unlink()
 
@@ -186,7 +178,7 @@ def test_trials_are_tasks_of_their_own(bench: Bench, address: str) -> None:
     words = ("--tune", 5, "--storage")  # so few that none is pruned by what happens to have ended
     ray = ("--executor", "ray", "--ray-address", address, "--trial-jobs", 2)
     code, (told,) = bench.json(*words, f"sqlite:///{bench.folder / 'there-optuna.db'}", *ray, protocol=one)
-    watching.join()
+    watching.join(PATIENCE)
     assert (code, told["trained_now"]) == (0, 1)
     assert len(diary("fit")) == 5 * 2 + 1, "five trials on two inner folds, and the fit that is tested"
     mine, place = f"sqlite:///{bench.folder / 'here-optuna.db'}", ("--tracking-uri", store(bench.folder / "here.db"))
@@ -207,7 +199,7 @@ def test_an_interrupt_leaves_nothing_that_seems_to_run(bench: Bench, address: st
     (bench.folder / "wait").touch()
 
     def interrupt() -> None:
-        until(lambda: len(diary("on")) == 2)
+        until(lambda: len(diary("on")) >= 2)
         os.kill(os.getpid(), signal.SIGINT)
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background shells have it ignored
@@ -226,7 +218,10 @@ def test_a_cluster_of_its_own_is_seen_by_nobody_else(bench: Bench) -> None:
     def listening() -> Iterator[Any]:
         """While it is up."""
         ours = [psutil.Process(), *psutil.Process().children(recursive=True)]
-        found = [c for p in ours for c in p.net_connections("tcp") if c.status == psutil.CONN_LISTEN]
+        found = list[Any]()
+        for process in ours:
+            with suppress(psutil.NoSuchProcess):
+                found += [c for c in process.net_connections("tcp") if c.status == psutil.CONN_LISTEN]
         assert len(ours) > 3 and found
         assert {c.laddr.ip.removeprefix("::ffff:") for c in found} == {"127.0.0.1"}
         yield from ()

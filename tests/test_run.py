@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from urllib.error import URLError
 import pytest
 
 from benchmarks.plugins import names
+from tests.servers import PATIENCE, until
 from tests.test_cli import ROOT
 from tests.tinybench import HALVES, Bench, diary, make_bench, spoken, toy  # noqa: F401  a fixture
 
@@ -152,7 +152,7 @@ def test_a_method_whose_package_is_missing_fails_alone(bench: Bench, monkeypatch
 
 
 @contextmanager
-def launched(bench: Bench, until: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+def launched(bench: Bench, word: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
     """A run in a process group of its own, as a terminal starts it, once it has written a line in the diary."""
     (bench.folder / "launch.py").write_text(LAUNCH.format(root=str(ROOT), plugins=str(bench.plugins)))
     words: list[str | Path] = [
@@ -175,10 +175,8 @@ def launched(bench: Bench, until: str, **environment: str) -> Iterator[subproces
         start_new_session=True,
     )
     try:
-        end = time.monotonic() + 120
-        while not diary(until):
-            assert process.poll() is None and time.monotonic() < end, process.communicate()
-            time.sleep(0.05)
+        until(lambda: diary(word) or process.poll() is not None)
+        assert process.poll() is None, process.communicate()
         yield process
     finally:
         if process.poll() is None:
@@ -189,7 +187,7 @@ def launched(bench: Bench, until: str, **environment: str) -> Iterator[subproces
 def test_after_kill_9_finished_folds_are_not_run_again(bench: Bench) -> None:
     with launched(bench, "asleep", TOY_SLEEPS_FROM="2") as process:
         os.killpg(process.pid, signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
+        assert process.wait(PATIENCE) == -signal.SIGKILL
     assert bench.statuses() == ["FINISHED", "RUNNING"]
     code, (told,) = bench.json()
     assert (code, told["trained_now"], told["finished"], told["complete"]) == (0, 1, 2, True)
@@ -203,18 +201,18 @@ def test_after_kill_9_finished_folds_are_not_run_again(bench: Bench) -> None:
 def test_ctrl_c_ends_in_one_line(bench: Bench) -> None:
     with launched(bench, "asleep", TOY_SLEEPS_FROM="2") as process:
         os.killpg(process.pid, signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert err.strip().splitlines()[-1].startswith("error: interrupted") and "Traceback" not in out + err
     assert bench.statuses() == ["FINISHED", "KILLED"] and bench.statuses("row") == ["KILLED"]
 
 
 def test_ctrl_c_while_processes_prepare_ends_in_one_line(bench: Bench) -> None:
-    sleepy = ('if fault == "clip":', 'if fault == "sleep":\n            time.sleep(60)\n        if fault == "clip":')
+    sleepy = ('if fault == "clip":', 'if fault == "sleep":\n            time.sleep(600)\n        if fault == "clip":')
     toy(bench.plugins, "toy", sleepy)
     with launched(bench, "prepare", TOY_PREPARE="sleep") as process:
         os.killpg(process.pid, signal.SIGINT)
-        out, err = process.communicate(timeout=50)
+        out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert err.strip().splitlines()[-1].startswith("error: interrupted") and "Traceback" not in out + err
     assert bench.kept() == [] and "RUNNING" not in bench.statuses("row")
@@ -231,7 +229,7 @@ def test_two_corpora_are_two_tables(bench: Bench) -> None:
     )
     assert code == 0
     assert out.index("RAVDESS (speech) (partial copy: 12 of 1440), emotion") < out.index("CREMA-D (partial")
-    scores = [line.split()[3:] for line in out.splitlines() if line.startswith("toy")]
+    scores = [line.split()[3:-1] for line in out.splitlines() if line.startswith("toy")]  # last is the run's id
     assert len(scores) == 2 and scores[0] == scores[1]  # the same sounds, under other names
     assert len(diary("prepare")) == 12
 
@@ -247,6 +245,15 @@ def test_results_lie_here_unless_asked_otherwise(bench: Bench, monkeypatch: pyte
     assert sorted(Path(here / "mlruns").rglob("predictions.csv"))
 
 
+def test_files_of_results_lie_beside_their_store(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = bench.folder / "work"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    assert bench.run()[0] == 0
+    assert not [*here.iterdir()]
+    assert sorted((bench.folder / "mlruns").rglob("predictions.csv"))
+
+
 def test_what_takes_the_place_of_an_absent_track_is_stamped(bench: Bench) -> None:
     frozen = "    def frozen(self, weights):"
     hook = "    def substitutes(self):\n        return {'mocap': 'guesses for mocap', 'audio': 'never'}\n\n"
@@ -254,3 +261,21 @@ def test_what_takes_the_place_of_an_absent_track_is_stamped(bench: Bench) -> Non
     code, (told,) = bench.json()
     assert (code, told["stamps"]) == (0, ["guesses for mocap"])
     assert {run.data.tags["bench.stamps"] for run in bench.kept()} == {"guesses for mocap"}
+
+
+def test_rows_of_the_store_are_listed_with_what_predict_asks_for(bench: Bench) -> None:
+    code, out, _ = bench.call("list", "runs")
+    assert code == 0 and "holds no runs yet; python -m benchmarks run makes some" in out
+    (row,) = bench.json()[1]
+    bench.run(protocol="random-holdout")
+    told = json.loads(bench.call("list", "runs", "--json")[1])
+    assert [one["protocol"] for one in told] == ["random-holdout", HALVES]  # the newest first
+    assert (told[1]["run_id"], told[1]["uar"], told[1]["independence"]) == (
+        row["run_id"],
+        row["metrics"]["uar"],
+        "verified",
+    )
+    _, out, _ = bench.call("list", "runs")
+    assert row["run_id"][:8] in out and f"{100 * row['metrics']['uar']:.1f}" in out
+    _, out, _ = bench.run()
+    assert row["run_id"][:8] in out

@@ -10,7 +10,7 @@ import sklearn.metrics as oracle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasets.base import Clip, Media
+from datasets.clips import Clip, Media
 from protocols.base import Fold, ProtocolError, Scores
 
 LABELS = ("anger", "fear", "joy", "sadness")
@@ -30,7 +30,7 @@ def scores(truth: list[int], predicted: list[int]) -> Scores:
     return Scores(LABELS, clips, clips, tuple(LABELS[true] for true in truth), np.eye(4)[predicted])
 
 
-@settings(max_examples=100, deadline=None, database=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=30))
 def test_scores_are_those_of_scikit_learn(pairs: list[tuple[int, int]]) -> None:
     true, predicted = ([LABELS[pair[side]] for pair in pairs] for side in (0, 1))

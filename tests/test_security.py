@@ -15,8 +15,8 @@ from benchmarks.baseline import BaselineError
 from benchmarks.baseline import read as read_baseline
 from benchmarks.model import rebuilt
 from benchmarks.predictions import read_predictions
-from datasets.base import UserError
 from datasets.check import _against_manifest
+from datasets.clips import UserError
 from methods.base import MethodError
 from methods.parts.states import read as read_weights
 from methods.parts.weights import WeightStore

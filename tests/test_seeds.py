@@ -82,7 +82,7 @@ def limits(found: Interval) -> list[float]:
     return [found.estimate if value is None else value for value in bounds]
 
 
-@settings(max_examples=30, deadline=None, database=None)
+@settings(max_examples=30)
 @given(st.integers(0, 1000), st.integers(2, 8), st.integers(1, 4))
 def test_the_interval_of_seeds_belongs_to_their_mean(number: int, units: int, count: int) -> None:
     """It holds the mean; of seeds that are alike it is one seed's; of linear scores that of averaged answers."""

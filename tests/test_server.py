@@ -1,8 +1,10 @@
 """A real MLflow server on this machine: rows go there; the leaderboard, champions and models come from there."""
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any
 from urllib.request import urlopen
 
@@ -11,6 +13,7 @@ from mlflow import MlflowClient
 
 from benchmarks import reach
 from benchmarks.plugins import load
+from benchmarks.reach import AwayError
 from datasets.base import Expected
 from reports import charts
 from tests.servers import Door, mlflow_server
@@ -85,12 +88,27 @@ def test_a_server_that_is_away_is_one_line(bench: Bench, monkeypatch: pytest.Mon
 
 @pytest.fixture
 def door(bench: Bench, address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
-    """The way to the server; it is asked again at once, and no request is tried twice."""
-    monkeypatch.setattr(reach, "AGAIN", 0.05)
+    """The way to the server; no request is tried twice."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     door = Door(address)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", door.address)
     yield door
+    door.shut()
+
+
+def test_a_server_that_is_away_is_asked_again_after_a_while(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until then whoever asks is told at once; that it is back is noticed by asking."""
+    door = Door(address)
+    store = reach.Reach(door.address)
+    door.shut()
+    with pytest.raises(AwayError, match="does not answer"), store.asking():
+        raise OSError
+    door.open()
+    for again, asks in ((math.inf, False), (0, True)):
+        monkeypatch.setattr(reach, "AGAIN", again)
+        with nullcontext() if asks else pytest.raises(AwayError), store.asking():
+            assert asks
+    store.still()
     door.shut()
 
 
@@ -125,8 +143,8 @@ LOSO = "leave-one-subject-out"
 def test_a_server_that_is_lost_in_mid_run_costs_no_result(
     door: Door, address: str, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Away for two Cells it is back before the end; away for good, `sync` sends what waits, and nothing is trained
-    again. Either way it ends as on a store that was never away."""
+    """Back before the end, it is asked once more, however short a time ago it was away; away for good, `sync` sends
+    what waits, and nothing is trained again. Either way it ends as on a store that was never away."""
     monkeypatch.delenv("TOY_FAILS_AT", raising=False)
     code, (expected,) = bench.json("--tracking-uri", bench.uri, *FOUR, protocol=LOSO)
     assert code == 0 and expected["complete"]
@@ -150,8 +168,8 @@ def test_a_server_that_is_lost_in_mid_run_costs_no_result(
     code, _, err = bench.call("sync")
     assert code == 2 and len(err.splitlines()) == 1 and "does not answer" in err
     door.open()
-    code, out, _ = bench.call("sync")
-    assert code == 0 and "3 results sent" in out
+    code, out, _ = bench.call("sync", "--json")
+    assert code == 0 and json.loads(out) == {"sent": 3, "waiting": 0, "why": "", "elsewhere": {}}
     assert list((bench.folder / "cache/spool").iterdir()) == []
     assert bench.call("sync")[1].startswith("0 results sent")
     fits = len(diary("fit"))

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from benchmarks.sheet import beside, draw_inputs, spread
-from datasets.base import Clip
+from datasets.clips import Clip
 from methods.base import Prepared
 from tests.tinybench import Bench, make_bench, toy  # noqa: F401  a fixture
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.base import MediaError, Track
+from datasets.clips import MediaError, Track
 from datasets.media import read_frames
 from datasets.probe import probe
 from tests.test_pictures import photo, places

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from datasets.base import Clip, Media
+from datasets.clips import Clip, Media
 from protocols.base import Fold, HeldOut, Protocol, ProtocolError, Unit
 from protocols.leave_one_session_out import LeaveOneSessionOut
 from protocols.leave_one_subject_out import LeaveOneSubjectOut

@@ -4,9 +4,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from benchmarks import study, taken_up
 from benchmarks.files import FileError
 from benchmarks.study import Objective, Pulse, Shared, TuningError, Values, Watch, best, opened, why
 from methods.base import Distribution
-from tests.servers import postgres
+from tests.servers import PATIENCE, postgres, until
 
 ROOT = Path(__file__).parents[1]
 SPACE: dict[str, Distribution] = {"rate": FloatDistribution(1e-4, 1.0, log=True), "depth": IntDistribution(1, 8)}
@@ -180,7 +179,7 @@ def slow(values, watch):
         stream.write(f"{values['rate']!r}\\n")
     time.sleep(nap)
     return hill(values, watch)
-trials = ended(url, slow, trials, study, Pulse(1, 3))
+trials = ended(url, slow, trials, study, Pulse(1, 60))
 (folder / f"{name}.best").write_text(repr([(t.number, t.state.name, t.params) for t in trials]))
 """
 
@@ -195,17 +194,10 @@ def ran(folder: Path) -> list[str]:
     return [line for file in folder.glob("worker-?") for line in file.read_text().splitlines()]
 
 
-def until(what: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
-    while not what():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
 def four(url: str, folder: Path) -> None:
     """Four processes on one study, from nothing: N trials in all."""
     workers = [started(url, 24, folder, f"worker-{number}") for number in range(4)]
-    assert [worker.wait(60) for worker in workers] == [0] * 4
+    assert [worker.wait(PATIENCE) for worker in workers] == [0] * 4
     answers = {(folder / f"worker-{number}.best").read_text() for number in range(4)}
     assert len(answers) == 1  # all saw the same end
     trials = known(url, 24, folder.name)
@@ -228,10 +220,10 @@ def test_four_processes_share_a_study_on_sqlite(file: str, tmp_path: Path) -> No
 def killed(url: str, folder: Path, name: str, trials: int = 8) -> None:
     """A worker that takes a trial and dies."""
     known_before = len(ran(folder))
-    worker = started(url, trials, folder, name, nap=60)
+    worker = started(url, trials, folder, name, nap=600)
     until(lambda: len(ran(folder)) > known_before)
     os.kill(worker.pid, signal.SIGKILL)
-    worker.wait()
+    worker.wait(PATIENCE)
 
 
 @pytest.mark.parametrize(("place", "deaths"), [("address", 1), ("file", 2)])
@@ -243,7 +235,7 @@ def test_a_trial_whose_worker_is_killed_is_taken_up_by_another(
     for number in range(deaths):
         killed(url, tmp_path, f"worker-{number}")
     others = [started(url, 8, tmp_path, f"worker-{number}") for number in (3, 4, 5)]
-    assert [worker.wait(60) for worker in others] == [0] * 3
+    assert [worker.wait(PATIENCE) for worker in others] == [0] * 3
     trials = known(url, 8, tmp_path.name)
     assert [trial.number for trial in trials] == list(range(8))
     assert [trial.state.name for trial in trials] == ["COMPLETE" if deaths == 1 else "FAIL"] + ["COMPLETE"] * 7

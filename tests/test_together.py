@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from datasets import together as shared
-from datasets.base import DatasetError, Media, Track
+from datasets.clips import DatasetError, Media, Track
 from datasets.media import listen, read_shots
 from datasets.rendering.face import Portrait
 from datasets.shots import Shot
@@ -22,6 +22,7 @@ from datasets.together import AHEAD, together
 from methods.parts import faces
 from methods.parts.faces import FaceTracker
 from methods.parts.landmarks import find_landmarks
+from tests.servers import PATIENCE
 from tests.test_media import film, sound_file
 from tests.test_parts_faces import NEUTRAL, person
 
@@ -96,7 +97,7 @@ def from_another_thread(media: Media) -> list[int]:
     seen: list[int] = []
     thread = Thread(target=lambda: seen.extend(watched(media)))
     thread.start()
-    thread.join()
+    thread.join(PATIENCE)
     return seen
 
 
@@ -105,7 +106,7 @@ def hands_over(media: Media) -> list[int]:
     seen.append(int(next(frames).sum()))
     thread = Thread(target=lambda: seen.extend(int(picture.sum()) for picture in frames))
     thread.start()
-    thread.join()
+    thread.join(PATIENCE)
     return seen
 
 
@@ -152,12 +153,12 @@ def in_time(media: Media, readers: Sequence[Reader]) -> list[Any]:
     found: list[Any] = []
     thread = Thread(target=lambda: found.extend(together(media, readers)), daemon=True)
     thread.start()
-    thread.join(60)
+    thread.join(PATIENCE)
     assert not thread.is_alive(), "they wait for each other"
     return found
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(chosen=st.lists(st.sampled_from(READERS), min_size=2, max_size=6))
 def test_all_get_what_they_would_get_alone(chosen: list[Reader], clip: Media, alone: dict[Reader, Any]) -> None:
     assert in_time(clip, [caught(reader) for reader in chosen]) == [alone[reader] for reader in chosen]
@@ -257,4 +258,4 @@ def test_an_interrupt_ends_all(clip: Media) -> None:
     before = active_count()
     with pytest.raises(KeyboardInterrupt):
         together(clip, list[Reader]([followed, interrupted, watched]))
-    assert active_count() == before
+    assert active_count() <= before

@@ -101,6 +101,8 @@ def test_the_corpora_of_the_paper_without_the_one_that_is_run_on(two: Bench) -> 
     toy(two.plugins, "toy", *SOURCES, AS_PUBLISHED)
     code, (told,) = two.json("--preset", "paper")
     assert (code, told["initial"], told["stamps"]) == (0, {"toy": ["crema-d"]}, [])
+    code, (named,) = two.json("--preset", "paper", "--pretrain-on", "crema-d")  # by name they are the same row
+    assert (code, named["run_id"], named["stamps"]) == (0, told["run_id"], [])
     code, (told,) = two.json("--preset", "paper", "--pretrain-on", "none")
     assert (code, told["initial"], told["stamps"]) == (0, {}, ["pretrain-on none"])
     assert len(diary("initial")) == 2

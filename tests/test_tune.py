@@ -16,6 +16,7 @@ from safetensors.numpy import save_file
 
 from benchmarks import tune as tuning
 from benchmarks.arenas import Arena, arena
+from benchmarks.borrowed import overlaps, read
 from benchmarks.claims import claims
 from benchmarks.console import progress
 from benchmarks.inner import Tuning, inner_folds
@@ -25,11 +26,12 @@ from benchmarks.prepare import Store, fill
 from benchmarks.settings import Wish, space
 from benchmarks.study import opened
 from benchmarks.work import Job
-from datasets.base import Clip
+from datasets.clips import Clip
 from methods.base import Examples
 from methods.parts.resident import Resident, once
 from methods.parts.weights import WeightStore
 from protocols.base import Fold
+from tests.servers import PATIENCE, until
 from tests.test_claims import SLOW, rival
 from tests.tinybench import HALVES, Bench, corpus, diary, make_bench, toy  # noqa: F401  a fixture
 
@@ -145,11 +147,16 @@ def test_tuning_does_not_see_the_outer_test(bench: Bench) -> None:
 def test_what_tuning_gets_holds_no_test_clip(bench: Bench) -> None:
     planned, there, store = prepared(bench)
     for cell in planned.cells:
-        given = tuning.task(planned, cell, store, "cpu", {}, bench.folder / "cache")
+        frozen: Any = object()  # what it makes of clips is in the store, and it may be large
+        given = tuning.task(replace(planned, frozen=frozen), cell, store, "cpu", {}, bench.folder / "cache")
+        assert given.row.frozen is None
         tested = {media.clip_id for media in cell.fold.test_media}
         assert not given.row.cells
         assert not any(tested & {clip.media.clip_id for clip in fold.train} for fold in given.inner)
         assert not any(tested & {media.clip_id for media in fold.test_media} for fold in given.inner)
+        known = [clip for fold in given.inner for clip in fold._others if clip.media.clip_id in tested]
+        assert len(known) == 3 * len(tested) and not any(clip.label or clip.media._tracks for clip in known)
+        assert {fold.labels for fold in given.inner} == {cell.fold.labels}
         for train, watched, held in given.material:
             seen = {digest for part in (train, watched, held) for digest in part.inputs._inputs.digests}  # type: ignore[attr-defined]
             assert seen and not {there.contents[one].media for one in tested} & seen and not held.labels
@@ -207,11 +214,17 @@ def test_settings_of_another_fold_are_stamped_where_their_people_are_tested(benc
     (kept,) = bench.kept("row")
     assert "tuned_on_test_subjects" in kept.data.tags["bench.stamps"]
     told = json.loads(out.read_text())
-    apart = [{**told[0], "subjects": ["99"], "media": ["nothing"]}]
-    out.write_text(json.dumps(apart))
+    apart = told[0] | {"subjects": ["99"], "media": ["nothing"], "sounds": []}
+    out.write_text(json.dumps([apart]))
     code, _ = bench.json("--params", out, protocol=PEOPLE)
     assert code == 0 and len(bench.kept("row")) == 2
     assert sum("tuned_on_test" in run.data.tags["bench.stamps"] for run in bench.kept("row")) == 1
+    there = prepared(bench)[1]
+    for same in ({"subjects": [f" {told[0]['subjects'][0]} "]}, {"sounds": told[0]["sounds"][:1]}):
+        out.write_text(json.dumps([apart | same]))
+        assert overlaps(read(out, "toy")[1], there), same
+    out.write_text(json.dumps([apart]))
+    assert not overlaps(read(out, "toy")[1], there)
 
 
 @pytest.mark.parametrize(
@@ -238,7 +251,7 @@ def test_refusals(bench: Bench, arguments: tuple[object, ...], told: str) -> Non
     [
         (("--trials", 0), "two trials at least, the first of which is untuned, but got 0"),
         (("--trials", 3, "--fold", "nowhere"), "no fold is called 'nowhere'; choose from group 1, group 2"),
-        (("--trials", 3, "--out", "nowhere/found.json"), "settings cannot be written to nowhere/found.json"),
+        (("--trials", 3, "--out", "nowhere/found.json"), "nowhere/found.json cannot be written"),
     ],
 )
 def test_refusals_of_tune_alone(bench: Bench, arguments: tuple[object, ...], told: str) -> None:
@@ -253,7 +266,7 @@ STEADY = """
         for epoch in range(found.facts["epoch"] + 1 if found else 0, 4):
             note(f"epoch {epoch} {self.config.scale!r} {train.inputs[0]['level'].sum()} {len(train)}")
             if noted("epoch") == int(os.environ.get("TOY_SLEEPS_AT", 0)):
-                time.sleep(60)
+                time.sleep(600)
             if run.checkpoints.due("", epoch == 3):
                 run.checkpoints.save("", Checkpoint({"x": __import__("torch").zeros(1)}, {"epoch": epoch}))
         for epoch in range(3):"""
@@ -266,9 +279,7 @@ def test_a_trial_that_is_killed_goes_on_within_the_epoch(bench: Bench, monkeypat
     monkeypatch.setenv("TOY_SLEEPS_AT", "16")  # of eight epochs a trial: the last of the second trial
     words = ("--tune", "3", *map(str, options(bench)))
     process = rival(bench, "--protocol", HALVES, *words)
-    end = time.monotonic() + 60
-    while len(diary("epoch")) < 16 and time.monotonic() < end:
-        time.sleep(0.05)
+    until(lambda: len(diary("epoch")) >= 16 or process.poll() is not None)
     process.kill()
     process.communicate()
     before = diary("epoch")
@@ -338,15 +349,14 @@ def test_machines_with_studies_of_their_own_do_not_tune_the_same_fold(
     monkeypatch.setenv("TOY_TAKES", "0.3")
     monkeypatch.setenv("RIVAL_REMOTE", "yes")
     toy(bench.plugins, "toy", ("\n        for epoch in range(3):", SLOW), *TUNED)
-    both, end = [], time.monotonic() + 60
+    both = []
     for name in ("one", "other"):
         monkeypatch.setenv("BENCH_CACHE", str(bench.folder / name))
         both.append(
             rival(bench, "--protocol", HALVES, "--tune", "4", "--storage", f"sqlite:///{bench.folder}/{name}.db")
         )
-        while not diary("fit") and time.monotonic() < end:
-            time.sleep(0.05)
-    told = [process.communicate(timeout=120) for process in both]
+        until(lambda: diary("fit") or both[-1].poll() is not None)
+    told = [process.communicate(timeout=PATIENCE) for process in both]
     assert [process.returncode for process in both] == [0, 0], told
     assert len(diary("fit")) == 2 * (4 * 2 + 1) and bench.statuses() == ["FINISHED"] * 2
 
@@ -429,7 +439,7 @@ def test_several_processes_of_one_machine_share_a_study(bench: Bench, monkeypatc
 
     def patient(self: tuning.Task, *told: Any) -> float:
         """Until another process has a trial; here alone, for the others know nothing of it."""
-        end = time.monotonic() + 100
+        end = time.monotonic() + PATIENCE
         while asked and len(workers(optuna.load_study(study_name=None, storage=place).trials)) < 2:
             assert time.monotonic() < end
             time.sleep(0.2)

@@ -19,7 +19,8 @@ from benchmarks.plan import bare
 from benchmarks.plugins import load, names
 from benchmarks.prepare import Store, fill
 from benchmarks.settings import Wish, configured, flat
-from datasets.base import Clip, Dataset
+from datasets.base import Dataset
+from datasets.clips import Clip
 from methods.base import Examples, RunContext
 from methods.parts.reweighing import PAPER
 from methods.parts.weights import WeightStore

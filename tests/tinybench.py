@@ -1,5 +1,6 @@
 """A method, a corpus and a store of results that are small enough to run a benchmark in a second."""
 
+import atexit
 import json
 import os
 import shutil
@@ -19,7 +20,8 @@ import pytest
 import methods
 from benchmarks import console, pool
 from benchmarks.plugins import load
-from datasets.base import Clip, Dataset
+from datasets.base import Dataset
+from datasets.clips import Clip
 from tests.conftest import Run
 
 METHOD = '''"""A toy: the nearest mean of two numbers; it writes down what it is asked to do."""
@@ -31,7 +33,7 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.base import DatasetError
+from datasets.clips import DatasetError
 from methods.base import Method, MethodError, Paper, Variant
 
 
@@ -106,7 +108,7 @@ class Toy(Method):
             raise ValueError("this fit\\nwas meant to fail")
         if noted("fit") >= int(os.environ.get("TOY_SLEEPS_FROM", 1000)):
             note("asleep")
-            time.sleep(60)
+            time.sleep(600)
         for epoch in range(3):
             run.log("loss", 1 / (1 + epoch), epoch)
         inputs, targets = np.stack([clip["level"] for clip in train.inputs]), train.targets()
@@ -200,7 +202,9 @@ def _empty() -> Path:
     """A store of results without results: to make one takes longer than to run a toy."""
     from benchmarks.track import Tracker
 
-    file = Path(mkdtemp()) / "empty.db"
+    folder = mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    file = Path(folder) / "empty.db"
     Tracker(f"sqlite:///{file}").client.search_experiments()
     return file
 

@@ -23,7 +23,8 @@ import methods
 from benchmarks import new, plugins
 from benchmarks.plan import needed
 from benchmarks.settings import Wish, assigned, configured, flat
-from datasets.base import Entry, Media, Planned, Recorded, Scene, Track
+from datasets.base import Entry, Planned, Recorded, Scene
+from datasets.clips import Media, Track
 from datasets.rendering.face import Expression
 from datasets.rendering.factors import Factors
 from datasets.rendering.film import Studio, write

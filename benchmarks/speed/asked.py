@@ -1,50 +1,78 @@
 """What `speed` does and says."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from functools import partial
+from pathlib import Path
 
 from benchmarks import console
 from benchmarks.corpora import opened
+from benchmarks.files import writable
 from benchmarks.plugins import resolve
 from benchmarks.run import Request, usable_device
+from benchmarks.settings import usual_preset
 from benchmarks.speed.estimate import Estimate, estimates
 from benchmarks.speed.machine import Machine, measured
-from benchmarks.speed.measure import Measure
+from benchmarks.speed.measure import Failed, Measure, Told, attempted
 from benchmarks.speed.memory import peak
 from benchmarks.track import Tracker
 
 EXPERIMENT = "speed"  # which neither the leaderboard nor a run reads
 GIGA = 1e9
+LETTERS = 500  # of why something failed, in a tag
 
 
-def measure(parts: Sequence[str], request: Request, uri: str, json: bool) -> None:
-    """The parts, one after the other, shown as they are done; all of it is kept."""
+def measure(parts: Sequence[str], request: Request, uri: str, json: bool, profile: Path | None = None) -> int:
+    """The parts, one after the other, each measure shown as it comes; exit code 1 if one failed.
+
+    Whatever ends it, what was measured by then is kept.
+    """
     resolve("datasets", request.dataset)  # a mistake is told before anything is measured
-    tracker, device, found = Tracker(uri), usable_device(request.device), list[Measure]()
-    with peak() as memory:
-        with console.progress("the machine's ceiling") as advance:
-            advance(0, 1, "products of matrices, copies of memory")
-            machine = measured(device)
-        if not json:
-            show_machine(machine)
-        for part in parts:
-            some = list(_measures(part, request, device))
-            found += some
-            if some and not json:
-                console.table([_line(one) for one in some])
-    rows = [one.told() for one in found]
-    tags = {f"bench.machine_{name}": value for name, value in machine.told().items()}
-    about = {"bench.kind": "speed", "bench.dataset": request.dataset, "bench.peak_memory_bytes": int(memory["bytes"])}
-    run_id = tracker.keep_table(EXPERIMENT, ", ".join(parts), tags | about, rows)
+    usual_preset(request.preset, "cpu")
+    if profile:
+        writable(profile)
+        profile.write_text("", encoding="utf-8")
+    tracker, device, found = Tracker(uri), usable_device(request.device), list[Told]()
+    with console.progress("the machine's ceiling") as advance:
+        advance(0, 1, "products of matrices, copies of memory")
+        machine = measured(device)
+    if not json:
+        show_machine(machine)
+    memory = {"bytes": 0.0}
+    try:
+        with peak() as memory:
+            for part in parts:
+                before = len(found)
+                for one in attempted(part, "all of it", partial(_measures, part, request, machine, profile)):
+                    found.append(one)
+                    console.note(_said(one)) if isinstance(one, Measure) else console.warn(_said(one))
+                some = [one for one in found[before:] if isinstance(one, Measure)]
+                if some and not json:
+                    console.table([_line(one) for one in some])
+    finally:
+        run_id = _kept(tracker, parts, request, machine, found, memory["bytes"])
+    failed = [one.told() for one in found if isinstance(one, Failed)]
     if json:
         told = {"run_id": run_id, "machine": machine.told(), "peak_memory_bytes": int(memory["bytes"])}
-        console.write_json(told | {"measures": rows})
-        return
+        rows = [one.told() for one in found if isinstance(one, Measure)]
+        console.write_json(told | {"measures": rows, "failed": failed})
+        return int(bool(failed))
     console.out.print(f"peak memory of this process and its children: {memory['bytes'] / GIGA:.2f} GB")
     console.note(f"kept as run {run_id} in experiment {EXPERIMENT!r} at {tracker.shown}; compare ratios, not seconds")
+    return int(bool(failed))
 
 
-def _measures(part: str, request: Request, device: str) -> Iterator[Measure]:
+def _kept(
+    tracker: Tracker, parts: Sequence[str], request: Request, machine: Machine, found: Sequence[Told], memory: float
+) -> str:
+    """In a run of its own."""
+    tags = {f"bench.machine_{name}": value for name, value in machine.told().items()}
+    about = {"bench.kind": "speed", "bench.dataset": request.dataset, "bench.peak_memory_bytes": int(memory)}
+    failed = "; ".join(_said(one)[:LETTERS] for one in found if isinstance(one, Failed))
+    rows = [one.told() for one in found if isinstance(one, Measure)]
+    return tracker.keep_table(EXPERIMENT, ", ".join(parts), tags | about | {"bench.failed": failed}, rows)
+
+
+def _measures(part: str, request: Request, machine: Machine, profile: Path | None) -> Iterator[Told]:
     """Imported when it is asked for."""
     if part == "prepare":
         from benchmarks.speed import preparing
@@ -54,7 +82,9 @@ def _measures(part: str, request: Request, device: str) -> Iterator[Measure]:
     elif part == "train":
         from benchmarks.speed import training
 
-        yield from training.measures(console.progress, device)
+        preset = usual_preset(request.preset, machine.device)
+        where = training.Where(machine.device, preset, machine.training, profile)
+        yield from training.measures(console.progress, where)
     elif part == "predict":
         from benchmarks.speed import predicting
 
@@ -62,7 +92,7 @@ def _measures(part: str, request: Request, device: str) -> Iterator[Measure]:
     else:
         from benchmarks.speed import overhead
 
-        yield from overhead.measures(request.dataset, request.data_root, device, console.progress)
+        yield from overhead.measures(request.dataset, request.data_root, machine.device, console.progress)
 
 
 def show_machine(machine: Machine) -> None:
@@ -75,6 +105,17 @@ def show_machine(machine: Machine) -> None:
     )
 
 
+def _said(one: Told) -> str:
+    """A line of it, for whoever waits for the next."""
+    if isinstance(one, Failed):
+        return f"{one.part}: {one.what} FAILED: {one.why}"
+    told = [f"{one.seconds:.3g} s"]
+    told += [f"{one.faster:.2g} times faster than the plain way ({one.plain_seconds:.3g} s)"] if one.faster else []
+    told += [f"{one.of_ceiling:.0%} of the ceiling"] if one.of_ceiling is not None else []
+    told += [f"{one.gpu_memory / GIGA:.3g} GB of the GPU"] if one.gpu_memory else []
+    return f"{one.part}: {one.what}: {', '.join(told)}{f'; {one.note}' if one.note else ''}"
+
+
 def _line(one: Measure) -> dict[str, object]:
     return {
         "part": one.part,
@@ -84,6 +125,7 @@ def _line(one: Measure) -> dict[str, object]:
         "times_faster": _told(one.faster, "{:.2g}x"),
         "of_real_time": _told(one.real_time, "{:.1%}"),
         "of_ceiling": _told(one.of_ceiling, "{:.0%}"),
+        "of_gpu_memory": _told(one.gpu_memory / GIGA or None, "{:.3g} GB"),
         "note": one.note,
     }
 
@@ -100,15 +142,16 @@ def estimate(request: Request, uri: str, json: bool) -> None:
     for line in planned.notes:
         console.note(line)
     found = estimates(planned, Tracker(uri), console.progress)
-    total = sum(one.seconds for one in found)
+    total, transfer = (sum(one.seconds for one in some) for some in (found, [one for one in found if one.transfer]))
     if json:
-        told: dict[str, Any] = {"estimate": True, "seconds": total, "rows": [one.told() for one in found]}
-        console.write_json(told)
+        told = {"estimate": True, "seconds": total, "transfer_seconds": transfer}
+        console.write_json(told | {"rows": [one.told() for one in found]})
         return
     console.table([_row(one) for one in found])
+    apart = f", {lasting(transfer)} of it for models of other corpora" if transfer else ""
     console.out.print(
-        f"an estimate: about {lasting(total)} on {planned.device}, from a few clips and short fits of each row as this "
-        "machine is now; loading, keeping results and the page come on top"
+        f"an estimate: about {lasting(total)} on {planned.device}{apart}, from a few clips and short fits of each row "
+        "as this machine is now; loading, keeping results and the page come on top"
     )
 
 
@@ -122,6 +165,7 @@ def _row(one: Estimate) -> dict[str, object]:
         "preparing": lasting(one.preparing),
         "fitting": lasting(one.fitting),
         "predicting": lasting(one.predicting),
+        "one_fit": lasting(one.one_fit),
         "together": lasting(one.seconds),
     }
 

@@ -3,6 +3,8 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.arenas import Arena
@@ -15,7 +17,7 @@ from benchmarks.speed.short import Clock, Found, Short, stages
 from benchmarks.track import Tracker
 from benchmarks.training import VALIDATION
 from benchmarks.transfer import known
-from datasets.base import Clip
+from datasets.clips import Clip
 from protocols.base import Fold
 
 
@@ -32,6 +34,12 @@ class Estimate:
     preparing: float  # seconds
     fitting: float
     predicting: float
+    transfer: bool = False  # whether it is a model of other corpora
+
+    @property
+    def one_fit(self) -> float:
+        """Of one fold and seed, with its test, once all is prepared; the mean of those to run."""
+        return (self.fitting + self.predicting) / self.to_run if self.to_run else 0.0
 
     @property
     def seconds(self) -> float:
@@ -40,7 +48,7 @@ class Estimate:
 
     def told(self) -> dict[str, Any]:
         """As a document."""
-        return asdict(self) | {"seconds": self.seconds}
+        return asdict(self) | {"one_fit": self.one_fit, "seconds": self.seconds}
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,7 @@ class Work:
     labels: tuple[str, ...]
     planned: int
     sizes: Sequence[tuple[int, int]]  # of those that are not finished
+    transfer: bool = False
 
     def estimate(self, found: Found) -> Estimate:
         """What was measured, scaled."""
@@ -62,7 +71,7 @@ class Work:
         fitting = sum(found.costs.of(epochs, train) for train, _ in self.sizes)
         predicting = sum(found.answer * test for _, test in self.sizes)
         counts = len(self.clips), lasting(self.clips) / 3600, self.planned, len(self.sizes)
-        return Estimate(self.title, self.corpora, *counts, found.preparing, fitting, predicting)
+        return Estimate(self.title, self.corpora, *counts, found.preparing, fitting, predicting, self.transfer)
 
 
 def estimates(planned: Plan, tracker: Tracker, progress: Progress, clock: Clock = time.perf_counter) -> list[Estimate]:
@@ -77,8 +86,17 @@ def estimates(planned: Plan, tracker: Tracker, progress: Progress, clock: Clock 
             if missing:
                 lesson = _lesson(initial, len(missing))
                 found.append(lesson.estimate(short.measured(lesson)))
-        found.append(work.estimate(short.measured(work) if work.sizes else Found()))
+        found.append(work.estimate(_measured(short, work) if work.sizes else Found()))
     return found
+
+
+def _measured(short: Short, work: Work) -> Found:
+    """Begun as its fits will be, for what a model brings along is not trained."""
+    with TemporaryDirectory() as folder:
+        initials = work.row.initials.items()
+        return short.measured(
+            work, {part: short.begun(_lesson(initial, 1), Path(folder) / part) for part, initial in initials}
+        )
 
 
 def _cells(row: Row, arena: Arena, todo: Sequence[Cell]) -> Work:
@@ -100,7 +118,7 @@ def _lesson(initial: Initial, seeds: int) -> Work:
     labels = tuple(sorted({clip.label for clip in clips}))
     sizes = [(len(clips), 0)] * seeds
     title = f"pretraining: {initial.title}"
-    return Work(title, initial.row, ", ".join(initial.corpora), clips, contents, labels, seeds, sizes)
+    return Work(title, initial.row, ", ".join(initial.corpora), clips, contents, labels, seeds, sizes, transfer=True)
 
 
 def _unfinished(row: Row, arena: Arena, tracker: Tracker) -> list[Cell]:

@@ -214,11 +214,11 @@ def avef(method: Any, train: Examples, run: RunContext) -> Iterator[Lesson]:
     dbn.pretrain(network.scaled(features), method.config.pretraining, RunContext(run.seed, run.device))
 
     def forward(batch: Batch) -> Tensor:
-        logits: Tensor = dbn(network.scaled({name: tower.embed(batch[name][0]) for name, tower in parts.items()}))
+        logits: Tensor = dbn(network.scaled({name: _seen(name, tower.embed, batch) for name, tower in parts.items()}))
         return logits
 
     parts = network.parts()
-    pairs = [{name: segments.of(name, torch.tensor([n]))[0] for name in parts} for n in range(len(segments))]
+    pairs = [{name: _segment(segments, name, number) for name in parts} for number in range(len(segments))]
     yield Lesson("together", network, pairs, targets, method.config.together, forward)
 
 
@@ -230,16 +230,21 @@ def _towers(
     for name, tower in network.parts().items():
         if name == "audio":
             fit_scale(tower, segments.sound().flatten(0, 2))
-        cut = [{name: segments.of(name, torch.tensor([number]))[0]} for number in range(len(segments))]
+        cut = [{name: _segment(segments, name, number)} for number in range(len(segments))]
         schedule = getattr(method.config, name).schedule
         yield Lesson(name, tower, cut, targets, schedule, partial(_seen, name, tower))
         tower.eval()
     return segments if run.device == "cpu" else Segments(train, run.device), targets
 
 
-def _seen(name: str, tower: nn.Module, batch: Batch) -> Tensor:
-    logits: Tensor = tower(batch[name][0])
-    return logits
+def _segment(segments: Segments, name: str, number: int) -> Tensor:
+    """In PyTorch's order, channels first."""
+    return segments.of(name, torch.tensor([number]))[0].movedim(-1, 0).contiguous()
+
+
+def _seen(name: str, tower: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
+    """What a tower, which wants channels last, makes of that."""
+    return tower(batch[name][0].movedim(1, -1))
 
 
 LESSONS: Mapping[str, Callable[[Method, Examples, RunContext], Iterator[Lesson]]] = {

@@ -26,6 +26,11 @@ class Machine:
     bfloat16: float | None  # None: emulated here, if at all
     copy: float  # read and written
 
+    @property
+    def training(self) -> float:
+        """What training is held against: of the numbers that it multiplies here."""
+        return (self.bfloat16 if self.device == "cuda" else None) or self.float32
+
     def told(self) -> dict[str, Any]:
         """As a document."""
         return asdict(self)
@@ -52,7 +57,7 @@ def _products(device: str, kind: "torch.dtype") -> float:
     import torch
 
     side = SIDE[device]
-    matrix = torch.ones(side, side, dtype=kind, device=device)
+    matrix = torch.randn(side, side, device=device).to(kind)  # of ones a GPU multiplies more, for it grows less hot
     return 2 * side**3 / _best(lambda: matrix @ matrix, device)
 
 

@@ -1,5 +1,6 @@
-"""One thing that was measured, and the plain way of doing it, measured in the same run."""
+"""One thing that was measured, and the plain way of doing it, measured in the same run; or why it was not."""
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ class Measure:
     rate: float = 0.0  # arithmetic operations, or bytes, a second
     ceiling: float = 0.0  # of the same, what the machine was measured to reach
     note: str = ""
+    gpu_memory: float = 0.0  # bytes, the most that were allocated there at once; 0: not measured
 
     @property
     def faster(self) -> float | None:
@@ -36,3 +38,27 @@ class Measure:
     def told(self) -> dict[str, Any]:
         """As a document, with the ratios."""
         return asdict(self) | {"faster": self.faster, "real_time": self.real_time, "of_ceiling": self.of_ceiling}
+
+
+@dataclass(frozen=True)
+class Failed:
+    """What was to be measured, and why it was not, or is not to be believed."""
+
+    part: str
+    what: str
+    why: str
+
+    def told(self) -> dict[str, Any]:
+        """As a document."""
+        return asdict(self)
+
+
+Told = Measure | Failed
+
+
+def attempted(part: str, what: str, work: Callable[[], Iterable[Told]]) -> Iterator[Told]:
+    """What is measured until it fails; a failure, whatever it is, costs nothing that comes after."""
+    try:
+        yield from work()
+    except Exception as error:
+        yield Failed(part, what, f"{type(error).__name__}: {error}")

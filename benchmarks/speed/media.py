@@ -9,7 +9,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from datasets.base import Clip, Media
+from datasets.clips import Clip, Media
 from datasets.loose import loose
 
 LOOKED_AT = 50  # clips; others are taken to last as long on average

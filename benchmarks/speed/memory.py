@@ -32,6 +32,17 @@ def peak() -> Iterator[dict[str, float]]:
         found["bytes"] = max(found["bytes"], held())
 
 
+def gpu_peak(device: str) -> float:
+    """Bytes, the most that were allocated on a GPU at once since this was last asked; without one nothing."""
+    if device != "cuda":
+        return 0.0
+    import torch
+
+    most = float(torch.cuda.max_memory_allocated())
+    torch.cuda.reset_peak_memory_stats()
+    return most
+
+
 def held() -> float:
     """Bytes at this moment."""
     if not (PROC / "self/smaps_rollup").exists():

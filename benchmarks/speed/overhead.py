@@ -14,7 +14,7 @@ from benchmarks.report import ELSEWHERE
 from benchmarks.speed.measure import Measure
 from benchmarks.speed.stages import WORK, longest_first, outside
 from benchmarks.track import Tracker
-from datasets.base import UserError
+from datasets.clips import UserError
 
 METHODS = "vgg16-gru,egemaps-svm"  # sound and picture by gradient; sound by a support vector machine
 TIMES = 3  # the best counts

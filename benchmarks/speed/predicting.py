@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,11 +17,12 @@ from benchmarks.predict import Windows, predicted
 from benchmarks.record import cell_tags, membership, model_facts
 from benchmarks.run import Request, plan
 from benchmarks.settings import assigned
-from benchmarks.speed.measure import Measure
+from benchmarks.speed.measure import Measure, Told, attempted
 from benchmarks.speed.media import looped, spread
+from benchmarks.speed.memory import gpu_peak
 from benchmarks.speed.short import APART, stages
 from benchmarks.track import MODEL, Tracker
-from datasets.base import Clip
+from datasets.clips import Clip
 from datasets.loose import loose
 from methods.base import Examples, Method, MethodError, Prepared, RunContext
 
@@ -59,21 +61,30 @@ class Ready:
         return run.run_id
 
 
-def measures(request: Request, progress: Progress) -> Iterator[Measure]:
+def measures(request: Request, progress: Progress) -> Iterator[Told]:
     """Of each method, at the preset that a run would take; random weights take as long as published ones."""
     planned = plan(replace(request, method="all", weights="none", pretrain_on="none"), progress)
     with TemporaryDirectory() as folder:
         tracker = Tracker(f"sqlite:///{folder}/results.db")
         for number, (row, arena) in enumerate(planned.rows):
+            place = Path(folder) / row.name
+            place.mkdir()
             with progress(f"predicting with {row.name}") as advance:
-                advance(number, len(planned.rows), "learning from a few clips")
-                place = Path(folder) / row.name
-                place.mkdir()
-                ready = taught(row, arena, planned.device, place)
-                advance(number, len(planned.rows), "first clip of a fresh process")
-                yield cold(ready, tracker)
-                advance(number, len(planned.rows), "next clips")
-                yield from warm(ready)
+                tell = partial(advance, number, len(planned.rows))
+                yield from attempted(
+                    "predict", row.name, partial(_asked, row, arena, planned.device, place, tracker, tell)
+                )
+
+
+def _asked(
+    row: Row, arena: Arena, device: str, folder: Path, tracker: Tracker, tell: Callable[[str], None]
+) -> Iterator[Told]:
+    tell("learning from a few clips")
+    ready = taught(row, arena, device, folder)
+    tell("first clip of a fresh process")
+    yield from attempted("predict", f"{row.name}: first clip", lambda: [cold(ready, tracker)])
+    tell("next clips")
+    yield from warm(ready)
 
 
 def taught(row: Row, arena: Arena, device: str, folder: Path) -> Ready:
@@ -110,16 +121,19 @@ def cold(ready: Ready, tracker: Tracker) -> Measure:
 def warm(ready: Ready) -> Iterator[Measure]:
     """The answer to the whole clip, and the answers over time beside windows that are asked about one by one."""
     model, clip, windows = ready.model, loose(ready.film), Windows()
+    gpu_peak(ready.device)
     whole = _best(lambda: predicted(model, ready.film, windows, _silent, over_time=False))
-    yield Measure("predict", f"{ready.row.name}: next clips, as a whole", whole, media_seconds=CLIP)
+    what, memory = f"{ready.row.name}: next clips, as a whole", gpu_peak(ready.device)
+    yield Measure("predict", what, whole, media_seconds=CLIP, gpu_memory=memory)
 
     def one_by_one() -> None:
         for media in (clip.media, *(clip.part(*span) for span in windows.of(CLIP))):
             model.probabilities(media)
 
     taken = _best(lambda: predicted(model, ready.film, windows, _silent))
-    what = f"{ready.row.name}: next clips, with windows"
-    yield Measure("predict", what, taken, "preparation and method one by one", _best(one_by_one), CLIP)
+    what, memory = f"{ready.row.name}: next clips, with windows", gpu_peak(ready.device)
+    plain = "preparation and method one by one", _best(one_by_one)
+    yield Measure("predict", what, taken, *plain, CLIP, gpu_memory=memory)
 
 
 def _prepared(row: Row, clip: Clip, device: str) -> Prepared:

@@ -25,7 +25,8 @@ from benchmarks.pool import cores, large_pages, one_thread
 from benchmarks.settings import Wish, configured
 from benchmarks.speed import plain_sound
 from benchmarks.speed.measure import Measure
-from datasets.base import Dataset, Media
+from datasets.base import Dataset
+from datasets.clips import Media
 from datasets.together import together
 from methods.base import MethodError, Preparation
 from methods.parts.audio import Mfcc

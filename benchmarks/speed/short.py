@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.console import Progress, Tell
@@ -10,7 +11,7 @@ from benchmarks.pool import FEW, cores
 from benchmarks.prepare import Store, Wanted, fill, passed_through, prepared
 from benchmarks.settings import assigned, flat
 from benchmarks.speed.media import lasting, spread
-from datasets.base import Clip
+from datasets.clips import Clip
 from methods.base import Examples, Frozen, Method, RunContext
 
 if TYPE_CHECKING:
@@ -74,8 +75,8 @@ class Short:
     progress: Progress
     clock: Clock
 
-    def measured(self, work: "Work") -> Found:
-        """What is prepared for it stays prepared."""
+    def measured(self, work: "Work", initial: Mapping[str, Path] | None = None) -> Found:
+        """What is prepared for it stays prepared. `initial` are the models that a fit begins with."""
         preparing = self._preparing(work)
         part = spread(work.clips, PART)
         store = fill(work.row, part, work.contents, self.device, self.progress)
@@ -86,10 +87,26 @@ class Short:
             return Examples(handed(store, media), work.labels, tuple(clip.label for clip in clips))
 
         learnt = examples([clip for clip in part if clip not in apart])
-        costs, method = self._fitting(work, learnt, examples(apart) if apart else None)
+        costs, method = self._fitting(work, learnt, examples(apart) if apart else None, initial or {})
         return Found(preparing, costs, self._answering(method, examples(part)))
 
-    def _fitting(self, work: "Work", learnt: Examples, apart: Examples | None) -> tuple[Costs, Method]:
+    def begun(self, lesson: "Work", folder: Path) -> Path:
+        """A model such as fits begin with, of an epoch: they take as long from it as from one that was taught."""
+        row, some = lesson.row, spread(lesson.clips, PART)
+        store = fill(row, some, lesson.contents, self.device, self.progress)
+        method = row.kind(assigned(row.name, row.config, dict.fromkeys(stages(row.config), 1)), row.modality)
+        inputs = handed(store, [clip.media for clip in some])
+        learnt = Examples(inputs, lesson.labels, tuple(clip.label for clip in some))
+        with self.progress(lesson.title) as advance:
+            advance(0, 1, "a short one, to begin with")
+            method.fit(learnt, None, RunContext(0, self.device, pretrained=row.pretrained))
+        folder.mkdir()
+        method.save(folder)
+        return folder
+
+    def _fitting(
+        self, work: "Work", learnt: Examples, apart: Examples | None, initial: Mapping[str, Path]
+    ) -> tuple[Costs, Method]:
         row, names = work.row, list(stages(work.row.config))
 
         with self.progress(f"short fits of {row.name}") as advance:
@@ -102,7 +119,7 @@ class Short:
                     advance(0, 1, f"epoch {step}: {name} {value:.3f}")
 
                 begun = self.clock()
-                method.fit(learnt, apart, RunContext(0, self.device, log, row.pretrained))
+                method.fit(learnt, apart, RunContext(0, self.device, log, row.pretrained, initial))
                 return self.clock() - begun, len(told), method
 
             return fit_costs(fitted, names, len(learnt))

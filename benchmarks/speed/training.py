@@ -1,34 +1,33 @@
 """How fast methods are trained: their own `fit`, beside a plain PyTorch loop of the same networks and batches.
 
-Both begin alike, take the same steps and must reach the same losses. The first epoch, which warms up, is not counted.
+Both begin alike, take the same steps and must reach the same losses. The first epoch, which warms up, is not counted;
+of the others the fastest is.
 """
 
 import time
-from collections.abc import Callable, Iterator
-from copy import deepcopy
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
-
-import torch
-from torch import nn
-from torch.utils.data import DataLoader
-from torch.utils.flop_counter import FlopCounterMode
+from pathlib import Path
 
 from benchmarks.console import Progress
 from benchmarks.plugins import load
 from benchmarks.settings import Wish, assigned, configured, flat
-from benchmarks.speed.lessons import LESSONS, Lesson, collated
+from benchmarks.speed.lessons import LESSONS
 from benchmarks.speed.made_up import examples
-from benchmarks.speed.measure import Measure
+from benchmarks.speed.measure import Failed, Measure, Told, attempted
+from benchmarks.speed.memory import gpu_peak
+from benchmarks.speed.plain_loop import PLAIN, Stage, float_operations, plainly
+from benchmarks.speed.profiling import NEEDED, profiled
 from methods.base import Examples, Method, RunContext
-from methods.parts import networks
+from methods.parts import training as steps
 from methods.parts.together import learn_together
-from methods.parts.training import batches
 
-PLAIN = "a plain loop of the same network: padded batches from a loader, float32, an unfused optimiser"
-TOLERANCE = 0.01  # of the loss
+TOLERANCE = {"cpu": 0.01, "cuda": 0.1}  # of the first loss; on a GPU ours is bfloat16, the plain one float32
+REPETITIONS = {"cpu": 5, "cuda": 2}
 CURVE = "train_loss"
+COMPILED = "compiled"
 
 
 @dataclass(frozen=True)
@@ -39,18 +38,35 @@ class Case:
     modality: str
     clips: int
     epochs: int = 3
+    static: bool = False  # whether a run on a GPU compiles steps of it, for there are many
+
+    @property
+    def title(self) -> str:
+        return f"{self.name}, {self.modality}"
 
 
-CASES = (
-    Case("vgg16-gru", "audio", 64),
-    Case("vgg16-gru", "video", 32),
-    Case("vgg16-gru", "av", 32),
-    Case("cnn-lstm-dnn", "av", 48),
-    Case("attention-fbp", "audio", 64),
-    Case("attention-fbp", "av", 16),
-    Case("hybrid-dbn", "av", 8),
-    Case("avef", "av", 8),
-)
+CASES = {
+    "cpu": (
+        Case("vgg16-gru", "audio", 64),
+        Case("vgg16-gru", "video", 32),
+        Case("vgg16-gru", "av", 32),
+        Case("cnn-lstm-dnn", "av", 48),
+        Case("attention-fbp", "audio", 64),
+        Case("attention-fbp", "av", 16),
+        Case("hybrid-dbn", "av", 8),
+        Case("avef", "av", 8),
+    ),
+    "cuda": (  # several full batches of the papers' sizes; a clip is some 12 segments, or 30 faces
+        Case("vgg16-gru", "audio", 512, 4),
+        Case("vgg16-gru", "video", 512, 4),
+        Case("vgg16-gru", "av", 512, 4),
+        Case("cnn-lstm-dnn", "av", 512, 4),
+        Case("attention-fbp", "audio", 256, 4),
+        Case("attention-fbp", "av", 64, 4),
+        Case("hybrid-dbn", "av", 24, 4, static=True),
+        Case("avef", "av", 24, 4, static=True),
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -67,166 +83,168 @@ FOLDS = {
 }
 
 
-@dataclass
-class Stage:
-    """One network's training, as often as it was repeated."""
+@dataclass(frozen=True)
+class Where:
+    """On what, at which sizes, and beside what."""
 
-    seconds: list[float] = field(default_factory=list)  # of an epoch
-    losses: list[float] = field(default_factory=list)  # of each epoch of the last repetition
+    device: str = "cpu"
+    preset: str = "quick"
+    ceiling: float = 0.0  # operations a second that the machine was measured to reach; 0: not measured
+    profile: Path | None = None  # where two steps of each network are told of
 
 
 def measures(
     progress: Progress,
-    device: str = "cpu",
-    preset: str = "quick",
-    repetitions: int = 3,
-    cases: tuple[Case, ...] = CASES,
+    where: Where,
+    cases: tuple[Case, ...] = (),
     folds: Folds | None = None,
-) -> Iterator[Measure]:
+    repetitions: int = 0,
+) -> Iterator[Told]:
     """Of each network of each method, an epoch of its training; and of a small one, fits of several folds."""
-    most = product_rate(device)
+    cases, folds = cases or CASES[where.device], folds or FOLDS[where.device]
+    repetitions = repetitions or REPETITIONS[where.device]
     with progress("training") as tell:
         for number, case in enumerate(cases):
-            tell(number, len(cases), f"{case.name}, {case.modality}")
-            yield from _measured(case, device, preset, repetitions, most)
-        yield _folds(folds or FOLDS[device], device, preset)
-        yield _machine()
+            tell(number, len(cases), case.title)
+            yield from attempted("train", case.title, partial(_measured, case, where, repetitions))
+        tell(len(cases), len(cases), "folds together")
+        yield from attempted("train", _together(folds), lambda: [_folds(folds, where)])
+        yield from attempted("train", "egemaps-svm", lambda: [_machine()])
 
 
-def _measured(case: Case, device: str, preset: str, repetitions: int, most: float) -> Iterator[Measure]:
-    make, train = prepared(case, preset)
-    ours, plain = dict[str, Stage](), dict[str, Stage]()
-    operations: dict[str, float] = {}
+def _measured(case: Case, where: Where, repetitions: int) -> Iterator[Told]:
+    """As it is, and compiled where a run is; then two steps of either are looked into."""
+    make, train = prepared(case, where.preset)
+    ours, plain, operations = dict[str, Stage](), dict[str, Stage](), dict[str, float]()
     for repetition in range(repetitions):
-        for stage, watch in _ours(make(), train, device).items():
-            _add(ours, stage, watch)
-        for lesson in LESSONS[case.name](make(), train, RunContext(device=device)):
+        _ours(make(), train, where.device, ours)
+        for lesson in LESSONS[case.name](make(), train, RunContext(device=where.device)):
             if not repetition:
-                operations[lesson.stage] = float_operations(lesson, device)
-            _add(plain, lesson.stage, plainly(lesson, device))
+                operations[lesson.stage] = float_operations(lesson, where.device)
+            plain.setdefault(lesson.stage, Stage()).add(plainly(lesson, where.device))
+    yield from _beside(case.title, where, ours, plain, operations)
+    yield from _looked_into(case, where, case.title)
+    if case.static and where.device == "cuda":
+        title = f"{case.title}, {COMPILED}"
+
+        def compiled() -> Iterator[Told]:
+            with always_compiled():
+                told = _ours(make(), train, where.device, {})
+                yield from _beside(title, where, told, plain, operations)
+                yield from _looked_into(case, where, title)
+
+        yield from attempted("train", title, compiled)
+
+
+def _beside(
+    title: str, where: Where, ours: Mapping[str, Stage], plain: Mapping[str, Stage], operations: Mapping[str, float]
+) -> Iterator[Told]:
+    """Each network; one that learns otherwise than the plain loop is told, and that this is a defect."""
     for stage, told in plain.items():
-        same(case.name, stage, ours[stage].losses, told.losses)
-        seconds = min(ours[stage].seconds)
+        what = f"{title}{f', {stage}' if stage else ''}"
+        seconds, apart = min(ours[stage].seconds), difference(ours[stage].losses, told.losses)
         yield Measure(
             "train",
-            f"{case.name}, {case.modality}{f', {stage}' if stage else ''}",
+            what,
             seconds,
             PLAIN,
             min(told.seconds),
             rate=operations[stage] / seconds,
-            ceiling=most,
-            note=f"an epoch; loss {ours[stage].losses[-1]:.4f}, plain {told.losses[-1]:.4f}",
+            ceiling=where.ceiling,
+            note=f"an epoch at {where.preset}; loss {ours[stage].losses[-1]:.4f}, plain {told.losses[-1]:.4f}, "
+            f"apart in the first epoch {apart:.2%}",
+            gpu_memory=ours[stage].memory,
         )
+        if not apart <= TOLERANCE[where.device]:
+            why = f"the losses are {ours[stage].losses}, but {told.losses} in the plain loop; this is a defect"
+            yield Failed("train", what, why)
 
 
-def _folds(folds: Folds, device: str, preset: str) -> Measure:
+def difference(ours: list[float], plain: list[float]) -> float:
+    """Between two trainings, as a share; of the first epoch, for later ones amplify rounding."""
+    return abs(ours[0] - plain[0]) / plain[0] if len(ours) == len(plain) else float("inf")
+
+
+def _looked_into(case: Case, where: Where, title: str) -> Iterator[Told]:
+    """Nothing is measured by it, so only a failure is told."""
+    if where.profile:
+        make, train = prepared(case, where.preset, NEEDED)
+        file = where.profile
+
+        def work() -> Iterator[Told]:
+            with profiled(file, title, where.device):
+                make().fit(train, None, RunContext(device=where.device))
+            yield from ()
+
+        yield from attempted("train", f"{title}, profile", work)
+
+
+@contextmanager
+def always_compiled() -> Iterator[None]:
+    """As in a whole run, which has so many steps that it pays."""
+    before, steps.STEPS = steps.STEPS, 0
+    try:
+        yield
+    finally:
+        steps.STEPS = before
+
+
+def _together(folds: Folds) -> str:
+    return f"{folds.case.title}, {folds.count} folds together"
+
+
+def _folds(folds: Folds, where: Where) -> Measure:
     """Trained together, beside one after the other, and beside one of them."""
-    make, train = prepared(folds.case, preset)
+    make, train = prepared(folds.case, where.preset)
 
     def alone(count: int) -> None:
         for seed in range(count):
-            make().fit(train, None, RunContext(seed, device))
+            make().fit(train, None, RunContext(seed, where.device))
 
     def together(count: int) -> None:
-        failed = learn_together([make().lesson(train, None, RunContext(seed, device)) for seed in range(count)])
+        failed = learn_together([make().lesson(train, None, RunContext(seed, where.device)) for seed in range(count)])
         if any(failed):
             raise RuntimeError(f"folds trained together failed: {failed}; this is a defect")
 
     for work in (alone, together):
         work(2)  # what is done once in a process
     one, apart = (_seconds(partial(alone, count)) for count in (1, folds.count))
+    gpu_peak(where.device)
     at_once = _seconds(partial(together, folds.count))
-    what = f"{folds.case.name}, {folds.case.modality}, {folds.count} folds together"
-    note = f"fits to {folds.case.clips} clips; {at_once / one:.2f} times as long as one fold alone"
-    return Measure("train", what, at_once, "the same folds one after the other", apart, note=note)
+    note = (
+        f"fits to {folds.case.clips} clips at {where.preset}; {at_once / one:.2f} times as long as one fold alone, "
+        f"which took {one:.3g} s"
+    )
+    plain, memory = "the same folds one after the other", gpu_peak(where.device)
+    return Measure("train", _together(folds), at_once, plain, apart, note=note, gpu_memory=memory)
 
 
-def prepared(case: Case, preset: str) -> tuple[Callable[[], Method], Examples]:
+def prepared(case: Case, preset: str, epochs: int = 0) -> tuple[Callable[[], Method], Examples]:
     """What makes the method, trained for so few epochs, and made-up clips to train it on."""
     kind = load("methods", case.name)
     config, modality = configured(case.name, kind, Wish(preset, case.modality))
-    few = {name: case.epochs for name in flat(config) if name.rpartition(".")[2] == "epochs"}
+    few = {name: epochs or case.epochs for name in flat(config) if name.rpartition(".")[2] == "epochs"}
     few |= {"faces.elsewhere": False} if "faces.elsewhere" in flat(config) else {}  # taught here, by the same clips
     config = assigned(case.name, config, few)
     return lambda: kind(config, modality), examples(case.name, kind(config, modality), case.clips)
 
 
-def same(name: str, stage: str, ours: list[float], plain: list[float]) -> None:
-    """Only what learns alike is compared; of the first epoch, for later ones amplify rounding."""
-    if len(ours) != len(plain) or abs(ours[0] - plain[0]) > TOLERANCE * plain[0]:
-        raise RuntimeError(f"{name} {stage}: the losses are {ours}, but {plain} in the plain loop; this is a defect")
-
-
-def _ours(method: Method, train: Examples, device: str) -> dict[str, Stage]:
+def _ours(method: Method, train: Examples, device: str, stages: dict[str, Stage]) -> dict[str, Stage]:
     """Each network's epochs, as its curves tell of them."""
     told: dict[str, list[tuple[float, float]]] = {}
+    most: dict[str, float] = {}
 
     def log(name: str, value: float, step: int) -> None:  # noqa: ARG001
         if name.endswith(CURVE):
             stage = name.removesuffix(CURVE).rstrip("_")
             told.setdefault(stage, []).append((time.perf_counter(), value))
+            most[stage] = max(most.get(stage, 0.0), gpu_peak(device))
 
+    gpu_peak(device)
     method.fit(train, None, RunContext(device=device, log=log))
-    return {stage: _stage(points) for stage, points in told.items()}
-
-
-def plainly(lesson: Lesson, device: str, seed: int = 0) -> Stage:
-    """As tutorials have it."""
-    schedule, network = lesson.schedule, lesson.network
-    shuffler = torch.Generator().manual_seed(seed)
-    pairs = list(zip(lesson.examples, lesson.targets, strict=True))
-    optimiser: torch.optim.Optimizer = torch.optim.Adam(network.parameters(), schedule.learning_rate)
-    if schedule.momentum is not None:
-        optimiser = torch.optim.SGD(network.parameters(), schedule.learning_rate, schedule.momentum)
-    points = []
-    with networks.seeded(seed):
-        for _ in range(schedule.epochs):
-            order = batches(torch.randperm(len(pairs), generator=shuffler), schedule.batch)
-            loader: Any = DataLoader(
-                pairs,  # type: ignore[arg-type]
-                batch_sampler=[part.tolist() for part in order],
-                collate_fn=collated,
-                generator=torch.Generator(),
-            )
-            network.train()
-            total = 0.0
-            for batch, targets in loader:
-                there = {name: (rows.to(device), lengths.to(device)) for name, (rows, lengths) in batch.items()}
-                loss = nn.functional.cross_entropy(lesson.forward(there), targets.to(device))
-                optimiser.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
-                if schedule.clip_norm:
-                    nn.utils.clip_grad_norm_(network.parameters(), schedule.clip_norm)
-                optimiser.step()
-                total += loss.item() * len(targets)
-            points.append((time.perf_counter(), total / len(pairs)))
-    network.eval()
-    return _stage(points)
-
-
-def float_operations(lesson: Lesson, device: str) -> float:
-    """Of an epoch, forwards and backwards without padding: of some examples, and of all in proportion."""
-    kept = deepcopy(lesson.network.state_dict())
-    every = max(1, len(lesson.examples) // 2)  # counting is slow
-    some = range(0, len(lesson.examples), every)
-    lesson.network.train()
-    with networks.seeded(0), FlopCounterMode(display=False) as counter:
-        for number in some:
-            batch, targets = collated(
-                2 * [(lesson.examples[number], lesson.targets[number])]
-            )  # alike: nothing is padded
-            there = {name: (rows.to(device), lengths.to(device)) for name, (rows, lengths) in batch.items()}
-            nn.functional.cross_entropy(lesson.forward(there), targets.to(device)).backward()  # type: ignore[no-untyped-call]
-    lesson.network.load_state_dict(kept)
-    lesson.network.zero_grad()
-    return float(counter.get_total_flops()) / 2 / len(some) * len(lesson.examples)
-
-
-def product_rate(device: str, size: int = 1024) -> float:
-    """Operations a second of a matrix product."""
-    one = torch.rand(size, size, device=device)
-    best = min(_seconds(lambda: (one @ one).sum().item()) for _ in range(5))
-    return 2 * size**3 / best
+    for stage, points in told.items():
+        stages.setdefault(stage, Stage()).add(points, most[stage])
+    return stages
 
 
 def _machine() -> Measure:
@@ -240,14 +258,3 @@ def _seconds(work: Callable[[], object]) -> float:
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
-
-
-def _stage(points: list[tuple[float, float]]) -> Stage:
-    times, losses = zip(*points, strict=True)
-    return Stage([(times[-1] - times[0]) / (len(times) - 1)], list(losses))
-
-
-def _add(stages: dict[str, Stage], name: str, told: Stage) -> None:
-    stage = stages.setdefault(name, Stage())
-    stage.seconds += told.seconds
-    stage.losses = told.losses

@@ -114,8 +114,9 @@ def feature_maps(network: nn.Sequential, pictures: Tensor, lengths: Tensor) -> t
     """
     for layer in network:
         if isinstance(layer, nn.Conv2d | nn.MaxPool2d):
-            real = torch.arange(pictures.shape[2], device=pictures.device) < lengths[:, None]  # [B, T]
-            pictures = pictures * real[:, None, :, None]
+            if layer.padding not in (0, (0, 0)):  # else it looks at no row beyond
+                real = torch.arange(pictures.shape[2], device=pictures.device) < lengths[:, None]  # [B, T]
+                pictures = pictures * real[:, None, :, None]
             lengths = _outputs(layer, lengths)
         pictures = layer(pictures)
     return pictures, lengths

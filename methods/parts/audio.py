@@ -7,6 +7,7 @@ one: n samples give 1 + (n - window) // hop frames.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -20,6 +21,7 @@ from torchaudio.functional import amplitude_to_DB, create_dct, melscale_fbanks
 Floats = npt.NDArray[np.float32]
 
 SPACING = 20.0  # Hz between the bins of `speech_spectrogram`
+FEW = 16  # bands of a product: of neighbours, for each hears but a few bins
 QUIET = 1e-3  # added to its magnitudes: 16-bit rounding noise leaves about a tenth of this in a bin
 
 
@@ -84,23 +86,31 @@ class Mel:
     scale: Literal["htk", "slaney"] = "htk"
     norm: Literal["slaney"] | None = None
 
-    def filters(self, rate: int, points: int) -> torch.Tensor:
-        """Weights [points // 2 + 1, bands], made once. Warns where a band is too narrow for a bin of the transform."""
-        return _mel_filters(self, rate, points)
+    def heard(self, power: torch.Tensor, rate: int) -> torch.Tensor:
+        """Power spectra [frames, points // 2 + 1] -> [bands, frames]. Warns where a band is too narrow for a bin."""
+        parts = _mel_parts(self, rate, 2 * (power.shape[1] - 1))
+        return torch.cat([weights @ power[:, first : first + weights.shape[1]].T for first, weights in parts])
 
-    def _made(self, rate: int, points: int) -> torch.Tensor:
+    def filters(self, rate: int, points: int) -> torch.Tensor:
+        """Weights [points // 2 + 1, bands]."""
         high = rate / 2 if self.high is None else self.high
         if not 0 <= self.low < high <= rate / 2:
             raise ValueError(f"`0 <= low < high <= rate / 2` must hold, but got ({self.low}, {high}, {rate / 2})")
         weights: torch.Tensor = melscale_fbanks(
             points // 2 + 1, self.low, high, self.bands, rate, self.norm, mel_scale=self.scale
         )
-        return weights.T.contiguous().T  # so products with it are faster
+        return weights
 
 
 @lru_cache(maxsize=32)
-def _mel_filters(mel: Mel, rate: int, points: int) -> torch.Tensor:
-    return mel._made(rate, points)
+def _mel_parts(mel: Mel, rate: int, points: int) -> Sequence[tuple[int, torch.Tensor]]:
+    """Of each few bands the first bin that they hear, and their weights [few, bins] from there on; made once."""
+    parts = []
+    for weights in mel.filters(rate, points).split(FEW, dim=1):  # type: ignore[no-untyped-call]
+        bins = weights.any(dim=1).nonzero()
+        first, last = (int(bins.min()), int(bins.max())) if len(bins) else (0, 0)
+        parts.append((first, weights[first : last + 1].T.contiguous()))
+    return parts
 
 
 @dataclass(frozen=True)
@@ -118,8 +128,7 @@ class LogMel:
     def __call__(self, sound: npt.ArrayLike) -> Floats:
         """[bands, frames]."""
         power = self.framing.power(sound, self.rate)
-        mel = self.mel.filters(self.rate, 2 * (power.shape[1] - 1)).T @ power.T  # [bands, frames]
-        return float32(mel.add_(self.offset).log_())
+        return float32(self.mel.heard(power, self.rate).add_(self.offset).log_())
 
 
 @dataclass(frozen=True)
@@ -145,7 +154,7 @@ class Mfcc:
     def __call__(self, sound: npt.ArrayLike) -> Floats:
         """[frames, coefficients]."""
         power = self.framing.power(sound, self.rate)
-        mel = power @ self.mel.filters(self.rate, 2 * (power.shape[1] - 1))  # [frames, bands]
+        mel = self.mel.heard(power, self.rate).T  # [frames, bands]
         decibels = amplitude_to_DB(mel, multiplier=10.0, amin=1e-10, db_multiplier=0.0, top_db=self.depth)
         return float32(decibels @ create_dct(self.coefficients, self.mel.bands, norm="ortho"))
 

@@ -38,8 +38,9 @@ class MaxPool(nn.MaxPool3d):
         if steps == 2:
             whole = x.shape[2] // 2 * 2
             x = torch.maximum(x[:, :, 0:whole:2], x[:, :, 1:whole:2])
-        flat: Tensor = max_pool2d(x.flatten(1, 2), side, padding=around)
-        return flat.view(*x.shape[:3], *flat.shape[2:])
+        clips, _, frames = x.shape[:3]
+        flat: Tensor = max_pool2d(x.transpose(1, 2).flatten(0, 1), side, padding=around)  # of channels last, no copy
+        return flat.view(clips, frames, *flat.shape[1:]).transpose(1, 2)
 
 
 class C3d(nn.Module):

@@ -13,7 +13,8 @@ from torch.nn.functional import softplus
 
 from methods.base import MethodError, RunContext
 from methods.parts.course import Course
-from methods.parts.training import Schedule, accelerated, batches
+from methods.parts.memory import exhausted
+from methods.parts.training import Schedule, accelerated, batches, sent
 
 State = tuple[Tensor, Tensor, Tensor]  # one for each parameter: weight, visible bias, hidden bias
 
@@ -52,7 +53,9 @@ class Rbm(nn.Module):
         """Cross-entropy of each row; of Gaussian units, half the squared distance."""
         if self.gaussian:
             return (data - reconstructed).square().sum(dim=1) / 2
-        return nn.functional.binary_cross_entropy(reconstructed, data, reduction="none").sum(dim=1)
+        known = reconstructed.nan_to_num(0.5)  # of what is no number it would end the whole process on a GPU
+        told = nn.functional.binary_cross_entropy(known, data, reduction="none").sum(dim=1)
+        return told.where(reconstructed.isfinite().all(dim=1), torch.nan)
 
     def contrast(self, data: Tensor, fantasy: Tensor) -> State:
         """Where the parameters should go, so that data become likelier than fantasies: -dF(data) + dF(fantasy)."""
@@ -93,9 +96,11 @@ def pretrain(rbm: Rbm, data: Tensor, schedule: Schedule, run: RunContext) -> Non
         nonlocal parts
         while True:
             try:
-                rows = data[chosen.to(data.device)]
+                rows = data[sent(chosen, data.device)]
                 return rbm.step(rows, (weight, visible_bias, hidden_bias), schedule, chance, min(parts, len(chosen)))
-            except torch.OutOfMemoryError as error:
+            except RuntimeError as error:
+                if not exhausted(error):
+                    raise
                 if len(chosen) <= parts:
                     raise MethodError(f"the memory of {data.device} does not hold one example of a batch") from error
             parts *= 2

@@ -2,9 +2,9 @@
 
 dlib's HOG detector looks at every k-th frame, reduced and grey, near the face that it saw last; between two sightings
 that agree the box moves in a straight line, and where they disagree the frames between are searched by halving. The
-landmarks are found in the whole frame, in those that somebody asks about. One face is followed: the largest at the
-start and after a cut, else the one that covers most of the last sighting. The detector stands in for that of Viola &
-Jones (IJCV 2004) in older papers.
+landmarks are found in the whole frame, in grey, and only in those that somebody asks about. One face is followed: the
+largest at the start and after a cut, else the one that covers most of the last sighting. The detector stands in for
+that of Viola & Jones (IJCV 2004) in older papers.
 
 All methods follow the face through all frames of a film, whatever rate they look at, so that they share it.
 """
@@ -18,7 +18,8 @@ from math import ceil, floor
 import dlib
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+import torch
+from torch.nn.functional import interpolate
 
 from datasets.shots import Shot
 from methods.parts.landmarks import (
@@ -55,7 +56,7 @@ class Face:
     @cached_property
     def landmarks(self) -> Points:
         """Found when somebody asks, and once."""
-        points = find_landmarks(self.shot.picture, self.box)
+        points = find_landmarks(self.shot.grey, self.box)
         points.flags.writeable = False
         return points
 
@@ -243,7 +244,7 @@ def crop_box(picture: Picture, box: Box, size: int, margin: float = 0.0) -> Pict
 def crop_by_eyes(
     picture: Picture, landmarks: Points, height: int = 150, width: int = 110, distance: float = 55.0
 ) -> Picture:
-    """An upright crop in which the eyes are `distance` pixels apart, their middle EYE_LINE down and in the centre."""
+    """An upright crop, the eyes `distance` pixels apart, the middle EYE_LINE down and in the centre; see `_resized`."""
     scale = max(float(eye_distance(landmarks)), 1.0) / distance
     x, y = eye_centres(landmarks).mean(axis=0).tolist()
     left, top = x - scale * width / 2, y - scale * height * EYE_LINE
@@ -260,12 +261,16 @@ def crop_by_parts(picture: Picture, landmarks: Points, size: int = 173, margin: 
 
 
 def _resized(picture: Picture, box: Box, height: int, width: int) -> Picture:
-    """A part of the picture in another size, antialiased; beyond the edge the edge goes on."""
-    left, top, right, bottom = floor(box[0]), floor(box[1]), ceil(box[2]), ceil(box[3])
+    """A part of the picture in another size, antialiased; beyond the edge the edge goes on.
+
+    Place and size are rounded to whole pixels of the picture, each by itself: boxes of one size stay of one size.
+    """
+    left, top = round(box[0]), round(box[1])
+    right, bottom = left + max(round(box[2] - box[0]), 1), top + max(round(box[3] - box[1]), 1)
+    inside = left >= 0 and top >= 0 and right <= picture.shape[1] and bottom <= picture.shape[0]
     rows = np.arange(top, bottom).clip(0, picture.shape[0] - 1)
     columns = np.arange(left, right).clip(0, picture.shape[1] - 1)
-    inside = left >= 0 and top >= 0 and right <= picture.shape[1] and bottom <= picture.shape[0]
-    part = picture[top:bottom, left:right] if inside else picture[rows[:, None], columns]
-    within = (box[0] - left, box[1] - top, box[2] - left, box[3] - top)
-    resized = Image.fromarray(part).resize((width, height), Image.Resampling.BILINEAR, within, reducing_gap=2.0)
-    return np.array(resized)
+    part = picture[top:bottom, left:right].copy() if inside else picture[rows[:, None], columns]
+    planes = torch.from_numpy(part).view(1, bottom - top, right - left, -1).permute(0, 3, 1, 2)
+    resized = interpolate(planes, (height, width), mode="bilinear", antialias=True).permute(0, 2, 3, 1)
+    return resized.reshape(height, width, *picture.shape[2:]).numpy()

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from datasets.base import Media
+from datasets.clips import Media
 from datasets.shots import Shot
 from methods.base import Examples, MethodError, Prepared
 from methods.parts.audio import Framing, LogMel, Mel, speech_spectrogram, with_deltas

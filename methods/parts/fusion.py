@@ -91,13 +91,13 @@ class FusionNetwork(nn.Module):
                 self.layers.pretrain(inputs, fusing.pretraining, run)
             fit(
                 self.layers,
-                lambda rows: self.layers(inputs[rows.to(inputs.device)]),
+                self.layers,
                 targets,
                 fusing.schedule,
                 run,
                 watch,
                 keep="last",
-                static=True,
+                gather=lambda rows: inputs[rows],
             )
 
 

@@ -13,7 +13,7 @@ from torch.nn.functional import linear
 from torch.nn.utils.rnn import PackedSequence
 
 from methods.parts.ragged import Packed
-from methods.parts.training import accelerated
+from methods.parts.training import accelerated, precise
 from methods.parts.wavefront import Layers, last_states
 
 
@@ -23,32 +23,30 @@ class Gru(nn.GRU):
     several = False  # whether this stands for several networks, under vmap
 
     def last(self, packed: Packed) -> Tensor:
-        """The last layer's state behind the last row of each sequence [B, units]."""
-        rows, sizes = packed.rows, packed.sizes.tolist()
-        if accelerated(rows.device) and not self.several:  # cuDNN
-            states: Tensor = self(PackedSequence(rows, packed.sizes))[0].data
-            return states[packed.ends]
-        if accelerated(rows.device) and self.num_layers > 1:
-            return self._at_once(rows, sizes)[packed.ends]
-        for seen, kept, bias, second in self.all_weights:
-            gates = self._gates(rows, seen, bias)
-            with autocast(rows.device.type, enabled=False):
-                rows = recurrence(gates, kept.to(gates.dtype), second.to(gates.dtype), sizes)
-        return rows[packed.ends]
+        """The last layer's state behind the last row of each sequence [B, units].
 
-    def _gates(self, rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """What the rows say of them; under vmap autocast leaves them in single precision, unlike cuDNN."""
-        gates, kind = linear(rows, weight, bias), rows.device.type
-        halved = self.several and torch.is_autocast_enabled(kind)
-        return gates.to(torch.get_autocast_dtype(kind)) if halved else gates
+        In single precision at least: autocast would have cuDNN do it in float16, in which small gradients are nothing.
+        """
+        with autocast(packed.rows.device.type, enabled=False):
+            return self._states(precise(packed.rows), packed.sizes)[packed.ends]
+
+    def _states(self, rows: Tensor, sizes: Tensor) -> Tensor:
+        """The last layer's, of all rows."""
+        steps = sizes.tolist()
+        if accelerated(rows.device) and not self.several:  # cuDNN
+            states: Tensor = self(PackedSequence(rows, sizes))[0].data
+            return states
+        if accelerated(rows.device) and self.num_layers > 1:
+            return self._at_once(rows, steps)
+        for seen, kept, bias, second in self.all_weights:
+            rows = recurrence(linear(rows, seen, bias), kept, second, steps)
+        return rows
 
     def _at_once(self, rows: Tensor, sizes: Sequence[int]) -> Tensor:
         """All layers'."""
         seen, kept, bias, second = zip(*self.all_weights, strict=True)
-        gates = self._gates(rows, seen[0], bias[0])
-        parts = (torch.stack(part).to(gates.dtype) for part in (seen[1:], bias[1:], kept, second))
-        with autocast(rows.device.type, enabled=False):
-            return last_states(gates, Layers(*parts), sizes)
+        layers = Layers(*(torch.stack(part) for part in (seen[1:], bias[1:], kept, second)))
+        return last_states(linear(rows, seen[0], bias[0]), layers, sizes)
 
 
 def recurrence(inputs: Tensor, weight: Tensor, bias: Tensor, sizes: Sequence[int]) -> Tensor:

@@ -13,9 +13,9 @@ import dlib
 import numpy as np
 import numpy.typing as npt
 
-from datasets.base import DatasetError
+from datasets.clips import DatasetError
 
-Picture = npt.NDArray[np.uint8]  # [height, width, 3] RGB
+Picture = npt.NDArray[np.uint8]  # [height, width, 3] RGB, or [height, width] grey
 Points = npt.NDArray[np.float32]  # [68, 2] x and y in pixels of the whole picture
 Series = npt.NDArray[np.float32]  # [frames, 68, 2]
 Box = tuple[float, float, float, float]  # left, top, right, bottom

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from datasets.base import Media
+from datasets.clips import Media
 from methods.base import MethodError
 from methods.parts.faces import FaceTracker, tracked
 from methods.parts.landmarks import normalised

@@ -14,7 +14,9 @@ from torch import nn
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Random initial weights and dropout by seed; what others draw afterwards is as if nothing had happened here."""
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+    begun = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    used = range(torch.cuda.device_count()) if begun else ()  # to ask a GPU that nobody uses would begin it
+    with torch.random.fork_rng(devices=used):
         torch.manual_seed(seed)
         yield
 

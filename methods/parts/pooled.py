@@ -18,7 +18,7 @@ from torch import Tensor
 from methods.base import Examples
 from methods.parts.ragged import Ragged
 from methods.parts.resident import once
-from methods.parts.training import mixed_precision, recognised
+from methods.parts.training import recognised
 
 Floats = npt.NDArray[np.float64]
 PART = 64  # segments that a network describes at once
@@ -58,12 +58,9 @@ class Segments:
 
     @torch.no_grad()
     def described(self, modality: str, embed: Callable[[Tensor], Tensor]) -> Tensor:
-        """What a network makes of each segment [N, features]."""
-        parts = []
-        for chosen in torch.arange(len(self)).split(PART):  # type: ignore[no-untyped-call]
-            with mixed_precision(self.owners.device):
-                parts.append(embed(self.of(modality, chosen)).float())
-        return torch.cat(parts)
+        """What a network makes of each segment [N, features], in full precision: later stages learn by it."""
+        parts = torch.arange(len(self)).split(PART)  # type: ignore[no-untyped-call]
+        return torch.cat([embed(self.of(modality, chosen)).float() for chosen in parts])
 
     def average(self, features: Tensor) -> Floats:
         """Of each clip's segments [clips, features]."""

@@ -23,11 +23,16 @@ class BiLstm(nn.Module):
         self.dropout = dropout
 
     def forward(self, rows: Tensor) -> Tensor:
-        """[B, T, width] -> [B, T, 2 * units], forwards before backwards."""
-        if self.several or (self.training and self.dropout):
-            return self._masked(rows)
-        states: Tensor = self.lstm(rows)[0]
-        return states
+        """[B, T, width] -> [B, T, 2 * units], forwards before backwards.
+
+        In single precision at least: autocast would have cuDNN do it in float16, in which small gradients are nothing.
+        """
+        with torch.autocast(rows.device.type, enabled=False):
+            rows = precise(rows)
+            if self.several or (self.training and self.dropout):
+                return self._masked(rows)
+            states: Tensor = self.lstm(rows)[0]
+            return states
 
     def _masked(self, rows: Tensor) -> Tensor:
         seen, kept, bias, second = (torch.stack(pair) for pair in zip(*self.lstm.all_weights, strict=True))
@@ -35,8 +40,7 @@ class BiLstm(nn.Module):
         both = torch.stack([steps, steps.flip(0)]).flatten(1, 2)
         inputs = torch.baddbmm((bias + second)[:, None], both, seen.mT).view(2, *steps.shape[:2], -1)
         mask = nn.functional.dropout(rows.new_ones(2, len(rows), self.lstm.hidden_size), self.dropout)
-        with torch.autocast(rows.device.type, enabled=False):  # one precision for all steps, there and back
-            states: Tensor = _Recurrence.apply(precise(inputs), kept, precise(mask))[0]  # type: ignore[no-untyped-call]
+        states: Tensor = _Recurrence.apply(inputs, kept, mask)[0]  # type: ignore[no-untyped-call]
         forwards, backwards = states.transpose(1, 2)  # [B, T, units] each
         return torch.cat([forwards, backwards.flip(1)], dim=-1)
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from datasets.base import Media
+from datasets.clips import Media
 from datasets.shots import Shot
 from methods.base import Prepared
 from methods.parts.audio import LogMel, with_deltas

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.fft import dct, rfft
 
-from datasets.base import Media
+from datasets.clips import Media
 
 Floats = npt.NDArray[np.float64]
 

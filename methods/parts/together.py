@@ -17,6 +17,7 @@ from torch import Generator, Tensor, nn
 
 from methods.base import MethodError
 from methods.parts.course import Course
+from methods.parts.memory import exhausted
 from methods.parts.stacked import Chance, Drawn, Inputs, Stacked, drawn_from, laid_out, likeness, unparted
 from methods.parts.training import (
     Lesson,
@@ -80,7 +81,7 @@ class Learner:
         self.chance: Chance = drawn_from(run.seed, lesson.targets.device)
         self.course = Course(run, network, (self.shuffler,), optimiser)
         self.course.chance = self.chance
-        self.step = Step(network, lesson.forward, lesson.targets, optimiser, schedule.clip_norm, static=False)
+        self.step = Step(network, lesson.forward, lesson.targets, optimiser, schedule.clip_norm)
         self.epoch: int | None = None  # which is to be learnt; None: it is through, or has failed
         self.error: Exception | None = None
         self._epochs = self.course.epochs(schedule.epochs)
@@ -180,7 +181,9 @@ class Company:
                     turn = Turn(one, rows, one.lesson.inputs(rows))
                     found.setdefault(likeness(turn.inputs), []).append(turn)
                 return list(found.values())
-            except torch.OutOfMemoryError:
+            except RuntimeError as error:
+                if not exhausted(error):
+                    raise
                 self._most = 1
         return [[Turn(one, rows, {})] for one, rows in busy]
 
@@ -208,7 +211,9 @@ class Company:
                 logits = self._stacked(numbers, inputs, [learner.chance for learner in learners])
             losses = nn.functional.cross_entropy(precise(logits).mT, wanted, reduction="none").mean(dim=1)
             losses.sum().backward()  # type: ignore[no-untyped-call]
-        except torch.OutOfMemoryError:
+        except RuntimeError as error:
+            if not exhausted(error):
+                raise
             return None
         for learner in learners:
             learner.step.take()

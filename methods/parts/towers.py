@@ -1,7 +1,8 @@
 """AlexNet on spectrograms beside C3D on faces: what Zhang et al. 2018 ("hybrid") and Ma et al. 2019 (AVEF) share."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from optuna.distributions import FloatDistribution
@@ -48,6 +49,22 @@ class Towers(nn.Module):
     def fc7(self, segments: Segments) -> dict[str, Tensor]:
         """Features [N, units] by modality."""
         return {name: segments.described(name, tower.embed) for name, tower in self.parts().items()}
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a tower comes from numbers of segments to its fc7."""
+
+    gather: Callable[[Tensor], Tensor]  # what it is given of them
+    embed: Callable[[Tensor], Tensor]
+
+
+def look(name: str, tower: AlexNet | C3d, segments: Segments, kept: bool) -> Look:
+    """What convolutions that stay as they are make of the segments is computed once."""
+    if not kept:
+        return Look(partial(segments.of, name), tower.embed)
+    convolved = segments.described(name, tower.convolve)
+    return Look(lambda rows: convolved[rows], tower.connect)
 
 
 def joined(features: Mapping[str, Tensor]) -> Tensor:

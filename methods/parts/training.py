@@ -1,7 +1,7 @@
 """One way to train a network: epochs over shuffled batches, curves logged, a loss that is no number stops it."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from methods.base import MethodError, RunContext
+from methods.parts.compiled import Compiled, tried_kernels
 from methods.parts.course import Course
+from methods.parts.memory import exhausted
 from methods.parts.networks import seeded
 
 STEPS = 1000  # so many pay for compiling them
@@ -69,41 +71,45 @@ def learn(lesson: Lesson) -> None:
 
 def fit(
     network: nn.Module,
-    forward: Callable[[Tensor], Tensor],
+    forward: Callable[[Any], Tensor],
     targets: Tensor,
     schedule: Schedule,
     run: RunContext,
     validate: Callable[[], float] | None = None,
     keep: Literal["best", "last"] = "best",
-    static: bool = False,
+    gather: Callable[[Tensor], Any] | None = None,
 ) -> None:
     """Cross-entropy. `forward` maps the numbers of some examples, on the host, to their logits.
 
     `validate`, the higher the better, is told after each epoch. With it the first of the best epochs is kept, unless
-    the last shall be; without it the last. One that was cut short goes on, if `run` has kept how far it was. `static`:
-    all examples are alike in shape, and `forward` looks at nothing on the host, so that it takes the numbers on the
-    device.
+    the last shall be; without it the last. One that was cut short goes on, if `run` has kept how far it was. `gather`:
+    all examples are alike in shape; of their numbers on the device it makes the batch that `forward` gets instead, and
+    `forward` looks at nothing but that and the network, so that it may be compiled.
     """
     enough(targets)
     device = targets.device
     if accelerated(device):
         channels_last(network)
         steps = schedule.epochs * -(-len(targets) // schedule.batch)
-        forward = Compiled(forward) if static and steps >= STEPS else forward
+        forward = Compiled(forward) if gather and steps >= STEPS else forward
     optimiser = optimiser_of(network, schedule)
     shuffler = torch.Generator().manual_seed(run.seed)
     course = Course(run, network, (shuffler,), optimiser)
-    step = Step(network, forward, targets, optimiser, schedule.clip_norm, static)
-    for epoch in course.epochs(schedule.epochs):
-        network.train()
-        losses, hits = [], []
-        for chosen in batches(torch.randperm(len(targets), generator=shuffler), schedule.batch):
-            loss, hit = step(chosen)
-            losses.append(loss * len(chosen))
-            hits.append(hit)
-        step.tell(course, epoch)
-        report(torch.stack(losses).cpu(), torch.stack(hits).cpu(), len(targets), epoch, course.run)
-        judge(network, course, epoch, validate, keep)
+    step = Step(network, forward, targets, optimiser, schedule.clip_norm, gather)
+    with ExitStack() as fast:
+        if gather and accelerated(device):
+            fast.enter_context(tried_kernels())
+        fast.callback(step.end)
+        for epoch in course.epochs(schedule.epochs):
+            network.train()
+            losses, hits = [], []
+            for chosen in batches(torch.randperm(len(targets), generator=shuffler), schedule.batch):
+                loss, hit = step(chosen)
+                losses.append(loss * len(chosen))
+                hits.append(hit)
+            step.tell(course, epoch)
+            report(torch.stack(losses).cpu(), torch.stack(hits).cpu(), len(targets), epoch, course.run)
+            judge(network, course, epoch, validate, keep)
     finish(network, course)
 
 
@@ -146,22 +152,27 @@ class Step:
     """What is learnt from a batch: in parts whose gradients add up, once memory did not hold a whole one."""
 
     network: nn.Module
-    forward: Callable[[Tensor], Tensor]
+    forward: Callable[[Any], Tensor]
     targets: Tensor
     optimiser: torch.optim.Optimizer
     clip_norm: float
-    static: bool
+    gather: Callable[[Tensor], Any] | None = None
     parts: int = 1
+    given_up: bool = False  # whether it was compiled, and is no more
 
     def __call__(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """The mean loss, and how many were recognised, before the step."""
         while (told := self._added_up(chosen)) is None:
-            if len(chosen) < 4 * self.parts:  # batch normalisation needs two
+            if isinstance(self.forward, Compiled):
+                self.end()
+                self.given_up = True
+            elif len(chosen) < 4 * self.parts:  # batch normalisation needs two
                 raise MethodError(
                     f"the memory of {self.targets.device} does not hold {len(chosen) // self.parts} of a batch of "
                     f"{len(chosen)} examples; take a device with more, or --preset quick"
                 )
-            self.parts *= 2
+            else:
+                self.parts *= 2
             if accelerated(self.targets.device):
                 torch.cuda.empty_cache()
         self.take()
@@ -174,46 +185,40 @@ class Step:
         self.optimiser.step()
 
     def tell(self, course: Course, epoch: int) -> None:
-        """In how many parts a batch is learnt from, where memory does not hold it."""
+        """In how many parts a batch is learnt from, where memory does not hold it; that it could not be compiled."""
         if self.parts > 1:
             course.run.log("parts_of_a_batch", self.parts, epoch)
+        if self.given_up:
+            course.run.log("steps_not_compiled", 1, epoch)
+
+    def end(self) -> None:
+        """What was compiled is let go, and with it its gradients."""
+        if isinstance(self.forward, Compiled):
+            self.optimiser.zero_grad(set_to_none=True)
+            self.forward = self.forward.freed()
 
     def _added_up(self, chosen: Tensor) -> tuple[Tensor, Tensor] | None:
-        """None: memory ran out."""
+        """None: memory ran out; or compiled it does not run, for whatever reason, and must be tried as it is.
+
+        In graphs it is not tried in parts: they have little memory left, and overwrite the gradients of the last part.
+        """
         losses, hits = [], []
         self.optimiser.zero_grad(set_to_none=True)
         try:
             for part in chosen.tensor_split(max(1, min(self.parts, len(chosen) // 2))):
                 there = sent(part, self.targets.device)
-                wanted = self.targets[there]
+                wanted, batch = self.targets[there], self.gather(there) if self.gather else part
                 with mixed_precision(self.targets.device):
-                    logits = self.forward(there if self.static else part)
+                    logits = self.forward(batch)
                 loss = nn.functional.cross_entropy(precise(logits), wanted) * (len(part) / len(chosen))
                 loss.backward()  # type: ignore[no-untyped-call]
                 losses.append(loss.detach())
                 hits.append((logits.detach().argmax(dim=1) == wanted).sum())
-        except torch.OutOfMemoryError:
+        except RuntimeError as error:
+            if not (exhausted(error) or isinstance(self.forward, Compiled)):
+                raise
             return None
         return torch.stack(losses).sum(), torch.stack(hits).sum()
-
-
-class Compiled:
-    """A forward pass, and the one back, each started as one CUDA graph; as it was where it cannot be compiled."""
-
-    def __init__(self, forward: Callable[[Tensor], Tensor], **options: Any) -> None:
-        """`options` of torch.compile take the place of ours."""
-        self._plain = forward
-        self._run = torch.compile(forward, dynamic=False, **(options or {"mode": "reduce-overhead"}))
-
-    def __call__(self, chosen: Tensor) -> Tensor:
-        from torch._dynamo.exc import TorchDynamoException  # takes a second
-
-        try:
-            logits: Tensor = self._run(chosen)
-        except TorchDynamoException:  # no compiler is there, or it does not know the network
-            self._run = self._plain
-            return self._plain(chosen)
-        return logits
 
 
 def recognised(answers: npt.ArrayLike, targets: npt.NDArray[np.int64]) -> float:
@@ -253,7 +258,7 @@ def channels_last(network: nn.Module) -> None:
 
 
 def mixed_precision(device: torch.device) -> AbstractContextManager[object]:
-    """bf16 where the hardware has it; emulated it would be hundreds of times slower."""
+    """Of a step of training: bf16 where the hardware has it; emulated it would be hundreds of times slower."""
     if accelerated(device) and torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.autocast("cuda", torch.bfloat16)
     return nullcontext()
@@ -261,12 +266,11 @@ def mixed_precision(device: torch.device) -> AbstractContextManager[object]:
 
 @torch.inference_mode()
 def probabilities(network: nn.Module, parts: Iterable[Mapping[str, Tensor]]) -> npt.NDArray[np.float64]:
-    """[clips, classes] from the inputs of some clips at a time."""
+    """[clips, classes] from the inputs of some clips at a time, in full precision: none hangs on its company."""
     device = next(network.parameters()).device
     told = []
     for part in parts:
-        with mixed_precision(device):
-            logits = network({name: rows.to(device) for name, rows in part.items()})
+        logits = network({name: rows.to(device) for name, rows in part.items()})
         told.append(logits.double().softmax(dim=1).cpu())
     return np.asarray(torch.cat(told).numpy())
 

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from urllib.error import URLError
 
-from datasets.base import file_digest
+from datasets.clips import file_digest
 from methods.base import MethodError, Weights, WeightsFile
 
 FOLDER = "BENCH_WEIGHTS"
@@ -141,7 +141,7 @@ def torch_cache() -> Path:
 
 def folder() -> Path:
     """Where weights lie unless asked otherwise: $BENCH_WEIGHTS, else the cache of PyTorch's own downloads."""
-    return Path(os.environ.get(FOLDER, torch_cache())).expanduser()
+    return Path(os.environ.get(FOLDER) or torch_cache()).expanduser()
 
 
 def _download(url: str, file: Path) -> Path:

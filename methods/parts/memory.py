@@ -1,0 +1,12 @@
+"""Whether a device's memory did not suffice: PyTorch says so in one way, NVIDIA's libraries in another."""
+
+import torch
+
+LIBRARIES = ("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+
+
+def exhausted(error: BaseException) -> bool:
+    """Whether that is what an error says."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(status in str(error) for status in LIBRARIES)
