@@ -89,16 +89,20 @@ def share_right(method: Method, bench: Bench, toys: tuple[Toy, ...]) -> float:
 
 
 def test_answers_are_in_full_precision(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of a fit in mixed precision too, and what its later stages learn from; the host's stands for a GPU's."""
+    """Those of a fit in mixed precision too, and what its later stages learn from; the host's stands for a GPU's.
+
+    Without oneDNN: on hosts that lack bf16 its gradients of convolutions over time are no numbers.
+    """
+    monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
     own, method = bench.examples(bench.toys.clips[:6], labelled=True), bench.method(epochs=FEW)
     before = bench.fitted.predict_proba(own)
-    for module in [module for name, module in sys.modules.items() if name.startswith("methods.")]:
-        if hasattr(module, "mixed_precision"):
-            monkeypatch.setattr(module, "mixed_precision", lambda device: torch.autocast("cpu", torch.bfloat16))
-    assert np.array_equal(bench.fitted.predict_proba(own), before)
-    method.fit(own, own if method.validates else None, RunContext())
-    halved = asked(method, own)
-    monkeypatch.undo()
+    with monkeypatch.context() as mixed:
+        for module in [module for name, module in sys.modules.items() if name.startswith("methods.")]:
+            if hasattr(module, "mixed_precision"):
+                mixed.setattr(module, "mixed_precision", lambda device: torch.autocast("cpu", torch.bfloat16))
+        assert np.array_equal(bench.fitted.predict_proba(own), before)
+        method.fit(own, own if method.validates else None, RunContext())
+        halved = asked(method, own)
     assert np.array_equal(asked(method, own), halved)
 
 
