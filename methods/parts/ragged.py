@@ -66,10 +66,12 @@ class Ragged:
 
     def packed(self, chosen: Tensor) -> Packed:
         """Some sequences without padding."""
-        lengths, order = self._lengths[chosen].sort(descending=True, stable=True)
-        real = torch.arange(int(lengths[0]))[:, None] < lengths  # [T, B]
-        step, rank = real.nonzero(as_tuple=True)
-        numbers = self._begun[chosen[order]][rank] + step
-        sizes = real.sum(dim=1)
-        ends = ((sizes.cumsum(0) - sizes)[lengths - 1] + torch.arange(len(lengths)))[order.argsort()]
-        return Packed(self.flat[sent(numbers, self.flat.device)], sizes, sent(ends, self.flat.device))
+        own = self._lengths.numpy()[chosen.numpy()]
+        order = np.argsort(-own, kind="stable")
+        lengths, begun = own[order], self._begun.numpy()[chosen.numpy()[order]]
+        step, rank = np.nonzero(np.arange(lengths[0])[:, None] < lengths)
+        sizes = np.bincount(step)
+        ends = np.empty_like(order)
+        ends[order] = (sizes.cumsum() - sizes)[lengths - 1] + np.arange(len(order))
+        there = sent(torch.from_numpy(np.concatenate([begun[rank] + step, ends])), self.flat.device)
+        return Packed(self.flat[there[: len(step)]], torch.from_numpy(sizes), there[len(step) :])

@@ -148,7 +148,7 @@ class _Masks(torch.autograd.Function):
     @staticmethod
     def forward(rows: Tensor, place: Tensor, share: float, chances: Sequence[Chance]) -> Tensor:  # noqa: ARG004
         (chance,) = chances
-        return _mask(rows, share, chance)
+        return _scaled(_drawn(rows, share, chance), share)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -162,7 +162,8 @@ class _Masks(torch.autograd.Function):
         """Of each network its own."""
         del place
         each = rows.expand(info.batch_size, *rows.shape) if dims[0] is None else rows.movedim(dims[0], 0)
-        return torch.stack([_mask(part, share, chance) for part, chance in zip(each, chances, strict=True)]), 0
+        parts = [_drawn(part, share, chance) for part, chance in zip(each, chances, strict=True)]
+        return _scaled(torch.stack(parts), share), 0
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, None, None, None]:
@@ -170,10 +171,13 @@ class _Masks(torch.autograd.Function):
         return None, None, None, None
 
 
-def _mask(rows: Tensor, share: float, chance: Chance) -> Tensor:
+def _drawn(rows: Tensor, share: float, chance: Chance) -> Tensor:
     noise = torch.empty(rows.shape, dtype=rows.dtype, device=rows.device)
-    noise.bernoulli_(1 - share, generator=chance[rows.device.type])
-    return noise.div_(1 - share) if share < 1 else noise
+    return noise.bernoulli_(1 - share, generator=chance[rows.device.type])
+
+
+def _scaled(ones: Tensor, share: float) -> Tensor:
+    return ones.div_(1 - share) if share < 1 else ones
 
 
 def drawn_from(seed: int, device: torch.device) -> Chance:
@@ -201,21 +205,21 @@ def laid_out(each: Sequence[Inputs]) -> dict[str, Any]:
 
 
 def _packed(parts: Sequence[Packed]) -> Packed:
-    """At each step as many rows as whoever has most; surplus ones lead nowhere."""
-    device, longest = parts[0].rows.device, max(len(part.sizes) for part in parts)
-    counts = torch.stack([nn.functional.pad(part.sizes, (0, longest - len(part.sizes))) for part in parts])
+    """At each step as many rows as whoever has most; surplus ones lead nowhere. Few operations, however many parts."""
+    device = parts[0].rows.device
+    counts = nn.utils.rnn.pad_sequence([part.sizes for part in parts], batch_first=True)  # [parts, steps]
     sizes = counts.amax(dim=0)
-    firsts = sizes.cumsum(0) - sizes
-    rows = parts[0].rows.new_zeros(len(parts), int(sizes.sum()), *parts[0].rows.shape[1:])
-    real = torch.zeros(rows.shape[:2], dtype=torch.bool, device=device)
-    ends = []
-    for place, is_one, part in zip(rows, real, parts, strict=True):
-        moved = torch.repeat_interleave(firsts[: len(part.sizes)] - (part.sizes.cumsum(0) - part.sizes), part.sizes)
-        there = sent(moved + torch.arange(len(moved)), device)  # where each of its rows goes
-        place[there] = part.rows
-        is_one[there] = True
-        ends.append(there[part.ends])
-    return Packed(rows, sizes, torch.stack(ends), real)
+    each, many = int(sizes.sum()), counts.sum(dim=1)
+    ahead = many.cumsum(0) - many  # of each part's rows
+    room = torch.arange(len(parts))[:, None] * each + sizes.cumsum(0) - sizes  # where a step's rows begin
+    moved = (room - (counts.flatten().cumsum(0) - counts.flatten()).view_as(room)).flatten()
+    there = sent(torch.repeat_interleave(moved, counts.flatten()) + torch.arange(int(many.sum())), device)
+    rows = parts[0].rows.new_zeros(len(parts) * each, *parts[0].rows.shape[1:])
+    rows.index_copy_(0, there, torch.cat([part.rows for part in parts]))
+    real = torch.zeros(len(rows), dtype=torch.bool, device=device).index_fill_(0, there, True)
+    begun = sent(torch.stack([ahead, torch.arange(len(parts)) * each])[..., None], device)
+    ends = there[torch.stack([part.ends for part in parts]) + begun[0]] - begun[1]
+    return Packed(rows.view(len(parts), each, *rows.shape[1:]), sizes, ends, real.view(len(parts), each))
 
 
 def _tensors(part: Tensor | Packed) -> tuple[Tensor, ...]:

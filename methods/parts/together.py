@@ -14,6 +14,7 @@ from itertools import zip_longest
 
 import torch
 from torch import Generator, Tensor, nn
+from torch.optim import Optimizer
 
 from methods.base import MethodError
 from methods.parts.course import Course
@@ -76,7 +77,7 @@ class Learner:
     def __init__(self, number: int, lesson: Lesson) -> None:
         self.number, self.lesson = number, lesson
         network, schedule, run = lesson.network, lesson.schedule, lesson.run
-        optimiser = optimiser_of(network, schedule)
+        optimiser = optimiser_of(network.parameters(), schedule)
         self.shuffler = Generator().manual_seed(run.seed)
         self.chance: Chance = drawn_from(run.seed, lesson.targets.device)
         self.course = Course(run, network, (self.shuffler,), optimiser)
@@ -131,6 +132,8 @@ class Company:
     def __init__(self, stacked: Stacked, learners: Sequence[Learner]) -> None:
         self._stacked, self._device = stacked, learners[0].lesson.targets.device
         self._all = self._most = len(learners)  # that memory holds at once
+        self._targets = nn.utils.rnn.pad_sequence([one.lesson.targets for one in learners], batch_first=True)
+        self._steps = dict[tuple[int, ...], Optimizer]()  # of those who go together
 
     def teach(self, present: Sequence[Learner]) -> None:
         """An epoch; the device is looked at once, at its end."""
@@ -206,7 +209,8 @@ class Company:
         self._stacked.forget(numbers)
         try:
             inputs = laid_out([turn.inputs for turn in some])
-            wanted = torch.stack([turn.learner.lesson.targets[sent(turn.rows, self._device)] for turn in some])
+            places = torch.stack([turn.rows + turn.learner.number * self._targets.shape[1] for turn in some])
+            wanted = self._targets.flatten()[sent(places, self._device)]
             with mixed_precision(self._device):
                 logits = self._stacked(numbers, inputs, [learner.chance for learner in learners])
             losses = nn.functional.cross_entropy(precise(logits).mT, wanted, reduction="none").mean(dim=1)
@@ -216,6 +220,20 @@ class Company:
                 raise
             return None
         for learner in learners:
-            learner.step.take()
+            learner.step.clip()
+        self._step(learners).step()
         hits = (logits.detach().argmax(dim=2) == wanted).sum(dim=1)
         return numbers, losses.detach() * wanted.shape[1], hits
+
+    def _step(self, learners: Sequence[Learner]) -> Optimizer:
+        """One for all of them, which is started once; what it keeps of a weight is what its own optimiser keeps."""
+        numbers = tuple(learner.number for learner in learners)
+        if numbers not in self._steps:
+            kept: dict[Tensor, dict[str, Tensor]] = {
+                weight: learner.step.optimiser.state[weight]
+                for learner in learners
+                for weight in learner.lesson.network.parameters()
+            }
+            self._steps[numbers] = optimiser_of(kept, learners[0].lesson.schedule)
+            self._steps[numbers].state.update(kept)
+        return self._steps[numbers]

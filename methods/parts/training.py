@@ -92,7 +92,7 @@ def fit(
         channels_last(network)
         steps = schedule.epochs * -(-len(targets) // schedule.batch)
         forward = Compiled(forward) if gather and steps >= STEPS else forward
-    optimiser = optimiser_of(network, schedule)
+    optimiser = optimiser_of(network.parameters(), schedule)
     shuffler = torch.Generator().manual_seed(run.seed)
     course = Course(run, network, (shuffler,), optimiser)
     step = Step(network, forward, targets, optimiser, schedule.clip_norm, gather)
@@ -139,9 +139,9 @@ def finish(network: nn.Module, course: Course) -> None:
     network.eval()
 
 
-def optimiser_of(network: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
+def optimiser_of(parameters: Iterable[Tensor], schedule: Schedule) -> torch.optim.Optimizer:
     """Fused: one pass over all weights."""
-    parameters, rate = network.parameters(), schedule.learning_rate
+    rate = schedule.learning_rate
     if schedule.momentum is None:
         return torch.optim.Adam(parameters, lr=rate, fused=True)
     return torch.optim.SGD(parameters, lr=rate, momentum=schedule.momentum, fused=True)
@@ -175,14 +175,14 @@ class Step:
                 self.parts *= 2
             if accelerated(self.targets.device):
                 torch.cuda.empty_cache()
-        self.take()
+        self.clip()
+        self.optimiser.step()
         return told
 
-    def take(self) -> None:
-        """By the gradients that there are."""
+    def clip(self) -> None:
+        """The gradients that there are."""
         if self.clip_norm:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.clip_norm)
-        self.optimiser.step()
 
     def tell(self, course: Course, epoch: int) -> None:
         """In how many parts a batch is learnt from, where memory does not hold it; that it could not be compiled."""

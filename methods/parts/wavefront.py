@@ -47,16 +47,16 @@ class _Wavefront(torch.autograd.Function):
         """States, and what the way back needs of all moments: gates, what is heard of the states, and all states."""
         (several, count), units = kept.shape[:2], kept.shape[-1]
         moments, rows = len(sizes) + count - 1, sizes[0]
+        one, two = (part.transpose(0, 1).unsqueeze(2) for part in (bias, second))
         gates = inputs.new_zeros(moments, count, several, rows, 3 * units)
-        gates[: len(sizes), 0] = _dense(inputs, sizes)
-        heard = torch.empty_like(gates)
+        gates[:, 1:], gates[: len(sizes), 0] = one, _dense(inputs, sizes)
+        heard = two.expand_as(gates).contiguous()
         states = inputs.new_zeros(moments + 1, count, several, rows, units)
         up, turned = (part.transpose(0, 1).mT.flatten(0, 1).contiguous() for part in (seen, kept))
-        one, two = (part.transpose(0, 1).flatten(0, 1).unsqueeze(1) for part in (bias, second))
         whole = (gates, heard, states[:-1], states[1:])
         for moment, (gate, told, state, after) in enumerate(zip(*(part.unbind(0) for part in whole), strict=True)):
-            torch.baddbmm(one, state[:-1].flatten(0, 1), up, out=gate[1:].flatten(0, 1))
-            torch.baddbmm(two, state.flatten(0, 1), turned, out=told.flatten(0, 1))
+            gate[1:].flatten(0, 1).baddbmm_(state[:-1].flatten(0, 1), up)
+            told.flatten(0, 1).baddbmm_(state.flatten(0, 1), turned)
             both, new = gate[..., : 2 * units], gate[..., 2 * units :]
             both.add_(told[..., : 2 * units]).sigmoid_()
             new.addcmul_(both[..., :units], told[..., 2 * units :]).tanh_()
