@@ -206,6 +206,30 @@ def test_what_memory_does_not_hold_at_once_is_asked_in_halves(
     assert set(asked) == sizes
 
 
+@pytest.mark.parametrize("momentum", [None, 0.9])
+def test_memory_that_runs_out_late_changes_nothing(momentum: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four step as one, then two and two, then each by itself; what is kept of their steps goes along."""
+    folds, asked, whole = (
+        Folds("cnn-lstm-dnn", "audio", Schedule(4, 8, 3e-3, 0.0, momentum)),
+        list[int](),
+        Stacked.__call__,
+    )
+    numbers = range(4)
+    monkeypatch.setitem(globals(), "COUNTS", (8, 8, 8, 8))
+
+    def call(self: Stacked, some: Sequence[int], *rest: Any) -> Tensor:
+        if len(some) > (4 if len(asked) < 1 else 2 if len(asked) < 5 else 1):
+            raise torch.OutOfMemoryError(f"{len(some)} networks")
+        asked.append(len(some))
+        return whole(self, some, *rest)
+
+    monkeypatch.setattr(Stacked, "__call__", call)
+    found = taught(folds, numbers, [RunContext()] * 4)
+    assert asked == [4, 2, 2, 2, 2]
+    for number in numbers:
+        same(found[number], folds.alone(number, RunContext()))
+
+
 def test_inputs_that_memory_does_not_hold_at_once_are_made_one_by_one() -> None:
     """The second batch finds no room beside that of the other fold."""
     folds, calls = Folds("cnn-lstm-dnn", "audio"), list[int]()

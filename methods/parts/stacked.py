@@ -212,8 +212,9 @@ def _packed(parts: Sequence[Packed]) -> Packed:
     each, many = int(sizes.sum()), counts.sum(dim=1)
     ahead = many.cumsum(0) - many  # of each part's rows
     room = torch.arange(len(parts))[:, None] * each + sizes.cumsum(0) - sizes  # where a step's rows begin
-    moved = (room - (counts.flatten().cumsum(0) - counts.flatten()).view_as(room)).flatten()
-    there = sent(torch.repeat_interleave(moved, counts.flatten()) + torch.arange(int(many.sum())), device)
+    flat = counts.flatten()
+    moved = room.flatten() - (flat.cumsum(0) - flat)
+    there = sent(torch.repeat_interleave(moved, flat) + torch.arange(int(many.sum())), device)
     rows = parts[0].rows.new_zeros(len(parts) * each, *parts[0].rows.shape[1:])
     rows.index_copy_(0, there, torch.cat([part.rows for part in parts]))
     real = torch.zeros(len(rows), dtype=torch.bool, device=device).index_fill_(0, there, True)

@@ -2,10 +2,11 @@
 
 A GPU is idle most of the time while one small network is trained; a benchmark trains the same one once a fold.
 
-Each has its own shuffling, dropout, optimiser, curves, judge and checkpoints, as if it were alone; one that is cut
-short goes on alone, or together. Whoever has fewer batches an epoch sits the last one out, whoever goes on at a later
-epoch waits until the others are there, and whoever fails, with a loss that is no number, costs the others nothing.
-Where memory does not hold all at once, half of them are asked at a time, in the end each in the usual way.
+Each has its own shuffling, dropout, optimiser's state, curves, judge and checkpoints, as if it were alone; one step
+moves all. One that is cut short goes on alone, or together. Whoever has fewer batches an epoch sits the last one out,
+whoever goes on at a later epoch waits until the others are there, and whoever fails, with a loss that is no number,
+costs the others nothing. Where memory does not hold all at once, half of them are asked at a time, in the end each in
+the usual way.
 """
 
 from collections.abc import Iterator, Sequence
@@ -133,7 +134,7 @@ class Company:
         self._stacked, self._device = stacked, learners[0].lesson.targets.device
         self._all = self._most = len(learners)  # that memory holds at once
         self._targets = nn.utils.rnn.pad_sequence([one.lesson.targets for one in learners], batch_first=True)
-        self._steps = dict[tuple[int, ...], Optimizer]()  # of those who go together
+        self._optimisers = dict[tuple[int, ...], Optimizer]()  # of those who go together
 
     def teach(self, present: Sequence[Learner]) -> None:
         """An epoch; the device is looked at once, at its end."""
@@ -221,19 +222,22 @@ class Company:
             return None
         for learner in learners:
             learner.step.clip()
-        self._step(learners).step()
+        self._optimiser(learners).step()
         hits = (logits.detach().argmax(dim=2) == wanted).sum(dim=1)
         return numbers, losses.detach() * wanted.shape[1], hits
 
-    def _step(self, learners: Sequence[Learner]) -> Optimizer:
-        """One for all of them, which is started once; what it keeps of a weight is what its own optimiser keeps."""
+    def _optimiser(self, learners: Sequence[Learner]) -> Optimizer:
+        """One for all of them, for each start costs; what it keeps of a weight is what the learner's own keeps.
+
+        All of them have made a step before, or none has: fused SGD wants that.
+        """
         numbers = tuple(learner.number for learner in learners)
-        if numbers not in self._steps:
+        if numbers not in self._optimisers:
             kept: dict[Tensor, dict[str, Tensor]] = {
                 weight: learner.step.optimiser.state[weight]
                 for learner in learners
                 for weight in learner.lesson.network.parameters()
             }
-            self._steps[numbers] = optimiser_of(kept, learners[0].lesson.schedule)
-            self._steps[numbers].state.update(kept)
-        return self._steps[numbers]
+            self._optimisers[numbers] = optimiser_of(kept, learners[0].lesson.schedule)
+            self._optimisers[numbers].state.update(kept)
+        return self._optimisers[numbers]
