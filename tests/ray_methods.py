@@ -5,12 +5,15 @@ Minutes, so it is no part of the suite. Each Cell must come back once, with the 
 
 import os
 import sys
+import time
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+import psutil  # type: ignore[import-untyped]
 
 from benchmarks import console
 from benchmarks.arenas import Arena, arena
@@ -33,6 +36,7 @@ from tests.toys import one_thread
 
 PROTOCOL = "leave-one-speaker-group-out:groups=2"
 LOST_AT = 3  # results, of twelve Cells
+NODES = 2
 
 
 def rows(folder: Path) -> Iterator[tuple[Row, Arena]]:
@@ -49,13 +53,20 @@ def rows(folder: Path) -> Iterator[tuple[Row, Arena]]:
         yield row(name, wish, where, 1, WeightStore(folder, none=True)), where
 
 
-def losing(execute: Executor, cluster: Any, node: Any) -> Executor:
-    """The same, but a node is lost after some results, while a Cell is run on it."""
+def losing(execute: Executor, cluster: Any, node: Any, tracker: Tracker) -> Executor:
+    """The same, but a node is lost after some results, while a Cell is run on each."""
 
     def executed(jobs: Iterable[Job], progress: Progress) -> Generator[tuple[Job, Result]]:
         for number, found in enumerate(execute(jobs, progress), start=1):
             if number == LOST_AT:
+                while statuses(tracker)["RUNNING"] < NODES:
+                    time.sleep(0.05)
+                workers = [one for raylet in node.all_processes["raylet"]
+                           for one in psutil.Process(raylet.process.pid).children(recursive=True)]  # fmt: skip
                 cluster.remove_node(node, allow_graceful=False)
+                for worker in workers:  # left alone they go on for seconds, and may finish
+                    with suppress(psutil.NoSuchProcess):
+                        worker.kill()
             yield found
 
     return executed
@@ -87,9 +98,9 @@ def main(folder: Path) -> None:
         asked = list(rows(folder))
         alone, together = (Tracker(f"sqlite:///{folder}/{name}.db") for name in ("alone", "together"))
         expected = Engine(alone, "cpu", console.progress, tell=console.warn).run_all(asked)
-        with nodes(2, folder) as cluster:
+        with nodes(NODES, folder) as cluster:
             first, _ = cluster.worker_nodes
-            execute = losing(OnRay(str(cluster.address), 0, together.uri, "cpu"), cluster, first)
+            execute = losing(OnRay(str(cluster.address), 0, together.uri, "cpu"), cluster, first, together)
             found = Engine(together, "cpu", console.progress, tell=console.warn, execute=execute).run_all(asked)
         one, other = answers(expected), answers(found)
         told = {
