@@ -97,7 +97,7 @@ class Trial:
             curves = (at / "curves.csv").read_text()
             found[run.data.tags["bench.key"]] = [(at / "predictions.csv").read_text(), curves]
         shown = [line.split() for line in (self.folder / "out.txt").read_text().splitlines() if "results:" not in line]
-        return found | {"shown": [words[:-1] for words in shown]}  # the last column is what was run now
+        return found | {"shown": [words[:-2] for words in shown]}  # behind it: what was run now, and the run
 
     def runs(self, kind: str, more: str = "") -> list[Any]:
         from mlflow import MlflowClient
