@@ -59,18 +59,21 @@ class Curves:
 class Folds:
     """Of a method at the quick preset: unlike in size, with unlike seeds and clips of unlike, but few, rows."""
 
-    def __init__(self, name: str, modality: str, schedule: Schedule | None = None) -> None:
+    def __init__(
+        self, name: str, modality: str, schedule: Schedule | None = None, counts: Sequence[int] = COUNTS
+    ) -> None:
+        self.counts = counts
         kind = load("methods", name)
         config, _ = configured(name, kind, Wish("quick", modality))
         chosen = schedule or replace(config.schedule, epochs=2, batch=4)
         config = replace(config, schedule=chosen)
         self.make: Callable[[], Method] = lambda: kind(config, modality)
-        whole = examples(name, self.make(), max(COUNTS) + len(COUNTS))
+        whole = examples(name, self.make(), max(counts) + len(counts))
         cut = [_cut(clip, 3 + 2 * number % 7) for number, clip in enumerate(whole.inputs)]
         self.whole = replace(whole, inputs=cut)
 
     def train(self, number: int) -> Examples:
-        rows = slice(number, number + COUNTS[number])
+        rows = slice(number, number + self.counts[number])
         return Examples(self.whole.inputs[rows], CLASSES, self.whole.labels[rows])
 
     def apart(self) -> Examples | None:
@@ -209,13 +212,9 @@ def test_what_memory_does_not_hold_at_once_is_asked_in_halves(
 @pytest.mark.parametrize("momentum", [None, 0.9])
 def test_memory_that_runs_out_late_changes_nothing(momentum: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Four step as one, then two and two, then each by itself; what is kept of their steps goes along."""
-    folds, asked, whole = (
-        Folds("cnn-lstm-dnn", "audio", Schedule(4, 8, 3e-3, 0.0, momentum)),
-        list[int](),
-        Stacked.__call__,
-    )
+    folds = Folds("cnn-lstm-dnn", "audio", Schedule(4, 8, 3e-3, 0.0, momentum), counts=(8, 8, 8, 8))
+    asked, whole = list[int](), Stacked.__call__
     numbers = range(4)
-    monkeypatch.setitem(globals(), "COUNTS", (8, 8, 8, 8))
 
     def call(self: Stacked, some: Sequence[int], *rest: Any) -> Tensor:
         if len(some) > (4 if len(asked) < 1 else 2 if len(asked) < 5 else 1):
