@@ -5,14 +5,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from benchmarks.console import Progress
-from benchmarks.content import Content, contents, corpus_digest, tied
+from benchmarks.content import Contents, contents, corpus_digest, tied
 from benchmarks.plugins import build, canonical
 from datasets.base import Dataset
-from datasets.clips import TASKS, Clip, DatasetError
+from datasets.clips import TASKS, DatasetError
+from datasets.roll import Clips
 from protocols.audit import Independence
 from protocols.base import Judged, Protocol, ProtocolError
 
+PART = 10_000  # lines that are written at once
 PERMUTED = ", labels permuted"  # how names of experiments end in which nothing counts
 
 
@@ -23,9 +27,9 @@ class Arena:
     dataset: Dataset
     task: str
     protocol: str  # as spelled on the command line
-    clips: Sequence[Clip]
+    clips: Clips
     folds: Sequence[Judged]
-    contents: Mapping[str, Content]
+    contents: Contents
     digest: str  # of the corpus
     permuted: bool = False  # whether what is done here serves the label-permutation test alone
 
@@ -75,11 +79,11 @@ def material(dataset: Dataset, task: str, progress: Progress) -> Arena:
     clips, known = gathered(dataset, task, progress)
     if dataset.default_protocol == "official-split":
         split: Protocol = build("protocols", dataset.default_protocol)
-        clips = list(next(split.folds(clips)).train)
+        clips = Clips.of(next(split.folds(clips)).train)
     return Arena(dataset, task, "", clips, (), known, corpus_digest(clips, known))
 
 
-def gathered(dataset: Dataset, task: str, progress: Progress) -> tuple[list[Clip], Mapping[str, Content]]:
+def gathered(dataset: Dataset, task: str, progress: Progress) -> tuple[Clips, Contents]:
     """The clips, tied by what they hold."""
     clips = dataset.index(task)
     if not clips:
@@ -89,11 +93,12 @@ def gathered(dataset: Dataset, task: str, progress: Progress) -> tuple[list[Clip
     return tied(clips, known), known
 
 
-def _membership(fold: Judged, contents: Mapping[str, Content]) -> str:
-    """Clip by clip, for there may be a million."""
+def _membership(fold: Judged, contents: Contents) -> str:
+    """Side by side and clip by clip, a line each."""
     told = hashlib.sha256()
-    for side, media in (("train", (clip.media for clip in fold.train)), ("test", fold.test_media)):
+    for side, media in (("train", Clips.of(fold.train).media), ("test", fold.test_media)):
         told.update(f"{side}\n".encode())
-        for found in sorted(contents[one.clip_id].media for one in media):
-            told.update(f"{found}\n".encode())
+        found = np.sort(contents.media(media))
+        for begin in range(0, len(found), PART):
+            told.update(b"".join(b"%b\n" % one for one in found[begin : begin + PART].tolist()))
     return told.hexdigest()

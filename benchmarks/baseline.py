@@ -16,6 +16,7 @@ from benchmarks.arenas import Arena
 from benchmarks.outcome import Outcome
 from benchmarks.plan import Entrant
 from datasets.clips import UserError
+from datasets.roll import Clips
 from reports.gate import METRICS
 from reports.statistics import measure
 from reports.tally import Tally, tally
@@ -134,10 +135,8 @@ def _answers(outcome: Outcome) -> pd.DataFrame:
 
 def _who(arena: Arena) -> str:
     """Digest of who is trained on and tested in which fold, whatever the folds are called."""
-    known = arena.contents
     folds = sorted(
-        [sorted(known[clip.media.clip_id].media for clip in fold.train),
-         sorted(known[media.clip_id].media for media in fold.test_media)]
+        [arena.contents.held(Clips.of(fold.train).media), arena.contents.held(fold.test_media)]
         for fold in arena.folds
     )  # fmt: skip
     return sha256(json.dumps(folds).encode()).hexdigest()

@@ -5,8 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from benchmarks.content import ids
 from benchmarks.settings import Borrowed
 from datasets.clips import UserError
+from datasets.roll import Clips
 from protocols.identity import canonical, value
 
 if TYPE_CHECKING:
@@ -22,7 +26,7 @@ class ParamsError(UserError):
 
 def written(row: "Row", arena: "Arena", cell: "Cell", found: Mapping[str, Any]) -> dict[str, Any]:
     """What is found for a fold, and on whom."""
-    train = cell.fold.train
+    train = Clips.of(cell.fold.train)
     people = {clip.subject for clip in train}
     return {
         "kind": KIND,
@@ -42,8 +46,8 @@ def written(row: "Row", arena: "Arena", cell: "Cell", found: Mapping[str, Any]) 
         "default": found["default"],
         "params": found["params"],
         "subjects": [] if None in people else sorted(filter(None, people)),
-        "media": sorted(arena.contents[clip.media.clip_id].media for clip in train),
-        "sounds": sorted({arena.contents[clip.media.clip_id].sound for clip in train} - {""}),
+        "media": arena.contents.held(train.media),
+        "sounds": arena.contents.heard(train.media),
     }
 
 
@@ -76,12 +80,12 @@ def overlaps(borrowed: Borrowed | None, arena: "Arena") -> bool:
     """Whether anybody, or any recording, that settings were found on is tested; who is not known may be anybody."""
     if borrowed is None:
         return False
-    tested = {media.clip_id for fold in arena.folds for media in fold.test_media}
-    content = [arena.contents[clip_id] for clip_id in tested]
-    if any(one.media in borrowed.media or one.sound in borrowed.sounds for one in content):
+    tested = arena.clips.take(np.isin(arena.clips.ids, np.concatenate([ids(fold.test_media) for fold in arena.folds])))
+    held, heard = arena.contents.held(tested.media), arena.contents.heard(tested.media)
+    if not borrowed.media.isdisjoint(held) or not borrowed.sounds.isdisjoint(heard):
         return True
     if (borrowed.dataset, borrowed.standin) != (arena.dataset.name, arena.dataset.standin):
         return False
-    people = {value(clip, "subject") for clip in arena.clips if clip.media.clip_id in tested}
+    people = {value(clip, "subject") for clip in tested}
     known = {canonical(person, "subject") for person in borrowed.subjects}
     return not known or None in people or bool(people & known)

@@ -6,21 +6,32 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from time import monotonic
+
+import numpy as np
+import numpy.typing as npt
 
 from benchmarks.corpora import cache
 from benchmarks.files import damaged
 from benchmarks.pool import EndedError, each
 from datasets import media, stills
-from datasets.clips import Advance, Clip, DatasetError, Track, file_digest, tie
+from datasets.clips import Advance, Clip, DatasetError, Media, Track, file_digest
 from datasets.probe import Probe, probe
+from datasets.records import set_down
+from datasets.roll import Clips, Medias
+from datasets.scan import tied as recorded
 from datasets.stills import read_still
 
+Texts = npt.NDArray[np.bytes_]
+DIGEST = "S64"  # SHA-256 in hex
 NAMED = 10  # of unreadable clips
+AT_ONCE = 1000  # clips that are written down together, unless a second has passed
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,35 +42,112 @@ class Content:
     sound: str  # of the decoded sound; empty for silence, and where there is none
 
 
-def contents(clips: Sequence[Clip], advance: Advance) -> dict[str, Content]:
+class Contents(Mapping[str, Content]):
+    """By the clip's id; in files that end with it, for there may be a million."""
+
+    def __init__(self, ids: Texts, media: Texts, sounds: Texts) -> None:
+        order = np.argsort(ids, kind="stable")
+        self._ids, self._media, self._sounds = (_on_disk(told[order]) for told in (ids, media, sounds))
+
+    @classmethod
+    def of(cls, known: Mapping[str, Content]) -> "Contents":
+        """The same."""
+        if isinstance(known, Contents):
+            return known
+        told = ([*known], [one.media for one in known.values()], [one.sound for one in known.values()])
+        return cls(*(np.array(texts, np.bytes_) for texts in told))
+
+    @classmethod
+    def joined(cls, parts: Sequence["Contents"]) -> "Contents":
+        """Of several corpora."""
+        return cls(
+            *(np.concatenate(told) for told in zip(*((p._ids, p._media, p._sounds) for p in parts), strict=True))
+        )
+
+    def __getitem__(self, clip_id: str) -> Content:
+        place = int(np.searchsorted(self._ids, clip_id.encode()))
+        if place == len(self._ids) or self._ids[place] != clip_id.encode():
+            raise KeyError(clip_id)
+        return Content(self._media[place].decode(), self._sounds[place].decode())
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __iter__(self) -> Iterator[str]:
+        return (one.decode() for one in self._ids)
+
+    def media(self, some: Sequence[Media]) -> Texts:
+        """What each of them holds, as `Content.media`."""
+        return self._media[self._places(some)]
+
+    def sounds(self, some: Sequence[Media]) -> Texts:
+        """What each of them sounds like, as `Content.sound`."""
+        return self._sounds[self._places(some)]
+
+    def held(self, some: Sequence[Media]) -> list[str]:
+        """What they hold, sorted."""
+        return [one.decode() for one in np.sort(self.media(some))]
+
+    def heard(self, some: Sequence[Media]) -> list[str]:
+        """What they sound like, sorted and each once; silence is not told."""
+        return [one.decode() for one in np.unique(self.sounds(some)) if one]
+
+    def _places(self, some: Sequence[Media]) -> npt.NDArray[np.intp]:
+        asked = ids(some)
+        places = np.searchsorted(self._ids, asked).clip(max=len(self._ids) - 1)
+        if strange := np.flatnonzero(self._ids[places] != asked).tolist():
+            raise KeyError(asked[strange[0]].decode())
+        return places
+
+
+def ids(some: Sequence[Media]) -> Texts:
+    """The digest of each."""
+    return some.ids if isinstance(some, Medias) else np.array([one.clip_id for one in some], np.bytes_)
+
+
+def _on_disk(texts: Texts) -> Texts:
+    """The same, in a file of its own that the system keeps in memory while there is room."""
+    return np.frombuffer(set_down([texts.data]), texts.dtype)
+
+
+def contents(clips: Sequence[Clip], advance: Advance) -> Contents:
     """By the clip's id. Files that were read before and have not changed since are not read again."""
     cache().mkdir(parents=True, exist_ok=True)
+    clips = Clips.of(clips)
+    media, sounds = np.zeros(len(clips), DIGEST), np.zeros(len(clips), DIGEST)
+
+    def keep(place: int, found: Content) -> None:
+        media[place], sounds[place] = found.media.encode(), found.sound.encode()
+
     with _opened(cache() / f"contents-{_decoding()}.sqlite") as database:
         database.execute("create table if not exists contents (file text primary key, content text)")
-        known, unknown, identities = _remembered(database, clips)
+        for place, clip in enumerate(clips):
+            if before := _remembered(database, clip):
+                keep(place, before)
+        unknown = np.flatnonzero(media == b"")
+        todo = clips.take(unknown)
         faults: list[tuple[str, str]] = []
         number = 0
         unkept: list[tuple[str, str]] = []
         kept = monotonic()
         try:
-            read = zip(unknown, identities, each(_read, unknown), strict=True)
-            for number, (clip, identity, found) in enumerate(read, start=1):
+            for number, (identity, found) in enumerate(each(_read, todo), start=1):
                 if isinstance(found, Content):
-                    known[clip.media.clip_id] = found
+                    keep(int(unknown[number - 1]), found)
                     unkept.append((identity, json.dumps([found.media, found.sound])))
                 else:
-                    faults.append((clip.name, found))
-                if monotonic() - kept > 1:
+                    faults.append((todo[number - 1].name, found))
+                if len(unkept) == AT_ONCE or monotonic() - kept > 1:
                     _keep(database, unkept)
                     kept = monotonic()
-                advance(number, len(unknown))
+                advance(number, len(todo))
         except EndedError as error:
-            faults.append((unknown[number].name, str(error)))
+            faults.append((todo[number].name, str(error)))
         finally:
             _keep(database, unkept)
     if faults:
         raise DatasetError(_told(faults))
-    return known
+    return Contents(clips.ids, media, sounds)
 
 
 def _decoding() -> str:
@@ -87,20 +175,9 @@ def _opened(file: Path) -> Iterator[sqlite3.Connection]:
         raise damaged(error, file) from None
 
 
-def _remembered(
-    database: sqlite3.Connection, clips: Sequence[Clip]
-) -> tuple[dict[str, Content], list[Clip], list[str]]:
-    """What is known by the clip's id; and what is not, with how its files are told apart."""
-    known, unknown, identities = dict[str, Content](), list[Clip](), list[str]()
-    for clip in clips:
-        identity = _identity(clip)
-        found = database.execute("select content from contents where file = ?", (identity,)).fetchone()
-        if found:
-            known[clip.media.clip_id] = Content(*json.loads(found[0]))
-        else:
-            unknown.append(clip)
-            identities.append(identity)
-    return known, unknown, identities
+def _remembered(database: sqlite3.Connection, clip: Clip) -> Content | None:
+    found = database.execute("select content from contents where file = ?", (_identity(clip),)).fetchone()
+    return Content(*json.loads(found[0])) if found else None
 
 
 def _keep(database: sqlite3.Connection, unkept: list[tuple[str, str]]) -> None:
@@ -111,27 +188,43 @@ def _keep(database: sqlite3.Connection, unkept: list[tuple[str, str]]) -> None:
     unkept.clear()
 
 
-def tied(clips: Sequence[Clip], known: Mapping[str, Content]) -> list[Clip]:
+def tied(clips: Sequence[Clip], known: Mapping[str, Content]) -> Clips:
     """Clips of the same decoded sound, in whatever container, become one recording, so that no split parts them."""
-    first: dict[str, Clip] = {}
+    clips = Clips.of(clips)
+    _, number, count = np.unique(
+        sounds := Contents.of(known).sounds(clips.media), return_inverse=True, return_counts=True
+    )
+    first: dict[int, Clip] = {}
     pairs = []
-    for clip in clips:
-        if sound := known[clip.media.clip_id].sound:
-            twin = first.setdefault(sound, clip)
-            if (twin.label, twin.subject) != (clip.label, clip.subject):
-                raise DatasetError(
-                    f"contradictory: {clip.name} sounds as {twin.name} does, yet it is {clip.label} of subject "
-                    f"{clip.subject} here, {twin.label} of {twin.subject} there; exclude one with --exclude FILE"
-                )
-            pairs.append((twin.recording or twin.name, clip.recording or clip.name))
-    one = tie(pairs)
-    return [replace(clip, recording=one.get(own := clip.recording or clip.name, own)) for clip in clips]
+    alike = np.flatnonzero((count[number] > 1) & (sounds != b""))
+    for sound, clip in zip(number[alike].tolist(), clips.take(alike), strict=True):
+        twin = first.setdefault(sound, clip)
+        if (twin.label, twin.subject) != (clip.label, clip.subject):
+            raise DatasetError(
+                f"contradictory: {clip.name} sounds as {twin.name} does, yet it is {clip.label} of subject "
+                f"{clip.subject} here, {twin.label} of {twin.subject} there; exclude one with --exclude FILE"
+            )
+        pairs.append((twin.recording or twin.name, clip.recording or clip.name))
+    return recorded(clips, pairs)
 
 
 def corpus_digest(clips: Sequence[Clip], known: Mapping[str, Content]) -> str:
-    """Of everything that a result may depend on: who says what, with which label, in which files."""
-    facts = sorted((known[clip.media.clip_id].media, clip.subject or "", clip.label) for clip in clips)
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    """Of everything that a result may depend on: who says what, with which label, in which files.
+
+    As of the JSON of one list, but written clip by clip, for there may be a million.
+    """
+    clips = Clips.of(clips)
+    media = Contents.of(known).media(clips.media)
+    order = np.argsort(media, kind="stable")
+    facts = zip(media[order], clips.take(order), strict=True)
+    told = hashlib.sha256(b"[")
+    between = b""
+    for content, same in groupby(facts, key=itemgetter(0)):
+        for person, label in sorted((clip.subject or "", clip.label) for _, clip in same):
+            told.update(between + json.dumps([content.decode(), person, label]).encode())
+            between = b", "
+    told.update(b"]")
+    return told.hexdigest()
 
 
 def _identity(clip: Clip) -> str:
@@ -156,14 +249,15 @@ def _part(track: Track) -> tuple[object, ...]:
     )
 
 
-def _read(clip: Clip) -> Content | str:
-    tracks = sorted(clip.media._tracks.items())
+def _read(clip: Clip) -> tuple[str, Content | str]:
+    """How its files are told apart, before they are read, and what they hold, or why nobody can tell."""
+    identity, tracks = _identity(clip), sorted(clip.media._tracks.items())
     try:
         sound = probe(dict(tracks)["audio"], "audio").digest if "audio" in clip.media.has else ""
         parts = [(kind, _digest(track), *_part(track)) for kind, track in tracks]
     except (DatasetError, OSError) as error:
-        return str(error)
-    return Content(hashlib.sha256(json.dumps(parts).encode()).hexdigest(), sound)
+        return identity, str(error)
+    return identity, Content(hashlib.sha256(json.dumps(parts).encode()).hexdigest(), sound)
 
 
 def _digest(track: Track) -> str:

@@ -13,13 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.arenas import Arena
+from benchmarks.content import Texts, ids
 from benchmarks.handed import Handed, handed
 from benchmarks.prepare import Store
 from benchmarks.training import training
-from datasets.clips import Clip, UserError, tie
+from datasets.clips import UserError
 from methods.base import Examples, Method
 from protocols.base import Fold, Judged
-from protocols.identity import canonical, value
+from protocols.identity import canonical, chained, owners, recordings, value, values
 from protocols.scores import Scores
 
 
@@ -38,104 +39,120 @@ class Door:
         parts = [part.inputs for part in learnt if part]
         if not all(isinstance(part, Handed) for part in parts):
             raise LeakError(f"{fold.name}: nobody can tell which clips are handed to the fit; hand them by digest")
-        taught = {digest for part in parts if isinstance(part, Handed) for digest in part.digests}
-        self._apart(fold, self._clips(fold, taught), self._clips(fold, test.digests))
+        taught = [part.digests for part in parts if isinstance(part, Handed)]
+        self._apart(fold, self._places(fold, *taught), self._places(fold, test.digests))
 
     def tuned(self, fold: Judged, inner: Sequence[Fold], method: Method, store: Store, seed: int) -> None:
         """The same of the folds on which settings are chosen; none of them may hold anything of the own test."""
-        tested = self._clips(fold, handed(store, fold.test_media).digests)
+        tested = self._places(fold, handed(store, fold.test_media).digests)
         for one in inner:
             learnt, held = training(method, one, store, seed), handed(store, one.test_media)
             self.check(one, learnt, held)
             seen = [part.inputs.digests for part in learnt if part and isinstance(part.inputs, Handed)]
-            self._apart(fold, self._clips(fold, [digest for some in (*seen, held.digests) for digest in some]), tested)
+            self._apart(fold, self._places(fold, *seen, held.digests), tested)
 
     def begun(self, fold: Judged, model: Mapping[str, Any], test: Handed) -> None:
         """An error if a model to begin with was taught by what is tested; `model` is what was kept of its making."""
-        tested = self._clips(fold, test.digests)
+        places = self._places(fold, test.digests)
         for corpus in model["corpora"]:
-            media, sounds = set(corpus["media"]), set(corpus.get("sounds", ()))
-            for clip in tested:
-                if self._known_there(clip, media, sounds):
-                    raise LeakError(_told(fold, f"clip {clip.name}", f"the model of {corpus['name']} it begins with"))
-            same = corpus["name"] == self.arena.dataset.name
-            if same or any(self._known_there(clip, media, sounds) for clip in self.arena.clips):
+            where = f"the model of {corpus['name']} it begins with"
+            known = self._known_there(corpus["media"], corpus.get("sounds", ()))
+            if there := places[known[places]].tolist():
+                raise LeakError(
+                    _told(fold, f"clip {self._name(there[0])}", f"the model of {corpus['name']} it begins with")
+                )
+            if corpus["name"] == self.arena.dataset.name or known.any():
                 people = {canonical(person, "subject") for person in corpus["subjects"]}
+                tested = self.arena.clips.take(places)
                 both = sorted(str(clip.subject) for clip in tested if value(clip, "subject") in people)
                 if both and fold.independence != "violated":
-                    raise LeakError(_told(fold, f"person {both[0]}", f"the model of {corpus['name']} it begins with"))
+                    raise LeakError(_told(fold, f"person {both[0]}", where))
 
     def scored(self, fold: Judged, given: npt.NDArray[np.float64], scores: Scores) -> None:
         """An error unless the scores are of these answers, beside the corpus' own labels."""
-        clips = [self._by_id[media.clip_id] for media in fold.test_media]
+        order = np.argsort(self.arena.clips.ids, kind="stable")
+        places = order[np.searchsorted(self.arena.clips.ids[order], ids(fold.test_media), side="right") - 1]
+        clips = self.arena.clips.take(places)
         theirs = list(zip(scores.names, scores.truth, strict=True))
         if theirs != [(clip.name, clip.label) for clip in clips] or not np.array_equal(scores.probabilities, given):
             raise LeakError(f"{fold.name} scores other answers or labels than its test has; use the guard's Fold")
 
     @cached_property
-    def _by_id(self) -> Mapping[str, Clip]:
-        return {clip.media.clip_id: clip for clip in self.arena.clips}
+    def _media(self) -> Texts:
+        """Of each clip of the corpus, a digest of what it holds."""
+        return self.arena.contents.media(self.arena.clips.media)
 
     @cached_property
-    def _by_content(self) -> Mapping[str, Sequence[Clip]]:
-        found: dict[str, list[Clip]] = {}
-        for clip in self.arena.clips:
-            found.setdefault(self.arena.contents[clip.media.clip_id].media, []).append(clip)
-        return found
+    def _sounds(self) -> Texts:
+        """Of each what it sounds like."""
+        return self.arena.contents.sounds(self.arena.clips.media)
 
-    def _clips(self, fold: Judged, digests: Iterable[str]) -> list[Clip]:
-        """All clips of that content, under whatever name."""
-        found = list[Clip]()
-        for digest in digests:
-            if digest not in self._by_content:
-                raise LeakError(f"{fold.name}: content {digest[:12]} is of no clip of {self.arena.dataset.name}")
-            found += self._by_content[digest]
-        return found
+    @cached_property
+    def _by_content(self) -> npt.NDArray[np.intp]:
+        """Places of the corpus' clips, in the order of what they hold."""
+        return np.argsort(self._media, kind="stable")
 
-    def _known_there(self, clip: Clip, media: Collection[str], sounds: Collection[str]) -> bool:
-        content = self.arena.contents[clip.media.clip_id]
-        return content.media in media or (bool(content.sound) and content.sound in sounds)
+    def _places(self, fold: Judged, *digests: Texts) -> npt.NDArray[np.intp]:
+        """Of all clips of that content in the corpus, under whatever name."""
+        wanted, there = np.unique(np.concatenate([np.zeros(0, "S64"), *digests])), self._media[self._by_content]
+        begin, end = (np.searchsorted(there, wanted, side=side) for side in ("left", "right"))
+        if strange := np.flatnonzero(begin == end).tolist():
+            content = wanted[strange[0]].decode()[:12]
+            raise LeakError(f"{fold.name}: content {content} is of no clip of {self.arena.dataset.name}")
+        return self._by_content[np.isin(there, wanted)]
 
-    def _apart(self, fold: Judged, learnt: Sequence[Clip], tested: Sequence[Clip]) -> None:
-        there = {self._recording[clip.name]: clip for clip in learnt}
-        for clip in tested:
-            if twin := there.get(self._recording[clip.name]):
-                also = "" if twin.name == clip.name else f", as {twin.name}"
-                raise LeakError(_told(fold, f"clip {clip.name}", f"training{also}"))
+    def _name(self, place: int) -> str:
+        return self.arena.clips[place].name
+
+    def _known_there(self, media: Collection[str], sounds: Collection[str]) -> npt.NDArray[np.bool_]:
+        """Of each clip of the corpus, whether it is one of those, or sounds like one."""
+        held, heard = (
+            np.isin(own, np.array([*some], np.bytes_)) for own, some in ((self._media, media), (self._sounds, sounds))
+        )
+        both: npt.NDArray[np.bool_] = held | (heard & (self._sounds != b""))
+        return both
+
+    def _apart(self, fold: Judged, learnt: npt.NDArray[np.intp], tested: npt.NDArray[np.intp]) -> None:
+        clips = self.arena.clips
+        for clip, twin in _twins(self._recording, learnt, tested):
+            also = "" if twin == clip else f", as {self._name(twin)}"
+            raise LeakError(_told(fold, f"clip {self._name(clip)}", f"training{also}"))
         if fold.independence == "violated":  # it says so itself, and so does every result
             return
-        people = {self._person[name]: clip for clip in learnt if (name := value(clip, "subject"))}
-        for clip in tested:
-            name = value(clip, "subject")
-            if name and (twin := people.get(self._person[name])):
-                also = "" if value(twin, "subject") == name else f", as {twin.subject}"
-                raise LeakError(_told(fold, f"person {clip.subject}", f"training{also}"))
-        if fold.independence == "verified" and (nobody := [c for c in (*tested, *learnt) if not value(c, "subject")]):
+        known = values(clips, "subject") != 0
+        for clip, twin in _twins(self._person, learnt[known[learnt]], tested[known[tested]]):
+            same = value(clips[clip], "subject") == value(clips[twin], "subject")
+            also = "" if same else f", as {clips[twin].subject}"
+            raise LeakError(_told(fold, f"person {clips[clip].subject}", f"training{also}"))
+        nobody = [place for places in (tested, learnt) for place in places[~known[places]].tolist()[:1]]
+        if fold.independence == "verified" and nobody:
             raise LeakError(
-                f"{fold.name} calls its subjects verified, but who is in clip {nobody[0].name} is unknown; "
+                f"{fold.name} calls its subjects verified, but who is in clip {self._name(nobody[0])} is unknown; "
                 "use the guard's Fold"
             )
 
     @cached_property
-    def _recording(self) -> Mapping[str, str]:
-        """By the clip's name, what all clips of one recording have alike."""
-        one = tie((f"\0{clip.name}", trace) for clip in self.arena.clips for trace in self._traces(clip))
-        return {clip.name: one[f"\0{clip.name}"] for clip in self.arena.clips}
+    def _recording(self) -> npt.NDArray[np.intp]:
+        """Of each clip, a number that all clips of one recording have alike."""
+        return chained(self.arena.clips.keys("name"), self._traces)
 
     @cached_property
-    def _person(self) -> Mapping[str, str]:
-        """By the person's id, what all ids have alike that share a recording, or a chain of them."""
-        named = ((value(clip, "subject") or f"\0{clip.name}", clip) for clip in self.arena.clips)
-        one = tie((f"\0person {name}", trace) for name, clip in named for trace in self._traces(clip))
-        return {name.removeprefix("\0person "): same for name, same in one.items()}
+    def _person(self) -> npt.NDArray[np.intp]:
+        """Of each clip, a number that all ids have alike that share a recording, or a chain of them."""
+        return chained(owners(self.arena.clips, "subject"), self._traces)
 
-    def _traces(self, clip: Clip) -> Iterator[str]:
+    @property
+    def _traces(self) -> list[npt.NDArray[Any]]:
         """What tells a sound or a picture apart, by kind."""
-        content = self.arena.contents[clip.media.clip_id]
-        yield f"\0recording {clip.recording or clip.name}"
-        yield f"\0media {content.media}"
-        if content.sound:
-            yield f"\0sound {content.sound}"
+        return [recordings(self.arena.clips), self._media, self._sounds]
+
+
+def _twins(
+    same: npt.NDArray[np.intp], learnt: npt.NDArray[np.intp], tested: npt.NDArray[np.intp]
+) -> Iterator[tuple[int, int]]:
+    """Clips of test of which another place, or the same, is learnt from."""
+    for place in tested[np.isin(same[tested], same[learnt])].tolist():
+        yield place, learnt[same[learnt] == same[place]].tolist()[-1]
 
 
 def _told(fold: Judged, who: str, where: str) -> str:

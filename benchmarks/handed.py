@@ -7,34 +7,33 @@ from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 
-from benchmarks.prepare import Store, read
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.prepare import Store, inputs_file, read
 from datasets.clips import Media
 from methods.base import Prepared
 
 Told = Callable[[str, float, int], None]  # a name, a value, a step
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Handed(Sequence[Prepared]):
     """The inputs of some clips, read when asked for; their files are named by the digest of what the clips hold."""
 
-    files: tuple[Path, ...]
+    folder: Path
+    digests: npt.NDArray[np.bytes_]  # of the clips' content, as `Content.media` has them
 
     def __len__(self) -> int:
-        return len(self.files)
+        return len(self.digests)
 
     def __getitem__(self, number: int) -> Prepared:  # type: ignore[override]
-        return read(self.files[number])
-
-    @property
-    def digests(self) -> tuple[str, ...]:
-        """Of the clips' content, as `Content.media` has them."""
-        return tuple(file.stem for file in self.files)
+        return read(inputs_file(self.folder, self.digests[number].decode()))
 
 
 def handed(store: Store, media: Sequence[Media]) -> Handed:
     """The inputs of these clips, in their order."""
-    return Handed(tuple(store.file(one) for one in media))
+    return Handed(store.folder, store.contents.media(media))
 
 
 @dataclass(frozen=True)

@@ -280,7 +280,7 @@ def available(arena: Arena, modality: str) -> None:
     kinds = needed(modality)
     lacking = [clip for clip in arena.clips if not kinds <= clip.media.has]
     if lacking:
-        there = ", ".join(sorted(frozenset.intersection(*(clip.media.has for clip in arena.clips)))) or "nothing"
+        there = ", ".join(sorted(frozenset.intersection(*{clip.media.has for clip in arena.clips}))) or "nothing"
         raise DatasetError(
             f"{len(lacking)} of {len(arena.clips)} clips of {arena.dataset.name} lack {' or '.join(sorted(kinds))} "
             f"({lacking[0].name} is one); choose --modality {there}, or exclude them by name with --exclude FILE"

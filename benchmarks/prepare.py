@@ -5,7 +5,7 @@ import inspect
 import pickle
 import sys
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,7 +18,7 @@ from safetensors.numpy import load_file, save_file
 
 from benchmarks.arenas import Arena
 from benchmarks.console import Progress
-from benchmarks.content import Content
+from benchmarks.content import Contents
 from benchmarks.corpora import cache
 from benchmarks.determinism import refused
 from benchmarks.environment import decoders, source
@@ -26,6 +26,7 @@ from benchmarks.files import FileError, remove, sweep, whole
 from benchmarks.plan import Row
 from benchmarks.pool import EndedError, each
 from datasets.clips import Advance, Clip, DatasetError, Media, Track, UserError
+from datasets.roll import Clips
 from datasets.together import together
 from methods.base import Frozen, MethodError, Preparation, Prepared
 
@@ -57,24 +58,34 @@ def read(file: Path) -> Prepared:
     return inputs
 
 
+def inputs_file(folder: Path, content: str) -> Path:
+    """The file of what was made of a clip with that content."""
+    return folder / f"{content}.safetensors"
+
+
 @dataclass(frozen=True)
 class Store:
     """Inputs of one kind, a file a clip."""
 
     folder: Path
-    contents: Mapping[str, Content]
+    contents: Contents
     source: "Store | None" = None  # what a frozen network made these of
 
     def file(self, media: Media) -> Path:
-        return self.folder / f"{self.contents[media.clip_id].media}.safetensors"
+        return inputs_file(self.folder, self.contents[media.clip_id].media)
 
     def read(self, media: Media) -> Prepared:
         return read(self.file(media))
 
+    def size(self, media: Sequence[Media]) -> int:
+        """In bytes, of clips with the same content once."""
+        found = np.unique(self.contents.media(media))
+        return sum(inputs_file(self.folder, one.decode()).stat().st_size for one in found)
+
     def purge(self, clips: Sequence[Clip]) -> int:
         """How many damaged files were removed, here and where these were made from."""
         removed = self.source.purge(clips) if self.source else 0
-        for file in {self.file(clip.media) for clip in clips}:
+        for file in (self.file(clip.media) for clip in clips):
             try:
                 if file.is_file():
                     with safe_open(file, "numpy"):
@@ -84,10 +95,12 @@ class Store:
                 removed += 1
         return removed
 
-    def missing(self, clips: Sequence[Clip]) -> list[Clip]:
+    def missing(self, clips: Sequence[Clip]) -> Clips:
         """Clips that have none yet; of clips with the same content, one."""
-        by_content = {self.contents[clip.media.clip_id].media: clip for clip in clips}
-        return [clip for clip in by_content.values() if not self.file(clip.media).is_file()]
+        clips = Clips.of(clips)
+        digests, places = np.unique(self.contents.media(clips.media), return_index=True)
+        absent = [not inputs_file(self.folder, one.decode()).is_file() for one in digests]
+        return clips.take(np.sort(places[np.array(absent, bool)]))
 
 
 @dataclass(frozen=True)
@@ -97,10 +110,10 @@ class Wanted:
     preparation: Preparation
     version: int
     clips: Sequence[Clip]
-    contents: Mapping[str, Content]
+    contents: Contents
 
     @classmethod
-    def by(cls, row: Row, clips: Sequence[Clip], contents: Mapping[str, Content]) -> "Wanted":
+    def by(cls, row: Row, clips: Sequence[Clip], contents: Contents) -> "Wanted":
         """By a row."""
         return cls(row.method().preparation(), row.kind.version, clips, contents)
 
@@ -112,7 +125,7 @@ class Wanted:
         return Store(_folder("prepared", key), self.contents)
 
 
-def fill(row: Row, clips: Sequence[Clip], contents: Mapping[str, Content], device: str, progress: Progress) -> Store:
+def fill(row: Row, clips: Sequence[Clip], contents: Contents, device: str, progress: Progress) -> Store:
     """Everything that a row's method gets of these clips."""
     with progress(f"preparing {len(clips)} clips for {row.name}") as advance:
         store = prepared(Wanted.by(row, clips, contents), advance)

@@ -113,8 +113,8 @@ def provenance(initial: Initial, seed: int) -> dict[str, Any]:
                 "standin": arena.dataset.standin,
                 "digest": arena.digest,
                 "subjects": sorted({clip.subject for clip in arena.clips if clip.subject}),
-                "media": sorted(arena.contents[clip.media.clip_id].media for clip in arena.clips),
-                "sounds": sorted({arena.contents[clip.media.clip_id].sound for clip in arena.clips} - {""}),
+                "media": arena.contents.held(arena.clips.media),
+                "sounds": arena.contents.heard(arena.clips.media),
             }
             for arena in initial.arenas
         ],

@@ -1,14 +1,14 @@
 """What a fit learns from: the training clips of a fold, and of a method that chooses an epoch some of them apart."""
 
 import hashlib
-from collections.abc import Sequence
 
 import numpy as np
 
+from benchmarks.content import ids
 from benchmarks.handed import handed
 from benchmarks.plugins import build
 from benchmarks.prepare import Store
-from datasets.clips import Media
+from datasets.roll import Clips
 from methods.base import Examples, Method
 from protocols.base import Fold, Judged, ProtocolError
 
@@ -28,19 +28,24 @@ def training(
     if method.validates:
         kind = "subject-holdout" if all(clip.subject for clip in fold.train) else "random-holdout"
         inner = next(fold.inner(build("protocols", f"{kind}:share={VALIDATION},seed={seed}")))
-    told = {clip.media.clip_id: clip.label for clip in fold.train}
-
     random = _random(permutation, seed, fold.name)
 
-    def examples(media: Sequence[Media]) -> Examples:
-        labels = [told[m.clip_id] for m in media]
+    def examples(clips: Clips) -> Examples:
+        labels = [*clips.labels]
         if permutation:
             random.shuffle(labels)
-        return Examples(handed(store, media), fold.labels, tuple(labels))
+        return Examples(handed(store, clips.media), fold.labels, tuple(labels))
 
     if inner is None:
-        return examples([clip.media for clip in fold.train]), None
-    return examples([clip.media for clip in inner.train]), examples(inner.test_media)
+        return examples(Clips.of(fold.train)), None
+    return examples(Clips.of(inner.train)), examples(told(Clips.of(fold.train), inner))
+
+
+def told(learnt: Clips, inner: Fold) -> Clips:
+    """The test clips of an inner fold, with their labels: among others they are what the outer fold learns from."""
+    _, first = np.unique(learnt.keys("name"), return_index=True)
+    once = learnt.take(first)
+    return once.take(np.isin(once.ids, ids(inner.test_media))).in_order()
 
 
 def _random(permutation: int, seed: int, fold: str) -> np.random.Generator:

@@ -1,11 +1,13 @@
 """Transfer: which other corpora a method's fits begin with, what must not be among them, and the models of them."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import numpy as np
 
 from benchmarks.abroad import BusyError
 from benchmarks.arenas import Arena
@@ -13,6 +15,7 @@ from benchmarks.cellrun import CellRun
 from benchmarks.checkpoints import forget, kept_at
 from benchmarks.claims import PAUSE, claims
 from benchmarks.console import Progress, Tell
+from benchmarks.content import Contents, Texts
 from benchmarks.determinism import in_force
 from benchmarks.files import explained
 from benchmarks.handed import handed, line
@@ -22,7 +25,8 @@ from benchmarks.prepare import Store, fill, reason
 from benchmarks.record import initial_tags, provenance
 from benchmarks.settings import Wish, configured
 from benchmarks.track import Done, Tracker
-from datasets.clips import DatasetError, Media
+from datasets.clips import DatasetError
+from datasets.roll import Clips
 from methods.base import Examples, Method, MethodError, RunContext, Source, Weights
 
 
@@ -87,21 +91,20 @@ def _apart(source: Arena, target: Arena) -> None:
         )
     if source is target:
         return
-    media, sounds = (_by(target, kind) for kind in ("media", "sound"))
-    for clip in source.clips:
-        content = source.contents[clip.media.clip_id]
-        if twin := media.get(content.media) or sounds.get(content.sound):
+    for ours, theirs in zip(_digests(source), _digests(target), strict=True):
+        if both := np.flatnonzero(np.isin(ours, theirs) & (ours != b"")).tolist():
+            twin = np.flatnonzero(theirs == ours[both[0]]).tolist()[0]
             raise DatasetError(
-                f"{clip.name} of {source.dataset.name} is the same recording as {twin} of {target.dataset.name}, "
-                "which is tested on; exclude one with --exclude FILE, or choose another --pretrain-on"
+                f"{source.clips[both[0]].name} of {source.dataset.name} is the same recording as "
+                f"{target.clips[twin].name} of {target.dataset.name}, which is tested on; exclude one with --exclude "
+                "FILE, or choose another --pretrain-on"
             )
 
 
-def _by(arena: Arena, kind: str) -> Mapping[str, str]:
-    """Names of clips by a digest of what they hold."""
-    told = {getattr(arena.contents[clip.media.clip_id], kind): clip.name for clip in arena.clips}
-    told.pop("", None)
-    return told
+def _digests(arena: Arena) -> tuple[Texts, Texts]:
+    """Of what clips hold, and of what they sound like."""
+    media = arena.clips.media
+    return arena.contents.media(media), arena.contents.sounds(media)
 
 
 def known(initial: Initial, seed: int, tracker: Tracker) -> Done | None:
@@ -135,15 +138,15 @@ def _fitted(
 ) -> Done:
     """It is kept in the place of the one before."""
     experiment, tags = tracker.experiment(initial.experiment), initial_tags(initial, seed, device)
-    clips = [clip for arena in initial.arenas for clip in arena.clips]
-    contents = {clip_id: content for arena in initial.arenas for clip_id, content in arena.contents.items()}
+    clips = Clips.joined(*(arena.clips for arena in initial.arenas))
+    contents = Contents.joined([arena.contents for arena in initial.arenas])
     try:
         store = fill(initial.row, clips, contents, device, progress)
         with (
             tracker.cell(experiment, "", initial.title, tags, before.run_id if before else "") as run,
             progress(initial.title) as advance,
         ):
-            _learn(initial, seed, device, store, [clip.media for clip in clips], run, advance)
+            _learn(initial, seed, device, store, clips, run, advance)
     except BusyError:
         raise
     except Exception as error:  # whatever it is, it must reach the user as what failed, and cost no other method
@@ -158,16 +161,13 @@ def folders(runs: Mapping[str, str], tracker: Tracker) -> Iterator[Mapping[str, 
         yield {part: tracker.model(run_id, Path(folder) / part) for part, run_id in runs.items()}
 
 
-def _learn(
-    initial: Initial, seed: int, device: str, store: Store, media: Sequence[Media], run: CellRun, advance: Tell
-) -> None:
+def _learn(initial: Initial, seed: int, device: str, store: Store, clips: Clips, run: CellRun, advance: Tell) -> None:
     def log(name: str, value: float, step: int) -> None:
         run.log(name, value, step)
         advance(0, 1, f"epoch {step}: {name} {value:.3f}")
 
-    labels = tuple(clip.label for arena in initial.arenas for clip in arena.clips)
     method = initial.row.method()
-    examples = Examples(handed(store, media), tuple(sorted(set(labels))), labels)
+    examples = Examples(handed(store, clips.media), tuple(sorted(clips.classes)), clips.labels)
     made_with = (store.folder.name, initial.row.source, initial.row.config, device, in_force())
     checkpoints = kept_at(run.tracker.place, initial.key(seed), made_with, lambda line: advance(0, 1, line))
     with line(log) as told:

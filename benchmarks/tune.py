@@ -20,7 +20,8 @@ from benchmarks.placing import at_once, free_memory, peak_memory, roomy
 from benchmarks.plan import Cell, Row
 from benchmarks.prepare import Store
 from benchmarks.settings import assigned, flat
-from benchmarks.training import training
+from benchmarks.training import told, training
+from datasets.roll import Clips
 from methods.base import Examples, RunContext
 from methods.parts.resident import Resident
 from protocols.base import Fold
@@ -61,20 +62,22 @@ class Task:
     def config(self, values: Mapping[str, Any]) -> Any:
         return assigned(self.row.name, self.row.config, values)
 
+    @property
+    def learnt(self) -> Clips:
+        """All clips that settings are found on: each inner fold tests some that the others learn from."""
+        return Clips.joined(*(fold.train for fold in self.inner))
+
     @cached_property
     def material(self) -> list[tuple[Examples, Examples, Examples]]:
         """For each inner fold: what is learnt from, what is told of each epoch, and what the fit is judged by.
 
         It stays where fits put it, on the device too, if there is room for that.
         """
-        labels = {clip.media.clip_id: clip.label for fold in self.inner for clip in fold.train}
-        files = {self.store.file(clip.media) for fold in self.inner for clip in fold.train}
-        stays = roomy(sum(file.stat().st_size for file in files) * len(self.inner), free_memory(self.device))
+        stays = roomy(self.store.size(self.learnt.media) * len(self.inner), free_memory(self.device))
         found = []
         for fold in self.inner:
             train, validation = training(self.row.method(), fold, self.store, self.seed)
-            told = tuple(labels[media.clip_id] for media in fold.test_media)
-            held = Examples(handed(self.store, fold.test_media), fold.labels, told)
+            held = Examples(handed(self.store, fold.test_media), fold.labels, told(self.learnt, fold).labels)
             parts = [train, validation or held, held]
             if stays:
                 kept = {id(part): replace(part, inputs=Resident(part.inputs)) for part in parts}

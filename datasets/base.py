@@ -7,6 +7,7 @@ Everything else is alike for every corpus: walking the folder here, joining what
 """
 
 import hashlib
+import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,7 +16,9 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from datasets.clips import PICTURES, SOUND_ONLY, Advance, Clip, DatasetError, Side, Track
+from datasets.clips import PICTURES, SOUND_ONLY, Advance, DatasetError, Side, Track
+from datasets.records import Records
+from datasets.roll import Clips
 
 if TYPE_CHECKING:
     from datasets.check import Report
@@ -63,9 +66,9 @@ class Problem:
 class Listing:
     """Everything found under a corpus' root: nothing is dropped without standing in one of these."""
 
-    clips: tuple[Clip, ...]
+    clips: Clips
     problems: tuple[Problem, ...]
-    left_out: Mapping[str, tuple[Clip, ...]]  # by reason
+    left_out: Mapping[str, Clips]  # by reason
     excluded: tuple[str, ...]
 
 
@@ -173,25 +176,24 @@ class Dataset(ABC):
     @property
     def files(self) -> Iterator[PurePosixPath]:
         """Every file below the root, sorted, without the droppings of desktop systems."""
-        return (PurePosixPath(name) for name in self._named if name not in self._unopened)
+        return (PurePosixPath(os.fsdecode(name)) for name in self._named if name not in self._unopened)
 
     @property
     def unopened(self) -> Iterator[PurePosixPath]:
         """What is listed but is no file: links that lead nowhere."""
-        return (PurePosixPath(name) for name in self._named if name in self._unopened)
+        return (PurePosixPath(os.fsdecode(name)) for name in sorted(self._unopened))
 
     @cached_property
-    def _named(self) -> tuple[str, ...]:
-        """As text: paths would take six times the memory."""
+    def _named(self) -> Records:
         from datasets.scan import listed
 
         if not self.root.is_dir():
             raise DatasetError(f"{self.title} is not at {self.root}; {self.how_to_get}; layout: {self.layout}")
-        return listed(self.root)
+        return Records(map(os.fsencode, listed(self.root)))
 
     @cached_property
-    def _unopened(self) -> frozenset[str]:
-        return frozenset(name for name in self._named if not (self.root / name).is_file())
+    def _unopened(self) -> frozenset[bytes]:
+        return frozenset(name for name in self._named if not (self.root / os.fsdecode(name)).is_file())
 
     @property
     def standin(self) -> bool:
@@ -210,14 +212,14 @@ class Dataset(ABC):
 
         return scan(self, task)
 
-    def index(self, task: str = "emotion") -> list[Clip]:
+    def index(self, task: str = "emotion") -> Clips:
         """The labelled clips. A contradiction stops here unless the file is excluded by name."""
         listing = self.scan(task)
         faults = [problem for problem in listing.problems if problem.kind == "contradictory"]
         if faults:
             more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
             raise DatasetError(f"{faults[0]}{more}; mend the file or exclude it by name with --exclude FILE")
-        return list(listing.clips)
+        return listing.clips
 
     def check(self, processes: int = 0, advance: Advance | None = None) -> "Report":
         """Is this copy complete and readable? Decodes every clip; in further processes, if a number is given."""

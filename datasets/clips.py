@@ -1,11 +1,12 @@
 """Clips of people: what one may know of them, and what one may not. All that protocols and methods see of a corpus."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +29,7 @@ SOUND_ONLY = frozenset({".wav", ".flac", ".mp3"})
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
 SIX_EMOTIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise")
 Side = Literal["whole", "left", "right"]
+Name = TypeVar("Name", int, str)
 Advance = Callable[[int, int], None]  # told how many of how many are done
 
 
@@ -65,6 +67,11 @@ class Track:
     @property
     def file(self) -> Path:
         return Path(self.place)
+
+    @property
+    def size(self) -> int:
+        """Of the file, in bytes."""
+        return os.stat(self.place).st_size  # noqa: PTH116  a path costs several times that
 
     @property
     def still(self) -> bool:
@@ -149,11 +156,11 @@ def file_digest(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def tie(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+def tie(pairs: Iterable[tuple[Name, Name]]) -> dict[Name, Name]:
     """Each name's representative, where names tied by a pair, or by a chain of pairs, share the smallest one."""
-    parent: dict[str, str] = {}
+    parent: dict[Name, Name] = {}
 
-    def root(name: str) -> str:
+    def root(name: Name) -> Name:
         while parent.setdefault(name, name) != name:
             name = parent[name]
         return name

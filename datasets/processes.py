@@ -8,6 +8,7 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+AT_ONCE = 4096  # items that a pool knows of
 
 
 class Ended:
@@ -25,9 +26,10 @@ def in_processes(
     while done < len(items):
         with ProcessPoolExecutor(processes, get_context("spawn"), begin) as pool:
             try:
-                for made in pool.map(work, items[done:], chunksize=chunk):
-                    done += 1
-                    yield made
+                while some := items[done : done + AT_ONCE]:  # a pool is told of all that it is given
+                    for made in pool.map(work, some, chunksize=chunk):
+                        done += 1
+                        yield made
                 return
             except BrokenProcessPool:  # does not tell by which item: those in hand are tried again, one at a time
                 in_hand = items[done : done + processes * chunk]

@@ -1,21 +1,28 @@
 """From what the files say to clips: join, compare, tie, relabel. Nothing found is dropped silently."""
 
 import hashlib
+import marshal
 import os
 import re
-import sys
+from array import array
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from functools import cache
-from itertools import chain
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields, replace
+from itertools import chain, groupby
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from datasets.base import Dataset, Entry, Listing, Problem
 from datasets.clips import AVEF_TABLE_2, TASKS, Clip, DatasetError, Media, Track, file_digest, tie
+from datasets.records import Records, dumped
+from datasets.roll import Clips, fingerprint, parts
 
 JUNK = re.compile(r"\..+|thumbs\.db|desktop\.ini|__macosx|standin\.json", re.IGNORECASE)
 FACTS = ("subject", "label", "session", "sentence", "split")
+NAMED = tuple(field.name for field in fields(Entry) if field.name not in ("kinds", "tracks"))
 
 
 def scan(dataset: Dataset, task: str) -> Listing:
@@ -23,54 +30,80 @@ def scan(dataset: Dataset, task: str) -> Listing:
     if task not in TASKS:
         raise DatasetError(f"unknown task {task!r}; choose from {', '.join(TASKS)}")
     problems: list[Problem] = []
+    reasons: dict[str, int] = {"": 0}
+    why = array("q")
+
+    def made() -> Iterator[Clip]:
+        for group in groups:
+            clip, reason = _join(dataset, group, problems), _reason(dataset, group, task)
+            why.append(reasons.setdefault(reason, len(reasons)))
+            yield clip if reason or task == TASKS[0] else replace(clip, label=AVEF_TABLE_2[task][clip.label])
+
     groups, excluded = _grouped(dataset, problems)
-    clips: list[Clip] = []
-    left_out: dict[str, list[Clip]] = defaultdict(list)
-    for name in [*groups]:
-        group = groups.pop(name)  # there may be a million
-        clip = _join(dataset, group, problems)
-        if reason := _reason(dataset, group, task):
-            left_out[reason].append(clip)
-        else:
-            clips.append(clip if task == "emotion" else replace(clip, label=AVEF_TABLE_2[task][clip.label]))
+    clips = Clips.of(made())
+    by_reason = {reason: clips.take(np.array(why) == number) for reason, number in sorted(reasons.items())}
     return Listing(
-        clips=tuple(sorted(_tie_identical(dataset, clips, problems), key=lambda clip: clip.name)),
+        clips=_tie_identical(dataset, by_reason.pop(""), problems).by_name(),
         problems=tuple(problems),
-        left_out={reason: tuple(some) for reason, some in sorted(left_out.items())},
+        left_out=by_reason,
         excluded=tuple(sorted(excluded)),
     )
 
 
-def _grouped(dataset: Dataset, problems: list[Problem]) -> tuple[dict[str, list[Entry]], set[str]]:
-    """Entries by the clip that they belong to, and what the user excludes, as he names it."""
-    groups: dict[str, list[Entry]] = defaultdict(list)
+def _grouped(dataset: Dataset, problems: list[Problem]) -> tuple[Iterator[list[Entry]], set[str]]:
+    """Entries by the clip that they belong to, in the order of the clips; what the user excludes, as he names it."""
     excluded: set[str] = set()
-    for found in chain(dataset.entries(), _unopened(dataset)):
-        if dataset.exclude and (names := _names(dataset, found) & dataset.exclude):
-            excluded |= names
-        elif isinstance(found, Problem):
-            problems.append(found)
-        else:
-            groups[found.name.casefold()].append(found)
+    names = bytearray()
+
+    def kept() -> Iterator[bytes]:
+        for found in chain(dataset.entries(), _unopened(dataset)):
+            if dataset.exclude and (told := _names(dataset, found) & dataset.exclude):
+                excluded.update(told)
+            elif isinstance(found, Problem):
+                problems.append(found)
+            else:
+                names.extend(fingerprint(found.name.casefold()))
+                yield dumped(_plain(found))
+
+    entries = Records(kept())  # in a file, for there may be a million
     if unknown := dataset.exclude - excluded:
         raise DatasetError(
             f"{min(unknown)!r} is to be excluded, but {dataset.root} holds no such clip or file; "
             "write corpus:name for a clip of another corpus"
         )
-    return groups, excluded
+    _, begin, number = np.unique(np.frombuffer(names, "S16"), return_index=True, return_inverse=True)
+    return _groups(entries, begin[number]), excluded
 
 
-def listed(root: Path) -> tuple[str, ...]:
+def _groups(entries: Records, first: npt.NDArray[np.intp]) -> Iterator[list[Entry]]:
+    """Those that belong together; `first` tells of each where its clip was met first."""
+    rows = (int(row) for row in np.argsort(first, kind="stable"))
+    for _, group in groupby(rows, key=first.__getitem__):
+        yield [_entry(*marshal.loads(entries[row])) for row in group]  # noqa: S302  written by `_grouped`
+
+
+def _plain(entry: Entry) -> tuple[Any, ...]:
+    told = {name: getattr(entry, name) for name in NAMED}
+    return told, dict(entry.kinds), {kind: parts(track) for kind, track in entry.tracks.items()}
+
+
+def _entry(told: dict[str, Any], kinds: dict[str, int], tracks: dict[str, tuple[Any, ...]]) -> Entry:
+    return Entry(**told, kinds=kinds, tracks={kind: Track(*track) for kind, track in tracks.items()})
+
+
+def listed(root: Path, below: str = "") -> Iterator[str]:
     """Every name below the root that is no folder, sorted, without the droppings of desktop systems."""
-    walk = os.walk(root, onerror=_closed, followlinks=True)
-    found = (Path(folder, file).relative_to(root) for folder, _, files in walk for file in files)
-    kept = (path.as_posix() for path in found if not any(map(JUNK.fullmatch, path.parts)))
-    return tuple(sorted(kept, key=lambda name: name.split("/")))
-
-
-def _closed(error: OSError) -> None:
-    if not JUNK.fullmatch(Path(error.filename).name):  # a disk's .Trashes is nobody's corpus
+    try:
+        with os.scandir(root / below) as found:
+            names = sorted(one.name for one in found if not JUNK.fullmatch(one.name))
+    except OSError as error:
         raise DatasetError(f"the folder {error.filename} cannot be read ({error.strerror}); make it readable") from None
+    for name in names:
+        path = f"{below}{name}"
+        if (root / path).is_dir():
+            yield from listed(root, f"{path}/")
+        else:
+            yield path
 
 
 def _unopened(dataset: Dataset) -> Iterator[Problem]:
@@ -104,7 +137,7 @@ def _join(dataset: Dataset, group: Sequence[Entry], problems: list[Problem]) -> 
     first = group[0]
     tracks: dict[str, Track] = {}
     for kind in sorted({kind for entry in group for kind in entry.tracks}):
-        offers = sorted((e for e in group if kind in e.tracks), key=lambda e: (e.kinds[kind], str(e.tracks[kind].file)))
+        offers = sorted((e for e in group if kind in e.tracks), key=lambda e: (e.kinds[kind], e.tracks[kind].place))
         tracks[kind] = offers[0].tracks[kind]
         for other in offers[1:]:
             if other.kinds[kind] == offers[0].kinds[kind]:
@@ -117,26 +150,15 @@ def _join(dataset: Dataset, group: Sequence[Entry], problems: list[Problem]) -> 
             problems.append(Problem("contradictory", first.name, f"its files disagree on {fact}: {', '.join(values)}"))
     problems.extend(Problem("contradictory", e.name, e.contradiction) for e in group if e.contradiction)
     return Clip(
-        media=Media(clip_id(dataset.name, first.name, *_sizes(tracks)), _kinds(*tracks), tracks),
+        media=Media(clip_id(dataset.name, first.name, *_sizes(tracks)), frozenset(tracks), tracks),
         name=first.name,
-        subject=_once(first.subject),
-        label=_once(first.label) or "",
-        session=_once(first.session),
-        sentence=_once(first.sentence),
-        split=_once(first.split),
+        subject=first.subject,
+        label=first.label or "",
+        session=first.session,
+        sentence=first.sentence,
+        split=first.split,
         recording=first.recording or first.name,
     )
-
-
-def _once(fact: str | None) -> str | None:
-    """One text for all clips of a person, and so on."""
-    return fact and sys.intern(str(fact))
-
-
-@cache
-def _kinds(*names: str) -> frozenset[str]:
-    """The same object for all clips that have the same."""
-    return frozenset(names)
 
 
 def clip_id(*facts: object) -> str:
@@ -145,10 +167,10 @@ def clip_id(*facts: object) -> str:
 
 
 def _sizes(tracks: Mapping[str, Track]) -> list[object]:
-    return [(kind, track.file.stat().st_size, track.start) for kind, track in sorted(tracks.items())]
+    return [(kind, track.size, track.start) for kind, track in sorted(tracks.items())]
 
 
-def _tie_identical(dataset: Dataset, clips: Sequence[Clip], problems: list[Problem]) -> Iterator[Clip]:
+def _tie_identical(dataset: Dataset, clips: Clips, problems: list[Problem]) -> Clips:
     """The same bytes under two names become one recording, so that no split can part them."""
     pairs: list[tuple[str, str]] = []
     for same in _identical(clips):
@@ -159,27 +181,44 @@ def _tie_identical(dataset: Dataset, clips: Sequence[Clip], problems: list[Probl
             if (first.label, first.subject) != (other.label, other.subject):
                 kind, what = "contradictory", f"{what}, yet {_told(other)} here and {_told(first)} there"
             problems.append(Problem("note" if dataset.collected else kind, other.name, what))  # type: ignore[arg-type]
-    representative = tie(pairs)
-    for clip in clips:
-        recording = clip.recording or clip.name
-        yield replace(clip, recording=representative.get(recording, recording))
+    return tied(clips, pairs)
 
 
-def _identical(clips: Sequence[Clip]) -> Iterator[list[Clip]]:
+def tied(clips: Clips, recordings: Iterable[tuple[str, str]]) -> Clips:
+    """The same, with these recordings, pair by pair, made one."""
+    if not (one := tie(recordings)):
+        return clips
+    return Clips.of(replace(clip, recording=one.get(own := clip.recording or clip.name, own)) for clip in clips)
+
+
+def _identical(clips: Clips) -> Iterator[list[Clip]]:
     """Clips that share a whole file, by name. Only files of equal size and end can, so few are read, if any."""
-    by_size: dict[int, list[tuple[Clip, Track]]] = defaultdict(list)
-    for clip in clips:
-        for track in clip.media._tracks.values():
-            if track.start == 0 and track.end is None and track.offset is None:
-                by_size[track.file.stat().st_size].append((clip, track))
-    for same_size in by_size.values():
-        if len({clip.name for clip, _ in same_size}) == 1:
-            continue
-        by_end: dict[bytes, list[tuple[Clip, Track]]] = defaultdict(list)
-        for clip, track in same_size:
+    sizes, places = array("q"), array("q")
+    for place, clip in enumerate(clips):
+        for _, track in _whole(clip):
+            sizes.append(track.size)
+            places.append(place)
+    order = np.argsort(np.array(sizes), kind="stable")
+    for same_size in np.split(order, np.flatnonzero(np.diff(np.array(sizes)[order])) + 1):
+        owners = np.unique(np.array(places)[same_size])
+        if len(owners) > 1:
+            yield from _same_end(clips.take(owners), sizes[int(same_size[0])])
+
+
+def _whole(clip: Clip) -> Iterator[tuple[Clip, Track]]:
+    """What is a file of its own, each with its clip."""
+    for track in clip.media._tracks.values():
+        if track.start == 0 and track.end is None and track.offset is None:
+            yield clip, track
+
+
+def _same_end(clips: Iterable[Clip], size: int) -> Iterator[list[Clip]]:
+    by_end: dict[bytes, list[tuple[Clip, Track]]] = defaultdict(list)
+    for clip, track in chain.from_iterable(map(_whole, clips)):
+        if track.size == size:
             by_end[_end(track.file)].append((clip, track))
-        for same_end in by_end.values():
-            yield from _same_file(same_end)
+    for same in by_end.values():
+        yield from _same_file(same)
 
 
 def _same_file(owned: Sequence[tuple[Clip, Track]]) -> Iterator[list[Clip]]:

@@ -4,15 +4,20 @@ It judges any split, ours and other people's. It knows names and ids only, never
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from datasets.clips import Clip
-from protocols.identity import Unit, aliases, spelled, value
+from datasets.roll import Clips
+from protocols.identity import Unit, first, same, spelled, values
 
 Independence = Literal["verified", "unknown", "violated"]
 Severity = Literal["leak", "doubt", "note"]  # a doubt leaves independence unknown; a note leaves it alone
+UNKNOWN = -1  # whose clip it is
 NAMED = 5  # in a line of text; the finding itself names all
 
 
@@ -21,10 +26,10 @@ class Split:
     """Somebody's training, validation and test clips. `others` stand on no side, yet they tell who is who."""
 
     name: str
-    train: tuple[Clip, ...]
-    validation: tuple[Clip, ...]
-    test: tuple[Clip, ...]
-    others: tuple[Clip, ...] = ()
+    train: Sequence[Clip]
+    validation: Sequence[Clip]
+    test: Sequence[Clip]
+    others: Sequence[Clip] = ()
 
 
 @dataclass(frozen=True)
@@ -73,16 +78,41 @@ def audit(splits: Iterable[Split]) -> Verdict:
     return Verdict((*findings, *_worded("all folds", over_all)))
 
 
+@dataclass(frozen=True)
+class _Side:
+    """Some clips of a split, and a number for each one's person and recording, whatever their ids."""
+
+    clips: Clips
+    person: npt.NDArray[np.intp]  # UNKNOWN where the corpus says nothing
+    recording: npt.NDArray[np.intp]
+
+    def __add__(self, other: "_Side") -> "_Side":
+        """Both."""
+        numbers = (np.concatenate(pair) for pair in ((self.person, other.person), (self.recording, other.recording)))
+        return _Side(Clips.joined(self.clips, other.clips), *numbers)
+
+
 def judge(split: Split) -> tuple[Finding, ...]:
     """Everything that is wrong or doubtful with one split, the worst first."""
-    everyone = (*split.train, *split.validation, *split.test, *split.others)
-    person, recording = aliases(everyone, "subject"), aliases(everyone, "clip")
+    train, validation, test = _sides(split)
     found: list[Found] = []
-    for side, clips in (("training", split.train), ("validation", split.validation)):
-        found.append(_clips(side, clips, split.test))
-        found.append(("leak", f"person of test in {side}", _people(person, split.test, clips)))
-        found.append(("leak", f"recording of test in {side}", _recordings(recording, split.test, clips)))
-    return tuple(_worded(split.name, [*found, *_doubts(split, person), *_notes(split, person)]))
+    for side, clips in (("training", train), ("validation", validation)):
+        found.append(_clips(side, clips, test))
+        found.append(("leak", f"person of test in {side}", _people(test, clips)))
+        found.append(("leak", f"recording of test in {side}", _recordings(test, clips)))
+    found += [*_doubts(train, validation, test), *_notes(train, validation, test)]
+    return tuple(_worded(split.name, found))
+
+
+def _sides(split: Split) -> tuple[_Side, _Side, _Side]:
+    """Training, validation and test."""
+    parts = split.train, split.validation, split.test, split.others
+    everyone = Clips.joined(*parts)
+    person = np.where(values(everyone, "subject") == 0, UNKNOWN, same(everyone, "subject"))
+    recording, ends = same(everyone, "clip"), np.cumsum([len(part) for part in parts]).tolist()
+    places = [slice(end - len(part), end) for part, end in zip(parts, ends, strict=True)]
+    train, validation, test, _ = (_Side(everyone.take(at), person[at], recording[at]) for at in places)
+    return train, validation, test
 
 
 def independence(findings: Iterable[Finding]) -> Independence:
@@ -91,66 +121,74 @@ def independence(findings: Iterable[Finding]) -> Independence:
     return "violated" if "leak" in severities else "unknown" if "doubt" in severities else "verified"
 
 
-def _clips(side: str, clips: Sequence[Clip], test: Sequence[Clip]) -> Found:
-    ours, theirs = {clip.name for clip in test}, {clip.name for clip in clips}
-    what = f"{side} equals test" if ours == theirs else f"clip of test in {side}"
-    return "leak", what, sorted(ours & theirs)
+def _clips(side: str, there: _Side, test: _Side) -> Found:
+    ours, theirs = (one.clips.keys("name") for one in (test, there))
+    both = test.clips.take(np.isin(ours, theirs))
+    what = f"{side} equals test" if np.array_equal(np.unique(ours), np.unique(theirs)) else f"clip of test in {side}"
+    return "leak", what, sorted({clip.name for clip in both})
 
 
-def _people(person: Mapping[str, str], test: Sequence[Clip], clips: Sequence[Clip]) -> list[str]:
+def _people(test: _Side, there: _Side) -> list[str]:
     """People on both sides, by id; by both ids where only a shared recording tells that they are one."""
-    there: dict[str, dict[str, str]] = {}
-    for clip in clips:
-        if own := value(clip, "subject"):
-            there.setdefault(person[own], {}).setdefault(own, spelled(clip, "subject"))
-    named: dict[str, str] = {}
-    for clip in test:
-        own = value(clip, "subject")
-        if own and (ids := there.get(person[own])):
-            also = "" if own in ids else f" (also {min(ids.values())})"
-            named.setdefault(own, spelled(clip, "subject") + also)
-    return sorted(named.values())
-
-
-def _recordings(recording: Mapping[str, str], test: Sequence[Clip], clips: Sequence[Clip]) -> list[str]:
-    """Pairs of differently named clips of one recording; of many such pairs, one for each clip."""
-    tested: dict[str, list[str]] = {}
-    for clip in sorted(test, key=lambda clip: clip.name):
-        tested.setdefault(recording[clip.name], []).append(clip.name)
+    ids: dict[int, dict[int, str]] = {}
+    for own, person, name in _named(there):
+        ids.setdefault(person, {})[own] = name
     return sorted(
-        f"{twin} and {clip.name}"
-        for clip in clips
-        if (twin := next((name for name in tested.get(recording[clip.name], ()) if name != clip.name), ""))
+        name + ("" if own in ids[person] else f" (also {min(ids[person].values())})")
+        for own, person, name in _named(test)
+        if person in ids
     )
 
 
-def _doubts(split: Split, person: Mapping[str, str]) -> Iterator[Found]:
-    sides = {"training": split.train, "validation": split.validation, "test": split.test}
-    yield "doubt", "nothing to judge", [f"no clip in {side}" for side in ("training", "test") if not sides[side]]
-    missing = {side: sum(value(clip, "subject") is None for clip in clips) for side, clips in sides.items()}
+def _named(side: _Side) -> Iterator[tuple[int, int, str]]:
+    """Every id of a person once: a digest of it, whose it is, and how it is spelled first."""
+    own = values(side.clips, "subject")
+    places = first(own)
+    for place, clip in zip(places.tolist(), side.clips.take(places), strict=True):
+        yield int(own[place]), int(side.person[place]), spelled(clip, "subject")
+
+
+def _recordings(test: _Side, there: _Side) -> list[str]:
+    """Pairs of differently named clips of one recording; of many such pairs, one for each clip."""
+    tested: dict[int, list[str]] = {}
+    for recording, clip in sorted(_also_in(there, test), key=lambda one: one[1].name):
+        tested.setdefault(recording, []).append(clip.name)
+    return sorted(
+        f"{twin} and {clip.name}"
+        for recording, clip in _also_in(test, there)
+        if (twin := next((name for name in tested[recording] if name != clip.name), ""))
+    )
+
+
+def _also_in(one: _Side, other: _Side) -> Iterator[tuple[int, Clip]]:
+    """Clips of the other whose recording stands in this one too, each with the recording's number."""
+    places = np.flatnonzero(np.isin(other.recording, one.recording))
+    return zip(other.recording[places].tolist(), other.clips.take(places), strict=True)
+
+
+def _doubts(train: _Side, validation: _Side, test: _Side) -> Iterator[Found]:
+    sides = {"training": train, "validation": validation, "test": test}
+    empty = [f"no clip in {side}" for side in ("training", "test") if not sides[side].clips]
+    yield "doubt", "nothing to judge", empty
+    missing = {side: int((one.person == UNKNOWN).sum()) for side, one in sides.items()}
     yield "doubt", "clips without a subject", [f"{count} in {side}" for side, count in missing.items() if count]
-    tested = {_person(clip, person) for clip in split.test}
-    strangers = [clip for clip in (*split.train, *split.validation) if _person(clip, person) not in tested]
+    learnt = train + validation
+    strangers = learnt.clips.take(~np.isin(learnt.person, test.person))
     what = "dialogue shared: the held-out speaker may be heard in training"
-    yield "doubt", what, _shared("session", split.test, strangers)
+    yield "doubt", what, _shared("session", test.clips, strangers)
 
 
-def _notes(split: Split, person: Mapping[str, str]) -> Iterator[Found]:
-    shared = _shared("sentence", split.test, (*split.train, *split.validation))
+def _notes(train: _Side, validation: _Side, test: _Side) -> Iterator[Found]:
+    shared = _shared("sentence", test.clips, (train + validation).clips)
     yield "note", f"{len(shared)} of the sentences of test are spoken in training too", shared
-    yield "note", "person of validation in training", _people(person, split.validation, split.train)
+    yield "note", "person of validation in training", _people(validation, train)
 
 
-def _person(clip: Clip, person: Mapping[str, str]) -> str | None:
-    own = value(clip, "subject")
-    return person[own] if own else None
-
-
-def _shared(unit: Unit, test: Sequence[Clip], clips: Sequence[Clip]) -> list[str]:
+def _shared(unit: Unit, test: Clips, clips: Clips) -> list[str]:
     """Values of the unit on both sides, as the test clips spell them."""
-    there = {value(clip, unit) for clip in clips}
-    shared = {own: spelled(clip, unit) for clip in test if (own := value(clip, unit)) in there}
-    return sorted(stated for stated in shared.values() if stated)
+    ours, theirs = values(test, unit), values(clips, unit)
+    places = first(np.where(np.isin(ours, theirs), ours, 0))
+    return sorted(spelled(clip, unit) for clip in test.take(places))
 
 
 def _worded(fold: str, found: Iterable[Found]) -> Iterator[Finding]:

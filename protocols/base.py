@@ -5,17 +5,18 @@ keeps the labels to itself until it is given probabilities.
 """
 
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import chain
 from typing import Any, final, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from datasets.clips import Clip, Media, UserError
+from datasets.roll import Clips, Keys
 from protocols.audit import Finding, Independence, Split, independence, judge
-from protocols.identity import Unit, aliases, canonical, value
+from protocols.identity import Unit, canonical, digests, first, same, values
 from protocols.scores import Scores
 
 __all__ = ["Claimed", "Fold", "HeldOut", "Judged", "Protocol", "ProtocolError", "Scores", "Unit", "demand"]
@@ -32,21 +33,22 @@ class Judged:
     """One test set, what is learnt from beside it, and what was measured of the two."""
 
     name: str
-    train: tuple[Clip, ...]
-    test_media: tuple[Media, ...]
+    train: Sequence[Clip]
+    test_media: Sequence[Media]
     labels: tuple[str, ...]
     held_out: Mapping[Unit, tuple[str, ...]]  # clips by the digest of their media: names name emotions
     dropped: tuple[str, ...]
     findings: tuple[Finding, ...]
     independence: Independence  # of subjects; measured on the clips, never declared
-    _test: tuple[Clip, ...]
-    _others: tuple[Clip, ...]
+    _test: Sequence[Clip]
+    _others: Sequence[Clip]
 
     def inner(self, protocol: "Protocol") -> Iterator["Fold"]:
         """Folds for validation and tuning, made of the training clips alone by the same rule."""
-        others = tuple(_blank(clip) for clip in (*self._others, *self._test))
-        for name, held_out in protocol.held_out(self.train):
-            yield Fold(self.train, held_out, f"{self.name}, {name}", others, self.labels)
+        others = Clips.joined(self._others, self._test).blank()
+        everyone, learnt = Clips.of(chain(self.train, others)), len(self.train)  # on a roll of their own
+        for name, held_out in protocol.held_out(everyone[:learnt]):
+            yield Fold(everyone[:learnt], held_out, f"{self.name}, {name}", everyone[learnt:], self.labels)
 
     def score(self, probabilities: npt.ArrayLike) -> Scores:
         """The only door to the test labels: one row for each of `test_media`, one column for each of `labels`."""
@@ -79,32 +81,27 @@ class Fold(Judged):
         labels: Collection[str] = (),
     ) -> None:
         """`others` stand on no side, yet they tell who is who; `labels` are classes that no clip here need have."""
-        clips = tuple(sorted(clips, key=lambda clip: (clip.media.clip_id, clip.name)))
-        others = tuple(others)
-        known = (*clips, *others)
+        clips, others = Clips.of(clips).in_order(), Clips.of(others)
+        known = Clips.joined(clips, others)
         held = _checked(clips, held_out, name)
-        near = set[str]().union(*(_sharing(known, unit, values) for unit, values in held.items()))
-        test = tuple(c for c in clips if all(value(c, unit) in values for unit, values in held.items()))
-        train = tuple(clip for clip in clips if clip.name not in near)
+        near = np.isin(clips.keys("name"), np.concatenate([_sharing(known, *told) for told in held.items()]))
+        tested = np.logical_and.reduce([np.isin(values(clips, unit), digests(texts)) for unit, texts in held.items()])
+        test, train, dropped = clips.take(tested), clips.take(~near), clips.take(near & ~tested)
         for side, found in (("test", test), ("training", train)):
             if not found:
                 raise ProtocolError(f"fold {name} leaves no clip for {side}; hold out less, or other values")
-        tested = {clip.name for clip in test}
-        neither = near - tested
-        dropped = tuple(clip for clip in clips if clip.name in neither)
-        findings = judge(Split(name, train, (), test, (*dropped, *others)))
-        shown = {clip.name: clip.media.clip_id for clip in clips}
+        findings = judge(Split(name, train, (), test, Clips.joined(dropped, others)))
         vars(self).update(
             name=name,
             train=train,
-            test_media=tuple(clip.media for clip in test),
-            labels=tuple(sorted({*labels, *(clip.label for clip in known)} - {""})),
-            held_out={u: tuple(sorted(shown[v] if u == "clip" else v for v in held[u])) for u in held},
+            test_media=test.media,
+            labels=tuple(sorted({*labels, *known.classes} - {""})),
+            held_out={unit: _shown(clips, unit, texts) for unit, texts in held.items()},
             dropped=tuple(sorted(clip.name for clip in dropped)),
             findings=findings,
             independence=independence(findings),
             _test=test,
-            _others=(*dropped, *others),
+            _others=Clips.joined(dropped, others).blank(),
         )
 
 
@@ -117,12 +114,12 @@ class Claimed(Judged):
     """
 
     def __init__(self, split: Split, labels: Sequence[str]) -> None:
-        test = tuple(sorted(split.test, key=lambda clip: (clip.media.clip_id, clip.name)))
+        test = Clips.of(split.test).in_order()
         findings = judge(split)
         vars(self).update(
             name=split.name,
-            train=(*split.train, *split.validation),
-            test_media=tuple(clip.media for clip in test),
+            train=Clips.joined(split.train, split.validation),
+            test_media=test.media,
             labels=tuple(labels),
             held_out={},
             dropped=(),
@@ -142,7 +139,7 @@ class Protocol(ABC):
 
     @final
     def folds(self, clips: Iterable[Clip]) -> Iterator[Fold]:
-        clips = tuple(clips)
+        clips = Clips.of(clips)
         for name, held_out in self.held_out(clips):
             yield Fold(clips, held_out, name)
 
@@ -152,45 +149,50 @@ class Protocol(ABC):
             raise ProtocolError(f"{cls.__name__} makes its own folds; write held_out, and the guard makes them")
 
 
-def _blank(clip: Clip) -> Clip:
-    """Who it shows, without its label, sound and picture."""
-    return replace(clip, label="", media=Media(clip.media.clip_id, clip.media.has, {}))
-
-
 def demand(clips: Iterable[Clip], unit: Unit) -> None:
     """An error unless the corpus says of every clip what it is under the unit."""
-    without = sorted(clip.name for clip in clips if value(clip, unit) is None)
+    clips = Clips.of(clips)
+    without = sorted(clip.name for clip in clips.take(values(clips, unit) == 0))
     if without:
         more = f" (and {len(without) - 1} more)" if len(without) > 1 else ""
         remedy = "official-split or random-holdout" if unit == "subject" else "subject-holdout or random-holdout"
         raise ProtocolError(f"clip {without[0]}{more} has no {unit}, so none can be held out; choose {remedy}")
 
 
-def _checked(clips: Sequence[Clip], held_out: HeldOut, name: str) -> dict[Unit, frozenset[str]]:
+def _checked(clips: Clips, held_out: HeldOut, name: str) -> dict[Unit, frozenset[str]]:
     """What is held out, as compared: known units, values that are there."""
-    twice = [clip for clip, times in Counter(clip.name for clip in clips).items() if times > 1]
-    if twice:
-        raise ProtocolError(f"clip {min(twice)} is listed twice; give each clip a name of its own")
+    names = clips.keys("name")
+    if len(once := first(names)) < len(clips):
+        twice = min(clip.name for clip in clips.take(np.delete(np.arange(len(clips)), once)))
+        raise ProtocolError(f"clip {twice} is listed twice; give each clip a name of its own")
     if not held_out or not set(held_out) <= set(get_args(Unit)):
         raise ProtocolError(f"fold {name} holds out {list(held_out)}; choose from {', '.join(get_args(Unit))}")
-    held = {unit: frozenset(canonical(text, unit) for text in values) for unit, values in held_out.items()}
-    for unit, values in held.items():
+    held = {unit: frozenset(canonical(text, unit) for text in texts) for unit, texts in held_out.items()}
+    for unit, texts in held.items():
         demand(clips, unit)
-        if absent := sorted(values - {value(clip, unit) for clip in clips}):
-            raise ProtocolError(f"fold {name} holds out {unit} {absent[0]!r}, which no clip has; leave it out")
+        stated = sorted(texts)
+        if absent := np.flatnonzero(~np.isin(digests(stated), values(clips, unit))).tolist():
+            raise ProtocolError(f"fold {name} holds out {unit} {stated[absent[0]]!r}, which no clip has; leave it out")
     return held
 
 
-def _sharing(clips: Sequence[Clip], unit: Unit, values: Collection[str]) -> set[str]:
-    """Names of all clips that share a held-out value, under whatever id.
+def _sharing(clips: Clips, unit: Unit, texts: Collection[str]) -> Keys:
+    """Names of all clips that share a held-out value, under whatever id, by their digests.
 
     Two people who share a recording are one person; but two splits that share one are still two, less that recording.
     """
     kind: Unit = "clip" if unit == "split" else unit
-    one = aliases(clips, kind)
-    known = [(clip, own) for clip in clips if (own := value(clip, kind)) is not None]
-    touched = {one[own] for clip, own in known if value(clip, unit) in values}
-    return {clip.name for clip, own in known if one[own] in touched}
+    one, known = same(clips, kind), values(clips, kind) != 0
+    touched = one[known & np.isin(values(clips, unit), digests(texts))]
+    names: Keys = clips.keys("name")[known & np.isin(one, touched)]
+    return names
+
+
+def _shown(clips: Clips, unit: Unit, texts: Collection[str]) -> tuple[str, ...]:
+    """Held-out values as others may see them: clips by the digest of their media, for names name emotions."""
+    if unit == "clip":
+        texts = [media.clip_id for media in clips.take(np.isin(clips.keys("name"), digests(texts))).media]
+    return tuple(sorted(texts))
 
 
 def _distributions(probabilities: npt.ArrayLike, shape: tuple[int, int]) -> npt.NDArray[np.float64]:

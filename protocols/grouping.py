@@ -1,28 +1,31 @@
 """Groups of whole people, dialogues, sentences or recordings: what may be parted, and how it is shared out."""
 
 import random
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
+
 from datasets.clips import Clip
+from datasets.roll import Clips
 from protocols.base import ProtocolError, Unit, demand
-from protocols.identity import aliases, spelled, value
+from protocols.identity import canonical, first, same, spelled, spellings
 
 Block = tuple[str, ...]
 
 
 def blocks(clips: Iterable[Clip], unit: Unit) -> dict[Block, int]:
     """The least that can be held out, and its number of clips: ids that share a recording stay together."""
-    clips = tuple(clips)
+    clips = Clips.of(clips)
     demand(clips, unit)
-    one = aliases(clips, unit)
-    ids: defaultdict[str, set[str]] = defaultdict(set)
-    sizes: Counter[str] = Counter()
-    for clip in clips:
-        block = one[value(clip, unit) or ""]
-        ids[block].add(spelled(clip, unit))
-        sizes[block] += 1
-    return {tuple(sorted(ids[block])): sizes[block] for block in sorted(sizes)}
+    block, ways = same(clips, unit), spellings(clips, unit)
+    places = first(ways)
+    ids: defaultdict[int, set[str]] = defaultdict(set)
+    for number, clip in zip(block[places].tolist(), clips.take(places), strict=True):
+        ids[number].add(spelled(clip, unit))
+    sizes = np.bincount(block).tolist()
+    by_id = {min(canonical(text, unit) for text in ids[number]): number for number in ids}
+    return {tuple(sorted(ids[by_id[least]])): sizes[by_id[least]] for least in sorted(by_id)}
 
 
 def balanced(clips: Iterable[Clip], unit: Unit, groups: int, seed: int | None = None) -> list[list[str]]:

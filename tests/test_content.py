@@ -15,6 +15,7 @@ from benchmarks.content import Content, contents, corpus_digest, tied
 from benchmarks.plugins import build, names
 from datasets.clips import Clip, DatasetError, Media, Track
 from datasets.probe import Probe, probe
+from datasets.roll import Clips
 from protocols.base import ProtocolError
 from tests.test_media import sound_file
 from tests.tinybench import at_home, clips, noise, ravdess, silent, spoken, wav
@@ -123,7 +124,7 @@ def test_unreadable_files_are_named_in_one_line(broken: int, decoded: Counter[st
     assert decoded.total() == 12  # those that could be read were kept
 
 
-def twin(root: Path, emotion: str) -> list[Clip]:
+def twin(root: Path, emotion: str) -> Clips:
     """Two people's clips of two sentences; one file is the lossless copy of another, under another name."""
     for person in (1, 2, 3, 4):
         for statement in (1, 2):

@@ -19,7 +19,7 @@ import protocols
 from benchmarks import transfer
 from benchmarks.arenas import Arena, arena
 from benchmarks.console import progress
-from benchmarks.content import Content
+from benchmarks.content import Content, Contents
 from benchmarks.door import Door, LeakError
 from benchmarks.engine import Engine
 from benchmarks.handed import handed
@@ -30,6 +30,7 @@ from benchmarks.settings import Wish
 from benchmarks.track import Tracker
 from benchmarks.training import training
 from datasets.clips import Clip
+from datasets.roll import Clips
 from methods.base import Examples
 from methods.parts.weights import WeightStore
 from protocols.base import Fold, Judged, Protocol
@@ -190,14 +191,15 @@ def pair_person(here: Arena) -> str | None:
 
 
 def test_nobody_verifies_whom_nobody_knows(here: Arena) -> None:
-    nameless = replace(here, clips=[replace(clip, subject=None) for clip in here.clips])
+    nameless = replace(here, clips=Clips.of(replace(clip, subject=None) for clip in here.clips))
     with pytest.raises(LeakError, match="calls its subjects verified, but who is in clip"):
         admitted(nameless, here.folds[0], here.folds[0].train)
 
 
 def test_what_is_no_clip_of_the_corpus_is_not_let_in(here: Arena) -> None:
     fold = here.folds[0]
-    stranger = handed(Store(Path(), {"x": Content("f" * 64, "")}), [replace(fold.test_media[0], clip_id="x")])
+    elsewhere = Store(Path(), Contents.of({"x": Content("f" * 64, "")}))
+    stranger = handed(elsewhere, [replace(fold.test_media[0], clip_id="x")])
     with pytest.raises(LeakError, match="content ffffffffffff is of no clip of ravdess"):
         Door(here).check(fold, [Examples(stranger, fold.labels)], handed(Store(Path(), here.contents), fold.test_media))
 

@@ -5,6 +5,7 @@ import pickle
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -155,16 +156,17 @@ def folds(source: Iterator[Fold]) -> Iterator[Fold]:
 
 def public(thing: Any) -> Any:
     """All that public attributes lead to, as plain nested tuples."""
-    if isinstance(thing, str | int | float | None):
+    if isinstance(thing, str | bytes | int | float | None):
         return thing
     if isinstance(thing, Mapping):
         return tuple(sorted((public(key), public(one)) for key, one in thing.items()))
     if isinstance(thing, set | frozenset):
         return tuple(sorted(map(public, thing)))
-    if isinstance(thing, tuple | list):
+    if isinstance(thing, tuple | list | np.ndarray):
         return tuple(map(public, thing))
+    items = tuple(map(public, thing)) if isinstance(thing, Sequence) else ()
     doors = {name: getattr(thing, name) for name in dir(thing) if not name.startswith("_")}
-    return (type(thing).__name__, repr(thing) if not isinstance(thing, Fold) else "", *(
+    return (type(thing).__name__, repr(thing) if not isinstance(thing, Fold) else "", items, *(
         (name, public(one)) for name, one in doors.items() if not callable(one)
     ))  # fmt: skip
 

@@ -3,7 +3,7 @@
 import os
 import shutil
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 from safetensors.numpy import save_file as whole
 
 from benchmarks import environment, pool, prepare
-from benchmarks.content import Content, contents
+from benchmarks.content import Contents, contents
 from benchmarks.handed import handed
 from benchmarks.prepare import PreparationError, Store, Wanted, passed_through
 from benchmarks.prepare import prepared as prepared_for
@@ -55,7 +55,7 @@ class Doubled:
 
 
 @pytest.fixture
-def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Sequence[Clip], Mapping[str, Content]]:
+def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Sequence[Clip], Contents]:
     """Twelve clips and what they hold, and an empty cache."""
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(pool, "in_processes", at_home)  # other processes would not fill our list
@@ -64,12 +64,10 @@ def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Sequence[Cli
     return some, contents(some, silent)
 
 
-Found = tuple[Sequence[Clip], Mapping[str, Content]]
+Found = tuple[Sequence[Clip], Contents]
 
 
-def prepared(
-    preparation: Preparation, version: int, some: Sequence[Clip], told: Mapping[str, Content], advance: Advance
-) -> Store:
+def prepared(preparation: Preparation, version: int, some: Sequence[Clip], told: Contents, advance: Advance) -> Store:
     return prepared_for(Wanted(preparation, version, some, told), advance)
 
 

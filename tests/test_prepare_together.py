@@ -2,7 +2,7 @@
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks import pool
 from benchmarks.arenas import Arena
-from benchmarks.content import Content, contents
+from benchmarks.content import Contents, contents
 from benchmarks.plan import Row
 from benchmarks.prepare import PreparationError, Store, Wanted, fill_together, prepared
 from datasets.clips import Clip, DatasetError, Media
@@ -23,7 +23,7 @@ from datasets.processes import in_processes
 from methods.base import MethodError, Prepared
 from tests.tinybench import Bench, at_home, clips, diary, make_bench, ravdess, silent, toy  # noqa: F401  a fixture
 
-Found = tuple[Sequence[Clip], Mapping[str, Content]]
+Found = tuple[Sequence[Clip], Contents]
 BARS: list[str] = []
 
 

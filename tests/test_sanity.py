@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.arenas import arena
+from benchmarks.arenas import Arena, arena
 from benchmarks.console import progress
 from benchmarks.handed import Handed
 from benchmarks.plan import Row, row
@@ -106,17 +106,17 @@ def test_what_cannot_be_asked(bench: Bench, asked: tuple[object, ...], message: 
     assert code == 2 and message in err and not diary()
 
 
-def taught(bench: Bench, monkeypatch: pytest.MonkeyPatch, planned: list[Row]) -> list[list[tuple[Any, Any]]]:
+def taught(here: Arena, planned: list[Row]) -> list[list[tuple[Any, Any]]]:
     """Of each row, what every fit gets for training and for validation: digests and labels."""
+    from benchmarks.content import Content, Contents
     from benchmarks.prepare import Store
     from benchmarks.training import training
 
-    store = Store(Path(), {})
-    monkeypatch.setattr(Store, "file", lambda self, media: Path(f"{media.clip_id}.safetensors"))
+    store = Store(Path(), Contents.of({one.media.clip_id: Content(one.media.clip_id, "") for one in here.clips}))
 
     def told(examples: Examples | None) -> tuple[Any, Any]:
         assert examples and isinstance(examples.inputs, Handed)
-        return examples.inputs.digests, examples.labels
+        return tuple(examples.inputs.digests.astype(str).tolist()), examples.labels
 
     return [
         [told(part) for cell in one.cells for part in training(one.method(), cell.fold, store, cell.seed, one.permuted)]
@@ -124,16 +124,14 @@ def taught(bench: Bench, monkeypatch: pytest.MonkeyPatch, planned: list[Row]) ->
     ]
 
 
-def test_labels_change_places_on_each_side_and_nothing_else_changes(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_labels_change_places_on_each_side_and_nothing_else_changes(bench: Bench) -> None:
     toy(bench.plugins, "toy", ("validates = False", "validates = True"))
     ravdess(bench.data, PEOPLE)
     here = arena(corpus(bench.data), "emotion", HALVES, progress)
     real = row("toy", Wish("quick"), here, 2, WeightStore(bench.folder, none=True))
     planned = [one for one, _ in permuted([(real, here)], TIMES)]
     truth = {clip.media.clip_id: clip.label for clip in here.clips}
-    first, *others = taught(bench, monkeypatch, [real, *planned])
+    first, *others = taught(here, [real, *planned])
     assert all(labels == tuple(truth[clip] for clip in clips) for clips, labels in first)
     for number, (clips, labels) in enumerate(first):
         drawn = [one[number] for one in others]
@@ -141,7 +139,7 @@ def test_labels_change_places_on_each_side_and_nothing_else_changes(
         assert all(Counter(chance) == Counter(labels) for _, chance in drawn)
         if len(labels) > 10:  # of three clips some are alike
             assert len({labels, *(chance for _, chance in drawn)}) == TIMES + 1
-    assert taught(bench, monkeypatch, planned[2:3]) == [others[2]]  # by its number alone
+    assert taught(here, planned[2:3]) == [others[2]]  # by its number alone
     assert len({cell.key for one in (real, *planned) for cell in one.cells}) == 4 * (TIMES + 1)
     assert [one.method().config for one in planned] == [real.method().config] * TIMES
 

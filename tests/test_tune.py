@@ -124,7 +124,7 @@ def trials(bench: Bench, planned: Row, store: Store, name: str) -> list[Any]:
     return [(trial.params, trial.value, trial.intermediate_values) for trial in tuned.trials]
 
 
-def permuted(clips: tuple[Clip, ...]) -> tuple[Clip, ...]:
+def permuted(clips: Sequence[Clip]) -> tuple[Clip, ...]:
     """The next clip's label for each; the classes stay."""
     moved = tuple(replace(clip, label=clips[(n + 1) % len(clips)].label) for n, clip in enumerate(clips))
     assert [clip.label for clip in moved] != [clip.label for clip in clips]
@@ -158,8 +158,8 @@ def test_what_tuning_gets_holds_no_test_clip(bench: Bench) -> None:
         assert len(known) == 3 * len(tested) and not any(clip.label or clip.media._tracks for clip in known)
         assert {fold.labels for fold in given.inner} == {cell.fold.labels}
         for train, watched, held in given.material:
-            seen = {digest for part in (train, watched, held) for digest in part.inputs._inputs.digests}  # type: ignore[attr-defined]
-            assert seen and not {there.contents[one].media for one in tested} & seen and not held.labels
+            seen = {digest for part in (train, watched, held) for digest in part.inputs._inputs.digests.tolist()}  # type: ignore[attr-defined]
+            assert seen and not {there.contents[one].media.encode() for one in tested} & seen and not held.labels
         people = [{clip.subject for clip in fold.train} for fold in given.inner]
         assert len(given.inner) == 3 and all(len(found) == 2 for found in people)  # of three, one is held out
     assert there.independence == "verified"

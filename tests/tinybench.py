@@ -21,7 +21,7 @@ import methods
 from benchmarks import console, pool
 from benchmarks.plugins import load
 from datasets.base import Dataset
-from datasets.clips import Clip
+from datasets.roll import Clips
 from tests.conftest import Run
 
 METHOD = '''"""A toy: the nearest mean of two numbers; it writes down what it is asked to do."""
@@ -177,7 +177,7 @@ def corpus(root: Path) -> Dataset:
     return found
 
 
-def clips(root: Path) -> list[Clip]:
+def clips(root: Path) -> Clips:
     return corpus(root).index()
 
 

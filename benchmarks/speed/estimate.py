@@ -1,7 +1,7 @@
 """How long a `run` will take: what little of it was measured, scaled to all that it has to do."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.arenas import Arena
 from benchmarks.console import Progress
-from benchmarks.content import Content
+from benchmarks.content import Contents
 from benchmarks.plan import Cell, Initial, Row
 from benchmarks.run import Plan
 from benchmarks.speed.media import lasting
@@ -18,6 +18,7 @@ from benchmarks.track import Tracker
 from benchmarks.training import VALIDATION
 from benchmarks.transfer import known
 from datasets.clips import Clip
+from datasets.roll import Clips
 from protocols.base import Fold
 
 
@@ -59,7 +60,7 @@ class Work:
     row: Row
     corpora: str
     clips: Sequence[Clip]
-    contents: Mapping[str, Content]
+    contents: Contents
     labels: tuple[str, ...]
     planned: int
     sizes: Sequence[tuple[int, int]]  # of those that are not finished
@@ -113,8 +114,8 @@ def _learnt_from(row: Row, cell: Cell) -> int:
 
 
 def _lesson(initial: Initial, seeds: int) -> Work:
-    clips = [clip for arena in initial.arenas for clip in arena.clips]
-    contents = {clip_id: content for arena in initial.arenas for clip_id, content in arena.contents.items()}
+    clips = Clips.joined(*(arena.clips for arena in initial.arenas))
+    contents = Contents.joined([arena.contents for arena in initial.arenas])
     labels = tuple(sorted({clip.label for clip in clips}))
     sizes = [(len(clips), 0)] * seeds
     title = f"pretraining: {initial.title}"
