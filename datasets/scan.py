@@ -83,8 +83,13 @@ def _groups(entries: Records, first: npt.NDArray[np.intp]) -> Iterator[list[Entr
 
 
 def _plain(entry: Entry) -> tuple[Any, ...]:
-    told = {name: getattr(entry, name) for name in NAMED}
-    return told, dict(entry.kinds), {kind: parts(track) for kind, track in entry.tracks.items()}
+    """As marshal takes it; what it states as text, for a table may have told numbers."""
+    told = {name: fact if (fact := getattr(entry, name)) is None else str(fact) for name in NAMED}
+    return (
+        told,
+        {kind: int(rank) for kind, rank in entry.kinds.items()},
+        {kind: parts(track) for kind, track in entry.tracks.items()},
+    )
 
 
 def _entry(told: dict[str, Any], kinds: dict[str, int], tracks: dict[str, tuple[Any, ...]]) -> Entry:
