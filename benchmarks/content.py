@@ -65,9 +65,7 @@ class Contents(Mapping[str, Content]):
         )
 
     def __getitem__(self, clip_id: str) -> Content:
-        place = int(np.searchsorted(self._ids, clip_id.encode()))
-        if place == len(self._ids) or self._ids[place] != clip_id.encode():
-            raise KeyError(clip_id)
+        (place,) = located(np.array([clip_id], np.bytes_), self._ids).tolist()
         return Content(self._media[place].decode(), self._sounds[place].decode())
 
     def __len__(self) -> int:
@@ -93,11 +91,18 @@ class Contents(Mapping[str, Content]):
         return [one.decode() for one in np.unique(self.sounds(some)) if one]
 
     def _places(self, some: Sequence[Media]) -> npt.NDArray[np.intp]:
-        asked = ids(some)
-        places = np.searchsorted(self._ids, asked).clip(max=len(self._ids) - 1)
-        if strange := np.flatnonzero(self._ids[places] != asked).tolist():
-            raise KeyError(asked[strange[0]].decode())
-        return places
+        return located(ids(some), self._ids)
+
+
+def located(asked: Texts, known: Texts, order: npt.NDArray[np.intp] | None = None) -> npt.NDArray[np.intp]:
+    """Where each that is asked for stands among those known, which are sorted, or are so in that order; or an error."""
+    places = np.searchsorted(known, asked, sorter=order)
+    there = places < len(known)
+    places[there] = places[there] if order is None else order[places[there]]
+    there[there] = known[places[there]] == asked[there]
+    if not there.all():
+        raise KeyError(asked[~there][0].decode())
+    return places
 
 
 def ids(some: Sequence[Media]) -> Texts:
@@ -251,8 +256,9 @@ def _part(track: Track) -> tuple[object, ...]:
 
 def _read(clip: Clip) -> tuple[str, Content | str]:
     """How its files are told apart, before they are read, and what they hold, or why nobody can tell."""
-    identity, tracks = _identity(clip), sorted(clip.media._tracks.items())
+    identity, tracks = "", sorted(clip.media._tracks.items())
     try:
+        identity = _identity(clip)
         sound = probe(dict(tracks)["audio"], "audio").digest if "audio" in clip.media.has else ""
         parts = [(kind, _digest(track), *_part(track)) for kind, track in tracks]
     except (DatasetError, OSError) as error:

@@ -4,7 +4,7 @@ The guard of protocols makes folds that cannot leak. Here nobody asks how a fold
 digest of what the clips hold, and who speaks there is looked up in the corpus as it was read.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.arenas import Arena
-from benchmarks.content import Texts, ids
+from benchmarks.content import Texts, ids, located
 from benchmarks.handed import Handed, handed
 from benchmarks.prepare import Store
 from benchmarks.training import training
@@ -70,9 +70,7 @@ class Door:
 
     def scored(self, fold: Judged, given: npt.NDArray[np.float64], scores: Scores) -> None:
         """An error unless the scores are of these answers, beside the corpus' own labels."""
-        order = np.argsort(self.arena.clips.ids, kind="stable")
-        places = order[np.searchsorted(self.arena.clips.ids[order], ids(fold.test_media), side="right") - 1]
-        clips = self.arena.clips.take(places)
+        clips = self.arena.clips.take(located(ids(fold.test_media), self.arena.clips.ids, self._by_id))
         theirs = list(zip(scores.names, scores.truth, strict=True))
         if theirs != [(clip.name, clip.label) for clip in clips] or not np.array_equal(scores.probabilities, given):
             raise LeakError(f"{fold.name} scores other answers or labels than its test has; use the guard's Fold")
@@ -88,6 +86,11 @@ class Door:
         return self.arena.contents.sounds(self.arena.clips.media)
 
     @cached_property
+    def _by_id(self) -> npt.NDArray[np.intp]:
+        """Places of the corpus' clips, in the order of their ids."""
+        return np.argsort(self.arena.clips.ids, kind="stable")
+
+    @cached_property
     def _by_content(self) -> npt.NDArray[np.intp]:
         """Places of the corpus' clips, in the order of what they hold."""
         return np.argsort(self._media, kind="stable")
@@ -99,7 +102,7 @@ class Door:
         if strange := np.flatnonzero(begin == end).tolist():
             content = wanted[strange[0]].decode()[:12]
             raise LeakError(f"{fold.name}: content {content} is of no clip of {self.arena.dataset.name}")
-        return self._by_content[np.isin(there, wanted)]
+        return np.sort(self._by_content[np.isin(there, wanted)])
 
     def _name(self, place: int) -> str:
         return self.arena.clips[place].name
@@ -114,13 +117,15 @@ class Door:
 
     def _apart(self, fold: Judged, learnt: npt.NDArray[np.intp], tested: npt.NDArray[np.intp]) -> None:
         clips = self.arena.clips
-        for clip, twin in _twins(self._recording, learnt, tested):
+        if pair := _twins(self._recording, learnt, tested):
+            clip, twin = pair
             also = "" if twin == clip else f", as {self._name(twin)}"
             raise LeakError(_told(fold, f"clip {self._name(clip)}", f"training{also}"))
         if fold.independence == "violated":  # it says so itself, and so does every result
             return
         known = values(clips, "subject") != 0
-        for clip, twin in _twins(self._person, learnt[known[learnt]], tested[known[tested]]):
+        if pair := _twins(self._person, learnt[known[learnt]], tested[known[tested]]):
+            clip, twin = pair
             same = value(clips[clip], "subject") == value(clips[twin], "subject")
             also = "" if same else f", as {clips[twin].subject}"
             raise LeakError(_told(fold, f"person {clips[clip].subject}", f"training{also}"))
@@ -149,10 +154,11 @@ class Door:
 
 def _twins(
     same: npt.NDArray[np.intp], learnt: npt.NDArray[np.intp], tested: npt.NDArray[np.intp]
-) -> Iterator[tuple[int, int]]:
-    """Clips of test of which another place, or the same, is learnt from."""
+) -> tuple[int, int] | None:
+    """The first clip of test that is the same as one that is learnt from, and that one."""
     for place in tested[np.isin(same[tested], same[learnt])].tolist():
-        yield place, learnt[same[learnt] == same[place]].tolist()[-1]
+        return place, learnt[same[learnt] == same[place]].tolist()[-1]
+    return None
 
 
 def _told(fold: Judged, who: str, where: str) -> str:

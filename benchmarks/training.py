@@ -4,7 +4,7 @@ import hashlib
 
 import numpy as np
 
-from benchmarks.content import ids
+from benchmarks.content import ids, located
 from benchmarks.handed import handed
 from benchmarks.plugins import build
 from benchmarks.prepare import Store
@@ -38,14 +38,12 @@ def training(
 
     if inner is None:
         return examples(Clips.of(fold.train)), None
-    return examples(Clips.of(inner.train)), examples(told(Clips.of(fold.train), inner))
+    return examples(Clips.of(inner.train)), examples(labelled(inner, Clips.of(fold.train)))
 
 
-def told(learnt: Clips, inner: Fold) -> Clips:
-    """The test clips of an inner fold, with their labels: among others they are what the outer fold learns from."""
-    _, first = np.unique(learnt.keys("name"), return_index=True)
-    once = learnt.take(first)
-    return once.take(np.isin(once.ids, ids(inner.test_media))).in_order()
+def labelled(inner: Fold, learnt: Clips) -> Clips:
+    """The test clips of an inner fold, in their order: among what the outer fold learns from they have labels."""
+    return learnt.take(located(ids(inner.test_media), learnt.ids, np.argsort(learnt.ids, kind="stable")))
 
 
 def _random(permutation: int, seed: int, fold: str) -> np.random.Generator:

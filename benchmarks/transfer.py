@@ -91,14 +91,16 @@ def _apart(source: Arena, target: Arena) -> None:
         )
     if source is target:
         return
-    for ours, theirs in zip(_digests(source), _digests(target), strict=True):
-        if both := np.flatnonzero(np.isin(ours, theirs) & (ours != b"")).tolist():
-            twin = np.flatnonzero(theirs == ours[both[0]]).tolist()[0]
-            raise DatasetError(
-                f"{source.clips[both[0]].name} of {source.dataset.name} is the same recording as "
-                f"{target.clips[twin].name} of {target.dataset.name}, which is tested on; exclude one with --exclude "
-                "FILE, or choose another --pretrain-on"
-            )
+    held, heard = zip(_digests(source), _digests(target), strict=True)
+    both = [np.isin(ours, theirs) & (ours != b"") for ours, theirs in (held, heard)]
+    for clip in np.flatnonzero(both[0] | both[1]).tolist():
+        ours, theirs = held if both[0][clip] else heard
+        twin = target.clips[int(np.argmax(theirs == ours[clip]))].name
+        raise DatasetError(
+            f"{source.clips[clip].name} of {source.dataset.name} is the same recording as {twin} of "
+            f"{target.dataset.name}, which is tested on; exclude one with --exclude FILE, or choose another "
+            "--pretrain-on"
+        )
 
 
 def _digests(arena: Arena) -> tuple[Texts, Texts]:

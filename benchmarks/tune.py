@@ -20,7 +20,7 @@ from benchmarks.placing import at_once, free_memory, peak_memory, roomy
 from benchmarks.plan import Cell, Row
 from benchmarks.prepare import Store
 from benchmarks.settings import assigned, flat
-from benchmarks.training import told, training
+from benchmarks.training import labelled, training
 from datasets.roll import Clips
 from methods.base import Examples, RunContext
 from methods.parts.resident import Resident
@@ -77,7 +77,7 @@ class Task:
         found = []
         for fold in self.inner:
             train, validation = training(self.row.method(), fold, self.store, self.seed)
-            held = Examples(handed(self.store, fold.test_media), fold.labels, told(self.learnt, fold).labels)
+            held = Examples(handed(self.store, fold.test_media), fold.labels, labelled(fold, self.learnt).labels)
             parts = [train, validation or held, held]
             if stays:
                 kept = {id(part): replace(part, inputs=Resident(part.inputs)) for part in parts}

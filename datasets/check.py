@@ -4,13 +4,13 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 from datasets.base import MANIFEST, Dataset, Listing, Problem
 from datasets.clips import AVEF_TABLE_2, TASKS, Advance, Clip, DatasetError, file_digest
 from datasets.probe import Probe, probe
 from datasets.processes import Ended, in_processes
+from datasets.roll import Clips
 
 Decoded = Mapping[str, Probe | str]  # by kind of track; a text says why it cannot be decoded
 
@@ -47,7 +47,7 @@ def check(dataset: Dataset, processes: int, advance: Advance | None = None) -> R
     listing = dataset.scan()
     problems = list(listing.problems)
     decoded: list[Decoded] = []
-    everything = (*listing.clips, *chain.from_iterable(listing.left_out.values()))
+    everything = Clips.joined(listing.clips, *listing.left_out.values())
     for found in _decode_all(everything, processes):
         decoded.append(found)
         if advance:

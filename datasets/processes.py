@@ -1,14 +1,15 @@
 """Work on many items in parallel processes; a process that a native library brings down costs its own item alone."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-AT_ONCE = 4096  # items that a pool knows of
+AHEAD = 8  # parts that a process finds waiting: a pool that is told of a million items remembers them all
 
 
 class Ended:
@@ -26,15 +27,35 @@ def in_processes(
     while done < len(items):
         with ProcessPoolExecutor(processes, get_context("spawn"), begin) as pool:
             try:
-                while some := items[done : done + AT_ONCE]:  # a pool is told of all that it is given
-                    for made in pool.map(work, some, chunksize=chunk):
-                        done += 1
-                        yield made
+                for made in _ahead(pool, work, items[done:], chunk, AHEAD * processes):
+                    done += 1
+                    yield made
                 return
             except BrokenProcessPool:  # does not tell by which item: those in hand are tried again, one at a time
                 in_hand = items[done : done + processes * chunk]
         yield from _one_by_one(work, in_hand, begin)
         done += len(in_hand)
+
+
+def _ahead(
+    pool: Executor, work: Callable[[Item], Result], items: Sequence[Item], chunk: int, most: int
+) -> Iterator[Result]:
+    """As `Executor.map`, but it is told of no more than so many parts ahead."""
+    waiting = deque[Future[list[Result]]]()
+    try:
+        for begin in range(0, len(items), chunk):
+            waiting.append(pool.submit(_all, work, items[begin : begin + chunk]))
+            if len(waiting) == most:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+    finally:
+        for part in waiting:
+            part.cancel()
+
+
+def _all(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    return [work(item) for item in items]
 
 
 def _one_by_one(

@@ -3,6 +3,7 @@
 import marshal
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from errno import EDQUOT, ENOSPC
 from itertools import pairwise
 from mmap import ACCESS_READ, mmap
 from tempfile import TemporaryFile, gettempdir
@@ -25,7 +26,9 @@ def set_down(pieces: "Iterable[Buffer]") -> bytes | mmap:
             file.flush()  # a mapped file that is written to would bring the process down where the disk is full
             return mmap(file.fileno(), 0, access=ACCESS_READ) if file.tell() else b""
     except OSError as error:
-        raise OSError(error.errno, error.strerror, error.filename or gettempdir()) from None
+        if error.errno not in (ENOSPC, EDQUOT):
+            raise
+        raise OSError(error.errno, error.strerror, gettempdir()) from None
 
 
 def dumped(told: tuple[Any, ...]) -> bytes:

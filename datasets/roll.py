@@ -3,7 +3,7 @@
 import marshal
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from hashlib import blake2b
 from itertools import chain
 from typing import Any, Literal, TypeVar, overload
@@ -67,7 +67,7 @@ class Clips(_Part[Clip]):
     def joined(cls, *parts: Iterable[Clip]) -> "Clips":
         """One part after the other."""
         some = [cls.of(part) for part in parts]
-        some = [part for part in some if len(part)] or some[:1]
+        some = [part for part in some if len(part)] or [cls.of(())]
         if any(part._roll is not some[0]._roll for part in some):
             return cls.of(chain(*some))
         rows, labels = (np.concatenate(told) for told in zip(*((one._rows, one._labels) for one in some), strict=True))
@@ -165,8 +165,8 @@ class Roll:
 
     def _begin(self) -> None:
         self._keys: dict[tuple[Fact, Callable[[str], str]], Keys] = {}
-        self._made = lru_cache(KEPT)(self._read)
-        self.clip = lru_cache(KEPT)(self._clip)
+        self._made = lru_cache(KEPT)(partial(_read, self._records))  # these know nothing of the roll: it ends at once
+        self.clip = lru_cache(KEPT)(partial(_clip, self._made, self.classes))
 
     def __getstate__(self) -> tuple[Records, tuple[str, ...]]:
         return self._records, self.classes
@@ -178,16 +178,6 @@ class Roll:
     def media(self, row: int) -> Media:
         """What a method may see of a clip."""
         return self._made(row)[0]
-
-    def _read(self, row: int) -> tuple[Media, tuple[Any, ...]]:
-        clip_id, has, tracks, *stated = marshal.loads(self._records[row])  # noqa: S302  written by `_told`
-        return Media(clip_id, _kinds(has), {kind: Track(*track) for kind, track in tracks}), tuple(stated)
-
-    def _clip(self, row: int, label: int) -> Clip:
-        media, (name, subject, session, sentence, split, recording) = self._made(row)
-        if label == UNTOLD:
-            return Clip(Media(media.clip_id, media.has, {}), name, subject, "", session, sentence, split, recording)
-        return Clip(media, name, subject, self.classes[label], session, sentence, split, recording)
 
     def _column(self, fact: Fact) -> Iterator[str | None]:
         """What each states."""
@@ -226,6 +216,22 @@ class Roll:
         return ranks
 
 
+Made = tuple[Media, tuple[str | None, ...]]
+
+
+def _read(records: Records, row: int) -> Made:
+    """What a record tells: what a method may see, and what the corpus states."""
+    clip_id, has, tracks, *stated = marshal.loads(records[row])  # noqa: S302  written by `_told`
+    return Media(clip_id, _kinds(has), {kind: Track(*track) for kind, track in tracks}), tuple(stated)
+
+
+def _clip(made: Callable[[int], Made], classes: tuple[str, ...], row: int, label: int) -> Clip:
+    media, (name, subject, session, sentence, split, recording) = made(row)
+    if label == UNTOLD:
+        return Clip(Media(media.clip_id, media.has, {}), str(name), subject, "", session, sentence, split, recording)
+    return Clip(media, str(name), subject, classes[label], session, sentence, split, recording)
+
+
 def key(told: str) -> int:
     """A digest of a text as a number; 0 of none."""
     return int.from_bytes(fingerprint(told, 8)) if told else 0
@@ -238,15 +244,17 @@ def fingerprint(told: str, size: int = 16) -> bytes:
 
 def _told(clip: Clip) -> tuple[Any, ...]:
     """A clip's record; `PLACES` tells what stands where."""
-    media, tracks = clip.media, tuple((kind, parts(track)) for kind, track in clip.media._tracks.items())
+    media, tracks = clip.media, tuple((str(kind), parts(track)) for kind, track in clip.media._tracks.items())
     stated = (getattr(clip, fact) for fact in FACTS)
-    return media.clip_id, tuple(sorted(media.has)), tracks, *(one if one is None else str(one) for one in stated)
+    has = tuple(sorted(map(str, media.has)))
+    return str(media.clip_id), has, tracks, *(one if one is None else str(one) for one in stated)
 
 
 def parts(track: Track) -> tuple[Any, ...]:
-    """What a track is made of again."""
+    """What a track is made of again; as plain values, for a table may have told others."""
     end, box = track.end if track.end is None else float(track.end), track.box and tuple(map(int, track.box))
-    return track.place, float(track.start), end, track.side, box, track.offset, track.framed
+    offset = track.offset if track.offset is None else int(track.offset)
+    return str(track.place), float(track.start), end, str(track.side), box, offset, bool(track.framed)
 
 
 @lru_cache

@@ -22,6 +22,7 @@ from datasets.roll import Clips, fingerprint, parts
 
 JUNK = re.compile(r"\..+|thumbs\.db|desktop\.ini|__macosx|standin\.json", re.IGNORECASE)
 FACTS = ("subject", "label", "session", "sentence", "split")
+Places = npt.NDArray[np.intp]
 NAMED = tuple(field.name for field in fields(Entry) if field.name not in ("kinds", "tracks"))
 
 
@@ -75,11 +76,17 @@ def _grouped(dataset: Dataset, problems: list[Problem]) -> tuple[Iterator[list[E
     return _groups(entries, begin[number]), excluded
 
 
-def _groups(entries: Records, first: npt.NDArray[np.intp]) -> Iterator[list[Entry]]:
+def _groups(entries: Records, first: Places) -> Iterator[list[Entry]]:
     """Those that belong together; `first` tells of each where its clip was met first."""
-    rows = (int(row) for row in np.argsort(first, kind="stable"))
-    for _, group in groupby(rows, key=first.__getitem__):
-        yield [_entry(*marshal.loads(entries[row])) for row in group]  # noqa: S302  written by `_grouped`
+    for rows in _together(first, np.arange(len(first))):
+        yield [_entry(*marshal.loads(entries[row])) for row in rows]  # noqa: S302  written by `_grouped`
+
+
+def _together(first: Places, some: Places) -> Iterator[list[int]]:
+    """Some places in groups that have one first place, in its order."""
+    order = some[np.argsort(first[some], kind="stable")]
+    for _, group in groupby(map(int, order), key=first.__getitem__):
+        yield [*group]
 
 
 def _plain(entry: Entry) -> tuple[Any, ...]:
@@ -100,15 +107,22 @@ def listed(root: Path, below: str = "") -> Iterator[str]:
     """Every name below the root that is no folder, sorted, without the droppings of desktop systems."""
     try:
         with os.scandir(root / below) as found:
-            names = sorted(one.name for one in found if not JUNK.fullmatch(one.name))
+            names = sorted((one.name, _is_folder(one)) for one in found if not JUNK.fullmatch(one.name))
     except OSError as error:
         raise DatasetError(f"the folder {error.filename} cannot be read ({error.strerror}); make it readable") from None
-    for name in names:
-        path = f"{below}{name}"
-        if (root / path).is_dir():
-            yield from listed(root, f"{path}/")
+    for name, folder in names:
+        if folder:
+            yield from listed(root, f"{below}{name}/")
         else:
-            yield path
+            yield f"{below}{name}"
+
+
+def _is_folder(found: "os.DirEntry[str]") -> bool:
+    """Links that lead in a circle are none."""
+    try:
+        return found.is_dir()
+    except OSError:
+        return False
 
 
 def _unopened(dataset: Dataset) -> Iterator[Problem]:
@@ -198,16 +212,16 @@ def tied(clips: Clips, recordings: Iterable[tuple[str, str]]) -> Clips:
 
 def _identical(clips: Clips) -> Iterator[list[Clip]]:
     """Clips that share a whole file, by name. Only files of equal size and end can, so few are read, if any."""
-    sizes, places = array("q"), array("q")
+    sizes, owners = array("q"), array("q")
     for place, clip in enumerate(clips):
         for _, track in _whole(clip):
             sizes.append(track.size)
-            places.append(place)
-    order = np.argsort(np.array(sizes), kind="stable")
-    for same_size in np.split(order, np.flatnonzero(np.diff(np.array(sizes)[order])) + 1):
-        owners = np.unique(np.array(places)[same_size])
-        if len(owners) > 1:
-            yield from _same_end(clips.take(owners), sizes[int(same_size[0])])
+            owners.append(place)
+    _, begin, number, count = np.unique(sizes, return_index=True, return_inverse=True, return_counts=True)
+    for same in _together(begin[number], np.flatnonzero(count[number] > 1)):
+        places = sorted({owners[one] for one in same})
+        if len(places) > 1:
+            yield from _same_end(clips.take(np.array(places)), sizes[same[0]])
 
 
 def _whole(clip: Clip) -> Iterator[tuple[Clip, Track]]:

@@ -6,6 +6,7 @@ It judges any split, ours and other people's. It knows names and ids only, never
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 import numpy as np
@@ -69,7 +70,7 @@ def audit(splits: Iterable[Split]) -> Verdict:
     splits = tuple(splits)
     findings = [finding for split in splits for finding in judge(split)]
     tests = Counter(name for split in splits for name in {clip.name for clip in split.test})
-    known = {clip.name for split in splits for clip in (*split.train, *split.validation, *split.others)}
+    known = {clip.name for split in splits for clip in chain(split.train, split.validation, split.others)}
     over_all: list[Found] = [
         ("doubt", "nothing to judge", () if splits else ("no fold was given",)),
         ("note", "clip tested in several folds", sorted(name for name, times in tests.items() if times > 1)),
@@ -187,7 +188,9 @@ def _notes(train: _Side, validation: _Side, test: _Side) -> Iterator[Found]:
 def _shared(unit: Unit, test: Clips, clips: Clips) -> list[str]:
     """Values of the unit on both sides, as the test clips spell them."""
     ours, theirs = values(test, unit), values(clips, unit)
-    places = first(np.where(np.isin(ours, theirs), ours, 0))
+    places = (
+        len(ours) - 1 - first(np.where(np.isin(ours, theirs), ours, 0)[::-1])
+    )  # the last way in which each is spelled
     return sorted(spelled(clip, unit) for clip in test.take(places))
 
 

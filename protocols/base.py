@@ -16,7 +16,7 @@ import numpy.typing as npt
 from datasets.clips import Clip, Media, UserError
 from datasets.roll import Clips, Keys
 from protocols.audit import Finding, Independence, Split, independence, judge
-from protocols.identity import Unit, canonical, digests, first, same, values
+from protocols.identity import Unit, canonical, digests, same, values
 from protocols.scores import Scores
 
 __all__ = ["Claimed", "Fold", "HeldOut", "Judged", "Protocol", "ProtocolError", "Scores", "Unit", "demand"]
@@ -162,7 +162,8 @@ def demand(clips: Iterable[Clip], unit: Unit) -> None:
 def _checked(clips: Clips, held_out: HeldOut, name: str) -> dict[Unit, frozenset[str]]:
     """What is held out, as compared: known units, values that are there."""
     names = clips.keys("name")
-    if len(once := first(names)) < len(clips):
+    _, once = np.unique(names, return_index=True)
+    if len(once) < len(clips):
         twice = min(clip.name for clip in clips.take(np.delete(np.arange(len(clips)), once)))
         raise ProtocolError(f"clip {twice} is listed twice; give each clip a name of its own")
     if not held_out or not set(held_out) <= set(get_args(Unit)):

@@ -57,7 +57,8 @@ def first(keys: Keys) -> npt.NDArray[np.intp]:
 
 def same(clips: Clips, unit: Unit) -> npt.NDArray[np.intp]:
     """A number for each clip, equal for all whose values share a recording, or a chain of them: one under two ids."""
-    return chained(owners(clips, unit), [recordings(clips), clips.keys("clip_id")])
+    traces = np.concatenate([recordings(clips), clips.keys("clip_id")])  # of one kind: a name may be either
+    return chained(np.tile(owners(clips, unit), 2), [traces])[: len(clips)]
 
 
 def owners(clips: Clips, unit: Unit) -> Keys:

@@ -1,17 +1,22 @@
 """Digests of what media hold: they follow the content alone, are remembered by file, and tie equal sounds."""
 
+import hashlib
+import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from benchmarks import content, pool
-from benchmarks.content import Content, contents, corpus_digest, tied
+from benchmarks.content import Content, Contents, contents, corpus_digest, located, tied
 from benchmarks.plugins import build, names
 from datasets.clips import Clip, DatasetError, Media, Track
 from datasets.probe import Probe, probe
@@ -187,3 +192,43 @@ def test_the_corpus_digest_is_of_people_labels_and_content_in_any_order(decoded:
     for changed in ({"label": "calm"}, {"subject": "24"}):
         other = [replace(clip, **changed) if clip is found[5] else clip for clip in found]  # type: ignore[arg-type]
         assert corpus_digest(other, told) != first
+
+
+@given(
+    st.lists(st.tuples(*[st.sampled_from(["a", "b", "é", ""])] * 2, st.sampled_from(["00", "11", "22"])), max_size=8)
+)
+def test_the_digest_of_a_corpus_is_that_of_its_facts_as_json(facts: list[tuple[str, str, str]]) -> None:
+    some = [
+        Clip(Media(f"{n:02}", frozenset(), {}), f"{n}", person or None, label)
+        for n, (person, label, _) in enumerate(facts)
+    ]
+    told = Contents.of({f"{n:02}": Content(digest, "") for n, (_, _, digest) in enumerate(facts)})
+    plain = json.dumps(sorted((digest, person, label) for person, label, digest in facts))
+    assert corpus_digest(some, told) == hashlib.sha256(plain.encode()).hexdigest()
+
+
+def test_a_file_that_vanishes_before_it_is_read_is_named(
+    decoded: Counter[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ravdess(tmp_path)
+    found = clips(tmp_path)
+
+    def late(work: Callable[[Clip], object], items: Sequence[Clip]) -> Iterator[object]:
+        Path(items[0].media._tracks["audio"].place).unlink()
+        return map(work, items)
+
+    monkeypatch.setattr("benchmarks.content.each", late)
+    with pytest.raises(DatasetError, match=rf"unreadable: {found[0].name}: .*No such file"):
+        contents(found, silent)
+
+
+@given(st.lists(st.sampled_from("abcdef"), unique=True), st.randoms(use_true_random=False))
+def test_each_place_is_found_or_an_error_tells_what_is_not(known: list[str], random: Any) -> None:
+    asked = random.choices([*known, "z"], k=5)
+    order = np.argsort(np.array(known, "S1"), kind="stable")
+    if "z" in asked:
+        with pytest.raises(KeyError, match="z"):
+            located(np.array(asked, "S1"), np.array(known, "S1"), order)
+    else:
+        told = located(np.array(asked, "S1"), np.array(known, "S1"), order).tolist()
+        assert told == [known.index(one) for one in asked]

@@ -104,6 +104,14 @@ def test_sides_are_what_brute_force_says(request: tuple[list[Clip], dict[Unit, l
     assert set(fold.dropped) == out - test
 
 
+def test_a_recording_may_be_named_as_the_sound_of_another_clip() -> None:
+    """Then it is that sound, and whose it is, is one person."""
+    clips = [clip(1, "A"), clip(2, "B"), clip(3, "C")]
+    clips[1] = dataclasses.replace(clips[1], recording=clips[0].media.clip_id)
+    fold = Fold(clips, {"subject": ["A"]}, "fold")
+    assert fold.dropped == ("clip2",) and [one.name for one in fold.train] == ["clip3"]
+
+
 def measured(fold: Fold, clips: Sequence[Clip]) -> str:
     """The oracle of independence."""
     test, train = fold._test, fold.train

@@ -1,8 +1,10 @@
 """Clips on a roll against a plain list of the same clips."""
 
+import gc
 import pickle
 import tracemalloc
-from collections.abc import Sequence
+import weakref
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
@@ -20,9 +22,9 @@ from benchmarks.console import progress
 from benchmarks.content import Content, Contents
 from datasets import records, roll
 from datasets.clips import Clip, Media, Track
-from datasets.processes import AT_ONCE, in_processes
 from datasets.records import Records
 from datasets.roll import Clips
+from protocols.leave_one_subject_out import LeaveOneSubjectOut
 from tests import manyclips
 
 texts = st.text(
@@ -106,6 +108,42 @@ def test_records_are_what_was_written(listed: list[bytes]) -> None:
         kept[len(listed)]
 
 
+def test_what_fails_while_records_are_made_fails_as_it_is() -> None:
+    def torn() -> Iterator[bytes]:
+        yield b"one"
+        raise OSError("cannot identify image file 'a.jpg'")
+
+    with pytest.raises(OSError, match="cannot identify image file"):
+        Records(torn())
+
+
+def test_a_roll_ends_with_the_last_of_its_clips() -> None:
+    """Without the garbage collector, which may come late: each holds a file open."""
+    gc.disable()
+    try:
+        some = Clips.of([Clip(Media("a", frozenset(), {}), "one", "A", "joy")])
+        assert some[0].name == "one" and some.media[0] and len(some.in_order()) == 1
+        rest = weakref.ref(some._roll)
+        del some
+        assert rest() is None
+    finally:
+        gc.enable()
+
+
+def test_an_inner_fold_is_sent_without_label_sound_and_picture_of_the_outer_test() -> None:
+    def clip(number: int, person: str) -> Clip:
+        track = Track(f"/films/of-{person}-{number}.avi")
+        return Clip(
+            Media(f"{number:02}", frozenset({"video"}), {"video": track}), f"{number}", person, f"felt-{person}"
+        )
+
+    outer = next(LeaveOneSubjectOut().folds([clip(number, "ABC"[number % 3]) for number in range(9)]))
+    (sent, _) = (pickle.dumps(inner) for inner in outer.inner(LeaveOneSubjectOut()))
+    assert {one.subject for one in outer._test} == {"A"}
+    assert b"/films/of-A" not in sent and b"felt-A" not in pickle.dumps(pickle.loads(sent)._test)
+    assert b"/films/of-B" in sent and b"felt-B" in sent
+
+
 def test_a_full_disk_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(records, "TemporaryFile", lambda: Path("/dev/full").open("w+b"))  # noqa: SIM115  the code closes it
     with pytest.raises(OSError, match="No space left on device: '/") as raised:
@@ -123,11 +161,6 @@ def test_contents_are_found_by_the_clip(told: dict[str, tuple[str, str]]) -> Non
     assert kept.held(some) == sorted(one.media for one in plain.values())
     assert kept.heard(some) == sorted({one.sound for one in plain.values()} - {""})
     assert Contents.joined([kept, Contents.of({"x": Content("m", "s")})]) == {**plain, "x": Content("m", "s")}
-
-
-@pytest.mark.parametrize("count", [AT_ONCE + 1])
-def test_a_pool_is_told_of_its_items_part_by_part(count: int) -> None:
-    assert [*in_processes(abs, range(-count, 0), 2)] == [*range(count, 0, -1)]
 
 
 def test_a_large_corpus_costs_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
