@@ -10,7 +10,8 @@ from threading import Thread
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.prepare import Store, inputs_file, read
+from benchmarks.making import inputs_file
+from benchmarks.prepare import Store, read
 from datasets.clips import Media
 from methods.base import Prepared
 

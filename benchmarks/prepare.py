@@ -3,32 +3,30 @@
 import hashlib
 import inspect
 import pickle
-import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
+from benchmarks import making
 from benchmarks.arenas import Arena
 from benchmarks.console import Progress
 from benchmarks.content import Contents
 from benchmarks.corpora import cache
 from benchmarks.determinism import refused
 from benchmarks.environment import decoders, source
-from benchmarks.files import FileError, remove, sweep, whole
+from benchmarks.files import FileError, remove, sweep
+from benchmarks.making import Fault, Lacking, Todo, inputs_file, make, write
 from benchmarks.plan import Row
 from benchmarks.pool import EndedError, each
-from datasets.clips import Advance, Clip, DatasetError, Media, Track, UserError
+from datasets.clips import Advance, Clip, DatasetError, Media, UserError
 from datasets.roll import Clips
-from datasets.together import together
-from methods.base import Frozen, MethodError, Preparation, Prepared
+from methods.base import Frozen, Preparation, Prepared
 
 
 class PreparationError(Exception):
@@ -56,11 +54,6 @@ def read(file: Path) -> Prepared:
         remove(file)
         raise DamagedError(f"{file} was damaged ({error}), and is removed; the same command makes it again") from None
     return inputs
-
-
-def inputs_file(folder: Path, content: str) -> Path:
-    """The file of what was made of a clip with that content."""
-    return folder / f"{content}.safetensors"
 
 
 @dataclass(frozen=True)
@@ -120,7 +113,7 @@ class Wanted:
     def store(self) -> Store:
         """Where it is kept, under a name that hashes all that it depends on."""
         kind = type(self.preparation)
-        code = source(inspect.getfile(kind), __file__)
+        code = source(inspect.getfile(kind), __file__, making.__file__)
         key = f"{kind.__module__} v{self.version} {self.preparation!r}\nsource {code}\n{decoders()}"
         return Store(_folder("prepared", key), self.contents)
 
@@ -147,45 +140,45 @@ def fill_together(rows: Sequence[tuple[Row, Arena]], progress: Progress) -> None
             lacking[store.folder, arena.digest] = row.name, one
     if len({folder for folder, _ in lacking}) < 2:
         return
-    todo, clips = _shared([one for _, one in lacking.values()])
+    todo = _shared([one for _, one in lacking.values()])
     names = list(dict.fromkeys(name for name, _ in lacking.values()))
     with progress(f"preparing {len(todo)} clips for {_listed(names)}") as advance, suppress(EndedError):
-        for number, faults in enumerate(each(_prepare, todo), start=1):
+        for number, faults in enumerate(each(make, todo), start=1):
             for fault in faults:
                 if fault and fault[0] != "method":
-                    _raise(fault, clips[number - 1])
+                    _raise(fault, todo.clips[number - 1])
             advance(number, len(todo))
 
 
 def prepared(wanted: Wanted, advance: Advance) -> Store:
     """Inputs for all clips, each prepared once, in parallel processes."""
     store = wanted.store()
-    todo, clips = _shared([wanted])
+    todo = _shared([wanted])
     number = 0
     with _blamed("preparing"):  # what cannot be sent to a process
         if todo:
             pickle.dumps(wanted.preparation)
         try:
-            for number, (fault,) in enumerate(each(_prepare, todo), start=1):
-                _raise(fault, clips[number - 1])
+            for number, (fault,) in enumerate(each(make, todo), start=1):
+                _raise(fault, todo.clips[number - 1])
                 advance(number, len(todo))
         except EndedError as error:
-            _raise(("method", f"it {error}; if it is the file, exclude it with --exclude FILE"), clips[number])
+            _raise(("method", f"it {error}; if it is the file, exclude it with --exclude FILE"), todo.clips[number])
     return store
 
 
-def _shared(wanted: Sequence[Wanted]) -> tuple[list["Work"], list[Clip]]:
-    """What is to be made of each clip for those that have not got it yet; of clips with the same content, of one."""
-    clips: dict[str, Clip] = {}
-    jobs: dict[str, dict[Path, Preparation]] = {}
+def _shared(wanted: Sequence[Wanted]) -> Todo:
+    """What is to be made of clips for those that have not got it yet; of clips with the same content, of one."""
+    lacking: list[Lacking] = []
+    clips: list[Clips] = []
     for one in wanted:
         store = one.store()
         sweep(store.folder)
-        for clip in store.missing(one.clips):
-            content = one.contents[clip.media.clip_id].media
-            clips.setdefault(content, clip)
-            jobs.setdefault(content, {})[store.file(clip.media)] = one.preparation
-    return [(clips[content].media, list(job.items())) for content, job in jobs.items()], list(clips.values())
+        clips.append(store.missing(one.clips))
+        lacking.append(Lacking(store.folder, one.preparation, one.contents.media(clips[-1].media)))
+    contents = np.concatenate([one.contents for one in lacking])
+    once = np.sort(np.unique(contents, return_index=True)[1])
+    return Todo(Clips.joined(*clips).take(once), contents[once], lacking)
 
 
 def _can_be_sent(preparation: Preparation) -> bool:
@@ -210,7 +203,7 @@ def passed_through(frozen: Frozen, inputs: Store, clips: Sequence[Clip], device:
     todo = store.missing(clips)
     for number, clip in enumerate(todo, start=1):
         with _blamed(f"the frozen network on {clip.name}"):
-            _write(frozen(inputs.read(clip.media), device), store.file(clip.media))
+            write(frozen(inputs.read(clip.media), device), store.file(clip.media))
         advance(number, len(todo))
     return store
 
@@ -233,55 +226,6 @@ def _folder(kind: str, key: str) -> Path:
     return folder
 
 
-Fault = tuple[str, str] | None  # whose it is, "clip", "method" or "disk", and what
-Work = tuple[Media, Sequence[tuple[Path, Preparation]]]
-
-
-def _prepare(work: Work) -> list[Fault]:
-    """Of one clip, all that is wanted."""
-    media, jobs = work
-    with _one_thread(), TemporaryDirectory() as folder:
-        return together(_nameless(media, Path(folder)), [partial(_prepare_one, *job) for job in jobs])
-
-
-def _prepare_one(file: Path, preparation: Preparation, media: Media) -> Fault:
-    try:
-        _write(preparation(media), file)
-    except DatasetError as error:
-        return "clip", str(error)
-    except MethodError as error:
-        return "method", str(error)
-    except FileError as error:
-        return "disk", str(error)
-    except Exception:  # whatever a stranger's method raises must reach the user with its clip
-        return "method", traceback.format_exc()
-    return None
-
-
-def _nameless(media: Media, folder: Path) -> Media:
-    """The clip under links that bear its digest, for names of files and folders name emotions and people."""
-    tracks = dict[str, Track]()
-    for kind, track in media._tracks.items():
-        link = folder / f"{media.clip_id}-{kind}{track.file.suffix}"
-        link.symlink_to(track.file.absolute())
-        tracks[kind] = replace(track, place=str(link))
-    return replace(media, _tracks=tracks)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """For torch, where it is used: inputs must not depend on where they are prepared."""
-    torch = sys.modules.get("torch")
-    threads = torch.get_num_threads() if torch else 1
-    if torch:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        if torch:
-            torch.set_num_threads(threads)
-
-
 def _raise(fault: Fault, clip: Clip) -> None:
     if fault and fault[0] == "disk":
         raise FileError(fault[1])
@@ -289,9 +233,3 @@ def _raise(fault: Fault, clip: Clip) -> None:
         raise DatasetError(f"unreadable: {clip.name}: {fault[1]}; or exclude it by name with --exclude FILE")
     if fault:
         raise PreparationError(f"preparing {clip.name} failed: {fault[1]}")
-
-
-def _write(inputs: Prepared, file: Path) -> None:
-    """A reader, or a second run, never meets half a file."""
-    with whole(file) as beside:
-        save_file({name: np.ascontiguousarray(array) for name, array in inputs.items()}, beside)

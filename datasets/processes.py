@@ -27,7 +27,7 @@ def in_processes(
     while done < len(items):
         with ProcessPoolExecutor(processes, get_context("spawn"), begin) as pool:
             try:
-                for made in _ahead(pool, work, items[done:], chunk, AHEAD * processes):
+                for made in _ahead(pool, work, items, range(done, len(items), chunk), AHEAD * processes):
                     done += 1
                     yield made
                 return
@@ -38,13 +38,13 @@ def in_processes(
 
 
 def _ahead(
-    pool: Executor, work: Callable[[Item], Result], items: Sequence[Item], chunk: int, most: int
+    pool: Executor, work: Callable[[Item], Result], items: Sequence[Item], begins: range, most: int
 ) -> Iterator[Result]:
     """As `Executor.map`, but it is told of no more than so many parts ahead."""
     waiting = deque[Future[list[Result]]]()
     try:
-        for begin in range(0, len(items), chunk):
-            waiting.append(pool.submit(_all, work, items[begin : begin + chunk]))
+        for begin in begins:
+            waiting.append(pool.submit(_all, work, items[begin : begin + begins.step]))
             if len(waiting) == most:
                 yield from waiting.popleft().result()
         while waiting:

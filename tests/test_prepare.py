@@ -14,7 +14,7 @@ import pytest
 from safetensors.numpy import load_file
 from safetensors.numpy import save_file as whole
 
-from benchmarks import environment, pool, prepare
+from benchmarks import environment, making, pool
 from benchmarks.content import Contents, contents
 from benchmarks.handed import handed
 from benchmarks.prepare import PreparationError, Store, Wanted, passed_through
@@ -122,10 +122,10 @@ def test_an_interrupted_write_leaves_nothing_that_counts(found: Found, monkeypat
             file.write_bytes(file.read_bytes()[:20])
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(prepare, "save_file", interrupted)
+    monkeypatch.setattr(making, "save_file", interrupted)
     with pytest.raises(KeyboardInterrupt):
         prepared(Sums(), 1, some, told, silent)
-    monkeypatch.setattr(prepare, "save_file", whole)
+    monkeypatch.setattr(making, "save_file", whole)
     half = written[-1]
     assert not half.exists()
     store = prepared(Sums(), 1, some, told, silent)
@@ -167,7 +167,7 @@ def _cut_short(root: Path, cache: Path) -> None:
         file.write_bytes(b"half of it")
         os.kill(os.getpid(), signal.SIGKILL)
 
-    vars(prepare)["save_file"] = dies
+    vars(making)["save_file"] = dies
     prepared(Sums(), 1, some, contents(some, silent), silent)
 
 
