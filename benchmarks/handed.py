@@ -29,7 +29,11 @@ class Handed(Sequence[Prepared]):
         return len(self.digests)
 
     def __getitem__(self, number: int) -> Prepared:  # type: ignore[override]
-        return read(inputs_file(self.folder, self.digests[number].decode()))
+        return read(self.file(number))
+
+    def file(self, number: int) -> Path:
+        """Where they lie."""
+        return inputs_file(self.folder, self.digests[number].decode())
 
 
 def handed(store: Store, media: Sequence[Media]) -> Handed:

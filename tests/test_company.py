@@ -238,7 +238,7 @@ def test_tested_inputs_that_are_damaged_are_made_again_and_cost_the_others_nothi
     def predict(self: CnnLstmDnn, examples: Examples) -> Any:
         if not done:
             inputs: Any = examples.inputs
-            inputs.files[0].write_bytes(b"rubbish")
+            inputs.file(0).write_bytes(b"rubbish")
             done.append(inputs)
         return whole(self, examples)
 

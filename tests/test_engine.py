@@ -191,7 +191,7 @@ def test_validation_shares_no_person_with_training_or_test(seed: int, bench: Ben
         train, validation = training(one.method(), fold, Store(bench.folder, here.contents), seed)
         assert validation is not None
         assert isinstance(train.inputs, Handed) and isinstance(validation.inputs, Handed)
-        ids = [[own[digest] for digest in part.inputs.digests] for part in (train, validation)]  # type: ignore[attr-defined]
+        ids = [[own[digest] for digest in part.inputs.digests.astype(str)] for part in (train, validation)]  # type: ignore[attr-defined]
         sides = [{person[one] for one in some} for some in (*ids, [media.clip_id for media in fold.test_media])]
         assert sum(map(len, sides)) == len(set().union(*sides)) == 12
         assert abs(len(ids[1]) / (len(ids[0]) + len(ids[1])) - 0.2) < 0.1
