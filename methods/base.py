@@ -82,10 +82,6 @@ class Examples:
     classes: tuple[str, ...]
     labels: tuple[str, ...] = ()
 
-    def __post_init__(self) -> None:
-        if self.labels and len(self.labels) != len(self.inputs):
-            raise ValueError(f"each clip has one label, but got {len(self.labels)} of {len(self.inputs)}")
-
     def __len__(self) -> int:
         return len(self.inputs)
 
