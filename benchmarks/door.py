@@ -58,9 +58,7 @@ class Door:
             where = f"the model of {corpus['name']} it begins with"
             known = self._known_there(corpus["media"], corpus.get("sounds", ()))
             if there := places[known[places]].tolist():
-                raise LeakError(
-                    _told(fold, f"clip {self._name(there[0])}", f"the model of {corpus['name']} it begins with")
-                )
+                raise LeakError(_told(fold, f"clip {self._name(there[0])}", where))
             if corpus["name"] == self.arena.dataset.name or known.any():
                 people = {canonical(person, "subject") for person in corpus["subjects"]}
                 tested = self.arena.clips.take(places)
@@ -90,19 +88,13 @@ class Door:
         """Places of the corpus' clips, in the order of their ids."""
         return np.argsort(self.arena.clips.ids, kind="stable")
 
-    @cached_property
-    def _by_content(self) -> npt.NDArray[np.intp]:
-        """Places of the corpus' clips, in the order of what they hold."""
-        return np.argsort(self._media, kind="stable")
-
     def _places(self, fold: Judged, *digests: Texts) -> npt.NDArray[np.intp]:
         """Of all clips of that content in the corpus, under whatever name."""
-        wanted, there = np.unique(np.concatenate([np.zeros(0, "S64"), *digests])), self._media[self._by_content]
-        begin, end = (np.searchsorted(there, wanted, side=side) for side in ("left", "right"))
-        if strange := np.flatnonzero(begin == end).tolist():
-            content = wanted[strange[0]].decode()[:12]
+        wanted = np.concatenate([self._media[:0], *digests])
+        if len(strange := wanted[~np.isin(wanted, self._media)]):
+            content = strange[0].decode()[:12]
             raise LeakError(f"{fold.name}: content {content} is of no clip of {self.arena.dataset.name}")
-        return np.sort(self._by_content[np.isin(there, wanted)])
+        return np.flatnonzero(np.isin(self._media, wanted))
 
     def _name(self, place: int) -> str:
         return self.arena.clips[place].name
