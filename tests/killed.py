@@ -84,9 +84,12 @@ class Trial:
         process.join()
 
     def answers(self) -> Mapping[str, object]:
-        """All that was found, less when and by whom: predictions, scores, curves, the printed table."""
+        """All that was found, less when and by whom: predictions, scores, curves, the printed table.
+
+        Of a row that was killed as it began, nothing: another has taken its place.
+        """
         found: dict[str, object] = {}
-        for run in self.runs("row"):
+        for run in self.runs("row", " and attributes.status = 'FINISHED'"):
             place = Path(run.info.artifact_uri)
             cells = list(csv.DictReader((place / "cells.csv").read_text().splitlines()))
             lines = [{name: told for name, told in line.items() if name != "run_id"} for line in cells]
