@@ -163,7 +163,8 @@ class Tracker(Runs):
     ) -> str:
         """A run of its own for a table that was made from others' results."""
         run_id = self._create(self.experiment(experiment), title, tags)
-        self.client.log_text(run_id, table(rows), "table.csv")
+        if rows:  # none were measured before an interruption
+            self.client.log_text(run_id, table(rows), "table.csv")
         self.note(run_id, "table.json", list(rows))
         self.client.set_terminated(run_id, "FINISHED")
         return run_id
