@@ -148,9 +148,9 @@ def _twins(
     same: npt.NDArray[np.intp], learnt: npt.NDArray[np.intp], tested: npt.NDArray[np.intp]
 ) -> tuple[int, int] | None:
     """The first clip of test that is the same as one that is learnt from, and that one."""
-    for place in tested[np.isin(same[tested], same[learnt])].tolist():
-        return place, learnt[same[learnt] == same[place]].tolist()[-1]
-    return None
+    if not len(both := tested[np.isin(same[tested], same[learnt])]):
+        return None
+    return int(both[0]), int(learnt[same[learnt] == same[both[0]]][-1])
 
 
 def _told(fold: Judged, who: str, where: str) -> str:

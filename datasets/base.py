@@ -17,11 +17,11 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from datasets.clips import PICTURES, SOUND_ONLY, Advance, DatasetError, Side, Track
-from datasets.records import Records
-from datasets.roll import Clips
 
 if TYPE_CHECKING:
     from datasets.check import Report
+    from datasets.records import Records
+    from datasets.roll import Clips
 
 MANIFEST = "standin.json"
 
@@ -66,9 +66,9 @@ class Problem:
 class Listing:
     """Everything found under a corpus' root: nothing is dropped without standing in one of these."""
 
-    clips: Clips
+    clips: "Clips"
     problems: tuple[Problem, ...]
-    left_out: Mapping[str, Clips]  # by reason
+    left_out: "Mapping[str, Clips]"  # by reason
     excluded: tuple[str, ...]
 
 
@@ -184,7 +184,8 @@ class Dataset(ABC):
         return (PurePosixPath(os.fsdecode(name)) for name in sorted(self._unopened))
 
     @cached_property
-    def _named(self) -> Records:
+    def _named(self) -> "Records":
+        from datasets.records import Records
         from datasets.scan import listed
 
         if not self.root.is_dir():
@@ -212,7 +213,7 @@ class Dataset(ABC):
 
         return scan(self, task)
 
-    def index(self, task: str = "emotion") -> Clips:
+    def index(self, task: str = "emotion") -> "Clips":
         """The labelled clips. A contradiction stops here unless the file is excluded by name."""
         listing = self.scan(task)
         faults = [problem for problem in listing.problems if problem.kind == "contradictory"]

@@ -1,12 +1,13 @@
 """Clips of a corpus as a roll in a file: each is made when it is asked for, so a million need little memory."""
 
 import marshal
+from abc import abstractmethod
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache, partial
 from hashlib import blake2b
 from itertools import chain
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Literal, Self, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -30,8 +31,29 @@ class _Part(Sequence[Item]):
     _roll: "Roll"
     _rows: Numbers
 
+    @abstractmethod
+    def take(self, which: "slice | npt.NDArray[Any]") -> Self:
+        """Some of them: a slice, their places, or for each whether it is one."""
+
+    @abstractmethod
+    def _all(self) -> Iterator[Item]:
+        """Each, of a few."""
+
     def __len__(self) -> int:
         return len(self._rows)
+
+    @overload
+    def __getitem__(self, place: int) -> Item: ...
+    @overload
+    def __getitem__(self, place: slice) -> Self: ...
+    def __getitem__(self, place: int | slice) -> Item | Self:
+        if isinstance(place, slice):
+            return self.take(place)
+        return next(self.take(np.array([place]))._all())
+
+    def __iter__(self) -> Iterator[Item]:
+        for begin in range(0, len(self), KEPT):  # numbers of a million would be as many objects
+            yield from self[begin : begin + KEPT]._all()
 
     def __eq__(self, other: object) -> bool:
         alike = isinstance(other, Sequence) and len(self) == len(other)
@@ -73,23 +95,11 @@ class Clips(_Part[Clip]):
         rows, labels = (np.concatenate(told) for told in zip(*((one._rows, one._labels) for one in some), strict=True))
         return cls(some[0]._roll, rows, labels)
 
-    @overload
-    def __getitem__(self, place: int) -> Clip: ...
-    @overload
-    def __getitem__(self, place: slice) -> "Clips": ...
-    def __getitem__(self, place: int | slice) -> "Clip | Clips":
-        if isinstance(place, slice):
-            return self.take(place)
-        return self._roll.clip(int(self._rows[place]), int(self._labels[place]))
+    def take(self, which: "slice | npt.NDArray[Any]") -> Self:
+        return type(self)(self._roll, self._rows[which], self._labels[which])
 
-    def __iter__(self) -> Iterator[Clip]:
-        for begin in range(0, len(self), KEPT):  # numbers of a million would be as many objects
-            part = slice(begin, begin + KEPT)
-            yield from map(self._roll.clip, self._rows[part].tolist(), self._labels[part].tolist())
-
-    def take(self, which: "slice | npt.NDArray[Any]") -> "Clips":
-        """Some of them: a slice, their places, or for each whether it is one."""
-        return Clips(self._roll, self._rows[which], self._labels[which])
+    def _all(self) -> Iterator[Clip]:
+        return map(self._roll.clip, self._rows.tolist(), self._labels.tolist())
 
     def blank(self) -> "Clips":
         """Who they show, without label, sound and picture."""
@@ -133,18 +143,11 @@ class Medias(_Part[Media]):
     def __init__(self, roll: "Roll", rows: Numbers) -> None:
         self._roll, self._rows = roll, rows
 
-    @overload
-    def __getitem__(self, place: int) -> Media: ...
-    @overload
-    def __getitem__(self, place: slice) -> "Medias": ...
-    def __getitem__(self, place: int | slice) -> "Media | Medias":
-        if isinstance(place, slice):
-            return Medias(self._roll, self._rows[place])
-        return self._roll.media(int(self._rows[place]))
+    def take(self, which: "slice | npt.NDArray[Any]") -> Self:
+        return type(self)(self._roll, self._rows[which])
 
-    def __iter__(self) -> Iterator[Media]:
-        for begin in range(0, len(self), KEPT):
-            yield from map(self._roll.media, self._rows[begin : begin + KEPT].tolist())
+    def _all(self) -> Iterator[Media]:
+        return map(self._roll.media, self._rows.tolist())
 
 
 class Roll:

@@ -24,8 +24,8 @@ def blocks(clips: Iterable[Clip], unit: Unit) -> dict[Block, int]:
     for number, clip in zip(block[places].tolist(), clips.take(places), strict=True):
         ids[number].add(spelled(clip, unit))
     sizes = np.bincount(block).tolist()
-    by_id = {min(canonical(text, unit) for text in ids[number]): number for number in ids}
-    return {tuple(sorted(ids[by_id[least]])): sizes[by_id[least]] for least in sorted(by_id)}
+    order = sorted(ids, key=lambda number: min(canonical(text, unit) for text in ids[number]))
+    return {tuple(sorted(ids[number])): sizes[number] for number in order}
 
 
 def balanced(clips: Iterable[Clip], unit: Unit, groups: int, seed: int | None = None) -> list[list[str]]:
