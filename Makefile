@@ -13,7 +13,7 @@ install: .venv/installed
 	touch $@
 
 run: install
-	.venv/bin/python -m benchmarks run --method all --dataset baum1s
+	.venv/bin/python -m benchmarks run --method all --dataset baum1s --preset quick
 
 test: install
 	.venv/bin/python -m pytest -n auto

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from benchmarks import console
-from benchmarks.common import asked_gate, excluded_names
+from benchmarks.common import announce, asked_gate, excluded_names
 from benchmarks.options import (
     DataRoot,
     DatasetName,
@@ -90,8 +90,7 @@ def regress(
     tracker = Tracker(tracking_uri)
     planned = plan(request, console.progress)
     row, arena = gates.only(planned)
-    for note in planned.notes:
-        console.note(note)
+    announce(planned)
     show_arena(arena)
     execute = place.on(tracker.uri, planned.device)
     engine = Engine(

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from benchmarks import console
-from benchmarks.common import asked_gate, excluded_names, refresh_leaderboard
+from benchmarks.common import announce, asked_gate, excluded_names, refresh_leaderboard
 from benchmarks.options import (
     STUDIES,
     DataRoot,
@@ -102,8 +102,7 @@ def run(
     planned = plan(request, console.progress)
     if gate:
         gate.present(planned)
-    for note in planned.notes:
-        console.note(note)
+    announce(planned)
     for arena in planned.arenas:
         show_arena(arena)
     trials = Tuning(absolute(storage), trial_jobs)
@@ -130,8 +129,12 @@ def run(
     for judgement in judged.values():
         judgement.refuse() if json else judgement.show()
     refresh_leaderboard(tracker)
+    for line in planned.absent:
+        console.warn(line)
     failed = int(
-        any(outcome.waiting or not outcome.complete for outcome in outcomes) or any(one.failed for one in tested)
+        any(outcome.waiting or not outcome.complete for outcome in outcomes)
+        or any(one.failed for one in tested)
+        or bool(planned.absent)
     )
     raise typer.Exit(max([failed, *(judgement.code for judgement in judged.values())]))
 
@@ -213,9 +216,8 @@ def prepare(
     if sheet:
         drawable(sheet, "--sheet")
     planned = plan(request, console.progress)
-    for note in planned.notes:
-        console.note(note)
-    failed, told = 0, list[dict[str, object]]()
+    announce(planned)
+    failed, told = int(bool(planned.absent)), list[dict[str, object]]()
     lessons = [
         (initial.row, arena) for row, _ in planned.rows for initial in row.initials.values() for arena in initial.arenas
     ]

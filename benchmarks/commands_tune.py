@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from benchmarks import console
-from benchmarks.common import excluded_names
+from benchmarks.common import announce, excluded_names
 from benchmarks.options import (
     STUDIES,
     DataRoot,
@@ -80,10 +80,9 @@ def tune(
         writable(out)
     tracker, tuning = Tracker(tracking_uri), Tuning(absolute(storage), jobs)
     planned = plan(request, console.progress)
-    for note in planned.notes:
-        console.note(note)
+    announce(planned)
     cells = [(row, arena, chosen(row, fold)) for row, arena in planned.rows]
-    made, failed = list[Found](), 0
+    made, failed = list[Found](), int(bool(planned.absent))
     with determinism.deterministic(deterministic):
         for row, arena, asked in cells:
             for one in found(row, arena, asked, tuning, planned.device, tracker, console.progress):

@@ -7,7 +7,16 @@ from benchmarks import console
 
 if TYPE_CHECKING:
     from benchmarks.regress import Gate
+    from benchmarks.run import Plan
     from benchmarks.track import Tracker
+
+
+def announce(planned: "Plan") -> None:
+    """What the user should know before anything begins."""
+    for note in planned.notes:
+        console.note(note)
+    for line in planned.absent:
+        console.warn(line)
 
 
 def refresh_leaderboard(tracker: "Tracker") -> None:

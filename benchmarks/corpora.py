@@ -66,7 +66,10 @@ def located(name: str, given: Path | None, exclude: frozenset[str] = frozenset()
     folder = root / resolve("datasets", name)
     if not folder.is_dir():
         found: Dataset = kind(folder)
-        raise DatasetError(f"{found.title} is not at {folder}; {found.how_to_get}; layout there: {found.layout}")
+        raise DatasetError(
+            f"{found.title} is not at {folder}; {found.how_to_get}; layout there: {found.layout}; or try "
+            f"a stand-in: standin --dataset {resolve('datasets', name)} --out DIR, and --data-root DIR"
+        )
     corpus: Dataset = kind(folder, exclude)
     return corpus
 

@@ -25,7 +25,10 @@ Variant = Annotated[str, typer.Option(help="Rows of the method's own tables, wit
 WeightsFrom = Annotated[str, typer.Option("--weights", help="Folder of pretrained weights, or none to go without.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="key=value in the method's Config; repeatable.")]
 PretrainOn = Annotated[
-    str, typer.Option(help="Corpora to begin with, for methods that do, or none; default: as the paper did.")
+    str,
+    typer.Option(
+        help="Corpora to begin with, for methods that do, or none; default: as the paper did, but none at quick."
+    ),
 ]
 Seeds = Annotated[int, typer.Option(help="Repeat everything with so many seeds.")]
 FirstSeed = Annotated[int, typer.Option(help="The first of the seeds: another luck of training, and stamped so.")]
@@ -34,7 +37,7 @@ TrackingUri = Annotated[str, typer.Option(help="Default $MLFLOW_TRACKING_URI, el
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Deterministic = Annotated[
     bool,
-    typer.Option("--deterministic", help="On a GPU: the same numbers each time, but slower; see docs/reliability.md."),
+    typer.Option("--deterministic", help="On a GPU: ask for the same numbers each time; see docs/reliability.md."),
 ]
 Fresh = Annotated[bool, typer.Option(help="Run finished Cells again.")]
 Tune = Annotated[
@@ -43,7 +46,9 @@ Tune = Annotated[
 Storage = Annotated[str, typer.Option(help="Where trials are kept and shared: any address that Optuna understands.")]
 TrialJobs = Annotated[
     int,
-    typer.Option("--trial-jobs", min=1, help="Trials at once: as far as memory allows; with Ray, as tasks."),
+    typer.Option(
+        "--trial-jobs", min=1, help="Trials at once: as far as memory allows; with run --executor ray, as tasks."
+    ),
 ]
 Params = Annotated[Path | None, typer.Option(help="Settings that tune --out wrote, for all folds.")]
 Sanity = Annotated[

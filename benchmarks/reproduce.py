@@ -19,6 +19,7 @@ from benchmarks.summaries import Part, kept
 from benchmarks.track import Tracker
 from benchmarks.transfer import NoSourceError, TransferError
 from datasets.clips import DatasetError
+from methods.base import AbsentError
 from protocols.base import ProtocolError
 from protocols.scores import Scores
 from reports.formats import bounds
@@ -129,6 +130,8 @@ class Line:
             "reproduced": value,
             "low": self.interval.low if self.interval else None,
             "high": self.interval.high if self.interval else None,
+            "unit": self.interval.unit if self.interval else None,
+            "units": self.interval.units if self.interval else None,
             "fold_sd": spread,
             "difference": None if value is None or self.departs else value - number.value,
             "run_id": self.outcome.run_id if self.outcome else None,
@@ -225,7 +228,12 @@ def stage(request: Request, table: str, progress: Progress) -> Staged:
         )  # fmt: skip
         try:
             plans[place] = _planned(asks, progress)
-        except (DatasetError, ProtocolError, TransferError) as error:  # one corpus' fault must not cost the others
+        except (
+            AbsentError,
+            DatasetError,
+            ProtocolError,
+            TransferError,
+        ) as error:  # one corpus' fault must not cost the others
             hindered[place] = ("cannot be run", str(error))
     return Staged(method, chosen, plans, hindered)
 

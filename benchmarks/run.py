@@ -16,9 +16,11 @@ from benchmarks.plugins import PluginError, build, canonical, load, names, resol
 from benchmarks.settings import Borrowed, Wish, configured, usual_preset
 from benchmarks.transfer import NoSourceError, initials
 from datasets.clips import TASKS
-from methods.base import Method, Modality
+from methods.base import AbsentError, Method, Modality
 from methods.parts.weights import WeightStore
 from methods.parts.weights import folder as weights_folder
+
+ALL = "all"  # that are installed
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Plan:
     rows: Sequence[tuple[Row, Arena]]
     notes: Sequence[str]
     device: str
+    absent: Sequence[str] = ()  # methods that are left out, and what is not there
 
 
 def plan(request: Request, progress: Progress) -> Plan:
@@ -74,17 +77,17 @@ def plan(request: Request, progress: Progress) -> Plan:
     for name, wish in asked:
         _set(name, wish)
     weights, sources = store(request.weights), Sources(request, progress)
-    arenas, rows = [], []
+    arenas, rows, absent = list[Arena](), list[tuple[Row, Arena]](), list[AbsentError]()
     for corpus in corpora:
         dataset = opened(corpus, request.data_root, request.exclude, progress)
         arenas.append(here := arena(dataset, request.task, request.protocol, progress))
-        for name, wish in asked:
-            taught = initials(name, wish, here, weights, sources)
-            made = row(name, wish, here, request.seeds, weights, taught, request.first_seed)
-            rows.append((made, here))
+        for made in _rows(asked, here, request, weights, sources):
+            absent.append(made) if isinstance(made, AbsentError) else rows.append((made, here))
+    if not rows:
+        raise absent[0]
     if any("weights none" in row_.stamps for row_, _ in rows):
         notes.append("weights none: what a paper took pretrained is random here, and the results are stamped so")
-    return Plan(arenas, rows, notes, device)
+    return Plan(arenas, rows, notes, device, [str(error) for error in absent])
 
 
 @dataclass(frozen=True)
@@ -130,17 +133,34 @@ def _lessons(name: str, wish: Wish, weights: WeightStore, sources: "Sources") ->
     yield from ((initial.key(0), initial) for initial in initials(name, wish, None, weights, sources).values())
 
 
+def _rows(
+    asked: Sequence[tuple[str, Wish]], here: Arena, request: Request, weights: WeightStore, sources: "Sources"
+) -> Iterator[Row | AbsentError]:
+    """Of all methods one is left out that begins with what is not there; one that is asked for by name is an error."""
+    for name, wish in asked:
+        try:
+            taught = initials(name, wish, here, weights, sources)
+            yield row(name, wish, here, request.seeds, weights, taught, request.first_seed)
+        except AbsentError as error:
+            if not _all(request):
+                raise
+            yield AbsentError(f"{name} is left out on {here.dataset.name}: {error}")
+
+
 def _chosen(kind: Any, asked: str) -> list[str]:
     """Plugins by a comma-separated list of names, or all."""
-    if kind == "methods" and asked.strip() == "all":
+    if kind == "methods" and asked.strip() == ALL:
         return list(names("methods"))
     return list(dict.fromkeys(resolve(kind, name) for name in asked.strip(" ,").split(",")))
 
 
+def _all(request: Request) -> bool:
+    return request.method.strip() == ALL
+
+
 def _fits(name: str, request: Request) -> bool:
     """With `all`, methods without the modality are left out, and said so; one that is asked for by name is an error."""
-    asked_by_name = request.method.strip() != "all"
-    return asked_by_name or not request.modality or request.modality in load("methods", name).modalities
+    return not _all(request) or not request.modality or request.modality in load("methods", name).modalities
 
 
 def _wishes(request: Request, device: str) -> tuple[list[Wish], list[str]]:

@@ -27,7 +27,7 @@ from benchmarks.settings import Wish, configured
 from benchmarks.track import Done, Tracker
 from datasets.clips import DatasetError
 from datasets.roll import Clips
-from methods.base import Examples, Method, MethodError, RunContext, Source, Weights
+from methods.base import AbsentError, Examples, Method, MethodError, RunContext, Source, Weights
 
 
 class TransferError(PluginError):
@@ -78,7 +78,7 @@ def _opened(name: str, material: Material) -> Arena:
     try:
         return material(name)
     except DatasetError as error:
-        raise DatasetError(f"{error}; or go without it: --pretrain-on none") from None
+        raise AbsentError(f"{error}; or go without it: --pretrain-on none") from None
 
 
 def _apart(source: Arena, target: Arena) -> None:

@@ -33,6 +33,10 @@ class MethodError(UserError):
     """A method cannot do what is asked."""
 
 
+class AbsentError(MethodError):
+    """What a method begins with, published weights or another corpus, is not here."""
+
+
 def tuned(default: Value, space: Distribution | Mapping[str, Distribution]) -> Value:
     """A field of a Config: the paper's value, and beside it where tuning looks for better ones.
 

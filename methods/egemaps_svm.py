@@ -52,7 +52,7 @@ def _extractor() -> Any:
     try:
         from opensmile import FeatureLevel, FeatureSet, Smile
     except ImportError:
-        raise MethodError("openSMILE is not installed; pip install 'av-emotion-benchmarks[opensmile]'") from None
+        raise MethodError("openSMILE is not installed; pip install -e .[opensmile]") from None
     return Smile(FeatureSet.eGeMAPSv02, FeatureLevel.Functionals)
 
 

@@ -90,6 +90,7 @@ STARTS = (
     def fit(self, train, validation, run):
         note(f"starts from {run.pretrained}")""",
 )
+BY_HAND = STARTS[0], STARTS[1].replace('/ears.pth", ""', '/ears.pth", "", by_hand=True')
 
 
 def test_the_weights_that_a_fit_begins_with_are_in_its_key_and_told(bench: Bench) -> None:

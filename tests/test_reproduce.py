@@ -21,6 +21,7 @@ from datasets.base import Dataset, Expected
 from datasets.clips import AVEF_TABLE_2, TASKS
 from protocols.scores import Scores
 from reports.statistics import interval
+from tests.test_plan import BY_HAND
 from tests.tinybench import HALVES, Bench, diary, make_bench, toy  # noqa: F401  a fixture
 
 HEADER = "table,row,column,dataset,protocol,modality,task,metric,value,variant,reason,over,doubt"
@@ -156,6 +157,7 @@ def test_a_score_over_clips_has_an_interval_over_people(bench: Bench) -> None:
     for row, metric in zip(told[:2], ("accuracy", "uar"), strict=True):
         expected = interval(np.array(counts, float), cast(Any, metric))
         assert (row["low"], row["high"]) == pytest.approx((expected.low, expected.high))
+        assert (row["unit"], row["units"]) == ("subject", len(people))
     assert all(row["low"] is None for row in told[2:])
 
 
@@ -228,6 +230,16 @@ def test_a_broken_corpus_costs_the_others_nothing(bench: Bench) -> None:
     assert code == 1
     assert [row["status"] for row in told] == ["run"] * 5 + ["cannot be run"]
     assert "1001_TAI_HAP_XX" in told[-1]["why"]
+
+
+def test_absent_weights_cost_the_rows_that_begin_with_them(bench: Bench) -> None:
+    published(bench, RECALLS)
+    toy(bench.plugins, "toy", BY_HAND)
+    nowhere = bench.folder / "weights"
+    nowhere.mkdir()
+    code, told, _ = reproduce(bench, "--weights", nowhere)
+    assert code == 1 and {row["status"] for row in told} == {"cannot be run"}
+    assert all("get it by hand from https://nowhere.invalid/ears.pth" in row["why"] for row in told)
 
 
 def test_a_failed_cell_leaves_a_blank(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

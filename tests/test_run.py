@@ -16,6 +16,7 @@ import pytest
 from benchmarks.plugins import names
 from tests.servers import PATIENCE, until
 from tests.test_cli import ROOT
+from tests.test_plan import BY_HAND
 from tests.tinybench import HALVES, Bench, diary, make_bench, spoken, toy  # noqa: F401  a fixture
 
 LAUNCH = """
@@ -138,6 +139,28 @@ def test_all_leaves_out_what_has_not_the_modality(bench: Bench, monkeypatch: pyt
     assert "left out, for they have no modality audio: blind" in err
 
 
+def test_of_all_methods_what_begins_with_an_absent_file_is_left_out(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And said before and after the others are compared; asked for by name, or alone, it is an error."""
+    toy(bench.plugins, "eager", BY_HAND)
+    monkeypatch.setattr("benchmarks.run.names", lambda kind: ("eager", "toy") if kind == "methods" else names(kind))
+    nowhere = bench.folder / "weights"
+    nowhere.mkdir()
+    code, out, err = bench.run("--json", "--weights", nowhere, method="all")
+    assert code == 1 and [(row["method"], row["complete"]) for row in json.loads(out)] == [("toy", True)]
+    assert err.count(f"eager is left out on ravdess: {nowhere / 'ears.pth'} is not there; get it by hand from") == 2
+    words = ("--dataset", "ravdess", "--data-root", bench.data, "--weights", nowhere)
+    code, out, err = bench.call("prepare", "--method", "all", *words)
+    assert code == 1 and "toy" in out and "eager is left out" in err
+    code, _, err = bench.run("--weights", nowhere, method="eager,toy")
+    assert code == 2 and "left out" not in err and "get it by hand from https://nowhere.invalid/ears.pth" in err
+    monkeypatch.setattr("benchmarks.run.names", lambda kind: ("eager",) if kind == "methods" else names(kind))
+    code, out, err = bench.run("--weights", nowhere, method="all")
+    assert (code, out) == (2, "") and "eager is left out" in err
+    assert bench.run("--weights", "none", method="all")[0] == 0
+
+
 def test_a_method_whose_package_is_missing_fails_alone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     from methods.egemaps_svm import _extractor
 
@@ -146,7 +169,7 @@ def test_a_method_whose_package_is_missing_fails_alone(bench: Bench, monkeypatch
     monkeypatch.setattr("benchmarks.run.names", lambda kind: ("egemaps-svm", "toy"))
     code, out, err = bench.run(method="all")
     assert code == 1
-    assert "0 of 2: INCOMPLETE" in out and "pip install 'av-emotion-benchmarks[opensmile]'" in err
+    assert "0 of 2: INCOMPLETE" in out and "pip install -e .[opensmile]" in err
     assert "Traceback" not in out + err
     assert bench.statuses() == ["FAILED", "FAILED", "FINISHED", "FINISHED"]
 

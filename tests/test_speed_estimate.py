@@ -66,11 +66,12 @@ def asked(bench: Bench, *more: object) -> dict[str, Any]:
 
 
 def test_an_estimate_scales_short_fits_of_the_method_itself(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By a clock that the toy moves: a clip takes a second to prepare, an epoch a tenth of one for each clip."""
+    """By a clock that the toy moves: a second to prepare a clip, more for the first; an epoch a tenth for each clip."""
     clock = SimpleNamespace(now=0.0)
     toy(
         bench.plugins, "toy", *EPOCHS,
-        ("        sound = media.audio(self.rate)", "        CLOCK.now += 1.0\n        sound = media.audio(self.rate)"),
+        ("        sound = media.audio(self.rate)",
+         "        CLOCK.now += 1.0 if CLOCK.now else 100.0\n        sound = media.audio(self.rate)"),
         ("            run.log(", "            CLOCK.now += 0.1 * len(train)\n            run.log("),
         ("        inputs = np.stack([clip[\"level\"] for clip in examples.inputs])\n        far",
          "        CLOCK.now += 0.01 * len(examples)\n        inputs = np.stack([clip[\"level\"] for clip in "

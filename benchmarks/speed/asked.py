@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks import console
+from benchmarks.common import announce
 from benchmarks.corpora import opened
 from benchmarks.files import writable
 from benchmarks.plugins import resolve
@@ -139,8 +140,7 @@ def estimate(request: Request, uri: str, json: bool) -> None:
     from benchmarks.run import plan
 
     planned = plan(request, console.progress)
-    for line in planned.notes:
-        console.note(line)
+    announce(planned)
     found = estimates(planned, Tracker(uri), console.progress)
     total, transfer = (sum(one.seconds for one in some) for some in (found, [one for one in found if one.transfer]))
     if json:

@@ -2,17 +2,18 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.console import Progress, Tell
+from benchmarks.console import Progress
 from benchmarks.handed import handed
 from benchmarks.pool import FEW, cores
-from benchmarks.prepare import Store, Wanted, fill, passed_through, prepared
+from benchmarks.prepare import Wanted, fill, passed_through, prepared
 from benchmarks.settings import assigned, flat
 from benchmarks.speed.media import lasting, spread
-from datasets.clips import Clip
-from methods.base import Examples, Frozen, Method, RunContext
+from datasets.clips import Advance, Clip
+from methods.base import Examples, Method, RunContext
 
 if TYPE_CHECKING:
     from benchmarks.speed.estimate import Work
@@ -137,33 +138,33 @@ class Short:
         before, unseen = (store.source or store).missing(work.clips), store.missing(work.clips)
         with self.progress(f"preparing some clips for {row.name}") as advance:
 
-            def prepare(clips: Sequence[Clip]) -> None:
-                prepared(Wanted.by(row, clips, contents), advance)
+            def prepare(clips: Sequence[Clip], done: Advance) -> None:
+                prepared(Wanted.by(row, clips, contents), done)
 
-            seconds = self._scaled(before, prepare) / (cores() if len(before) > FEW else 1)
+            seconds = self._scaled(before, prepare, advance) / (cores() if len(before) > FEW else 1)
             if row.frozen:
-                frozen, inputs = row.frozen, store.source or store
-                prepare(_timed(unseen))
-                seconds += self._scaled(unseen, lambda clips: _passed(frozen, inputs, clips, self.device, advance))
+                prepare(_timed(unseen), advance)
+                passing = partial(passed_through, row.frozen, store.source or store)
+                seconds += self._scaled(unseen, lambda clips, done: passing(clips, self.device, done), advance)
         return seconds
 
-    def _scaled(self, missing: Sequence[Clip], work: Callable[[Sequence[Clip]], None]) -> float:
-        """Seconds for all that is missing; what is loaded for the first clip is not counted."""
-        if not (chosen := _timed(missing)):
+    def _scaled(
+        self, missing: Sequence[Clip], work: Callable[[Sequence[Clip], Advance], object], advance: Advance
+    ) -> float:
+        """Seconds for all that is missing; timed from the first clip on, for which libraries are loaded."""
+        chosen, moments = _timed(missing), list[float]()
+
+        def done(number: int, most: int) -> None:
+            moments.append(self.clock())
+            advance(number, most)
+
+        if chosen:
+            work(chosen, done)
+        if len(moments) < 2:
             return 0.0
-        first, some = chosen[:1], chosen[1:]
-        work(first)
-        if not some:
-            return 0.0
-        begun = self.clock()
-        work(some)
         rest = [clip for clip in missing if clip not in chosen]
-        whole, part = lasting(rest), lasting(some)
-        return (self.clock() - begun) * (whole / part if part else len(rest) / len(some))
-
-
-def _passed(frozen: Frozen, inputs: Store, clips: Sequence[Clip], device: str, advance: Tell) -> None:
-    passed_through(frozen, inputs, clips, device, advance)
+        whole, part = lasting(rest), lasting(chosen[1:])
+        return (moments[-1] - moments[0]) * (whole / part if part else len(rest) / (len(chosen) - 1))
 
 
 def _timed(missing: Sequence[Clip]) -> list[Clip]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.error import URLError
 
 from datasets.clips import file_digest
-from methods.base import MethodError, Weights, WeightsFile
+from methods.base import AbsentError, MethodError, Weights, WeightsFile
 
 FOLDER = "BENCH_WEIGHTS"
 
@@ -89,7 +89,7 @@ class WeightStore:
             return None
         found = self.there(file)
         if found is None and file.by_hand:
-            raise MethodError(
+            raise AbsentError(
                 f"{self.folder / file.name} is not there; get it by hand from {file.url} and put it there (or name its "
                 "folder with --weights DIR), or ask for --weights none"
             )
@@ -151,7 +151,7 @@ def _download(url: str, file: Path) -> Path:
         file.parent.mkdir(parents=True, exist_ok=True)
         download_url_to_file(url, str(file), progress=False)  # writes beside it, then renames
     except (URLError, OSError) as error:
-        raise MethodError(
+        raise AbsentError(
             f"{file} is not there and cannot be downloaded ({getattr(error, 'reason', error)}); "
             f"get {url}, put it there (or name its folder with --weights DIR), or ask for --weights none"
         ) from None
