@@ -111,6 +111,8 @@ def champions(
 
     What is so already stays. What keeps one from being registered is a warning, and costs the others nothing.
     """
+    if tracker.absent:  # to ask would make the file
+        return []
     first, found = _first(results), list[Champion]()
     for name in sorted(first):
         try:

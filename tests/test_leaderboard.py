@@ -674,6 +674,8 @@ def test_an_empty_store_is_one_line(there: bool, bench: Bench) -> None:
     assert (code, out) == (2, "") and "Traceback" not in err
     (line,) = (line for line in err.splitlines() if line.startswith("error:"))
     assert "no results are kept" in line and "python -m benchmarks run" in line
+    code, out, err = bench.call("promote", "--tracking-uri", address)
+    assert code == 0 and NO_CHAMPION in " ".join(out.split()), err
     assert not (bench.folder / "none.db").exists()
 
 
