@@ -278,7 +278,7 @@ class Vgg16Gru(Method):
     def _answers(self, sequences: Mapping[str, Ragged]) -> npt.NDArray[np.float64]:
         clips, parts = len(next(iter(sequences.values()))), []
         for rows in torch.arange(clips).split(64):  # type: ignore[no-untyped-call]
-            logits = self.network(_batch(sequences, rows))  # in full precision: no clip's answer hangs on its company
+            logits = self.network(_batch(sequences, rows))  # in single precision: no clip's answer hangs on its company
             parts.append(logits.double().softmax(dim=1).cpu())
         return torch.cat(parts).numpy()
 

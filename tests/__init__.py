@@ -12,5 +12,7 @@ if "PYTEST_VERSION" in os.environ and "PYTEST_CURRENT_TEST" not in os.environ:  
         del os.environ[name]
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
     os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = "600"  # seconds; a server of this machine answers, or refuses at once
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")  # threads of several workers wait for each other: the suite took twice as long
     if "BENCH_TEST_DEVICE" not in os.environ:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a GPU would change the presets that are tried

@@ -18,8 +18,8 @@ from benchmarks.settings import Wish, configured
 from datasets.afew import LABELS, TRAIN, VALIDATION
 from methods.attention_fbp import AttentionFbp, Config
 from methods.base import Examples, MethodError, RunContext, WeightsFile
-from methods.parts import alexnet
-from methods.parts.attention_network import ClipNetwork
+from methods.parts import alexnet, ragged
+from methods.parts.attention_network import Attentions, ClipNetwork, Fusing, Hearing
 from methods.parts.ragged import Ragged
 from methods.parts.reweighing import PAPER, class_weights, reweighed
 from methods.parts.training import Schedule, fit
@@ -101,6 +101,26 @@ def test_one_step_of_the_papers_size() -> None:
     fit(network, lambda rows: network({n: part.alike(rows) for n, part in batch.items()}), targets,
         Schedule(1, 2, 1e-4), RunContext())  # fmt: skip
     assert not [name for name, parameter in network.named_parameters() if torch.equal(parameter, before[name])]
+
+
+def test_lengths_that_are_rounded_up_change_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they are on a GPU, which knows the kernels of fewer shapes then."""
+    network = ClipNetwork(
+        {"audio": 1, "video": 5}, Hearing(64, (4, 5, 6, 7, 8)), Attentions(), Fusing(width=6, rank=2), 3
+    ).eval()
+    rng = np.random.default_rng(0)
+    lengths = {"audio": (70, 97, 64, 128), "video": (3, 33, 1, 32)}
+    sizes = {"audio": (40, 1), "video": (5,)}
+    sequences = {
+        name: Ragged([rng.standard_normal((n, *sizes[name]), np.float32) for n in told], "cpu")
+        for name, told in lengths.items()
+    }
+    expected = network.answer(sequences)
+    monkeypatch.setattr(ragged, "accelerated", lambda device: True)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self)
+    shapes = [rows.shape[1] for part in sequences.values() for rows, _ in part.alike(torch.arange(4), 1).parts]
+    assert shapes == [128, 128, 96, 64, 64, 32, 32, 32]
+    assert network.answer(sequences) == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize(

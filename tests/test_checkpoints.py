@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from benchmarks import checkpoints
 from benchmarks.checkpoints import OnDisk
 from methods.base import Checkpoint, Method, NoCheckpoints, RunContext
+from methods.parts.course import Course
 from methods.parts.dbn import Dbn
-from methods.parts.training import Schedule, fit
+from methods.parts.training import Schedule, channels_last, fit, optimiser_of
 from tests.toys import Bench, ToySet, cases, one_thread, toy_set
 
 GRADIENT = [case for case in cases() if case[0] not in ("egemaps-svm", "new-method")]
@@ -44,6 +45,36 @@ class Watched:
 def always(folder: Path, tell: Callable[[str], None] = lambda line: None) -> OnDisk:
     """At the end of every epoch."""
     return OnDisk(folder, tell, 0, math.inf)
+
+
+@pytest.mark.parametrize("momentum", [None, 0.9])
+def test_what_an_optimiser_keeps_lies_as_its_weights_do(momentum: float | None, tmp_path: Path) -> None:
+    """Of convolutions on a GPU channels last: fused optimisers take nothing else there."""
+
+    def begun() -> tuple[torch.optim.Optimizer, Iterator[int], nn.Module]:
+        network = nn.Sequential(nn.Conv2d(3, 4, 2), nn.Conv2d(4, 5, 2), nn.Flatten(), nn.Linear(5, 2))
+        channels_last(network)
+        optimiser = optimiser_of(network.parameters(), Schedule(2, 4, 0.01, momentum=momentum))
+        course = Course(RunContext(checkpoints=always(tmp_path)), network, (), optimiser)
+        return optimiser, course.epochs(2), network
+
+    def kept(optimiser: torch.optim.Optimizer) -> list[tuple[tuple[int, ...], Tensor]]:
+        return [
+            (weight.stride(), part)
+            for weight in optimiser.param_groups[0]["params"]
+            for part in optimiser.state[weight].values()
+            if part.shape == weight.shape
+        ]
+
+    first, epochs, network = begun()
+    next(epochs)
+    network(torch.rand(2, 3, 3, 3)).sum().backward()
+    first.step()
+    next(epochs)  # the first is kept
+    again, epochs, _ = begun()
+    assert next(epochs) == 2 and len(kept(again)) == (6 if momentum else 12)
+    for (strides, expected), (own, found) in zip(kept(first), kept(again), strict=True):
+        assert found.stride() == own == strides and torch.equal(found, expected)
 
 
 @pytest.fixture(autouse=True)

@@ -26,10 +26,13 @@ from tests.toys import Bench
 DEVICE = os.environ.get("BENCH_TEST_DEVICE", "cuda")
 EPOCHS = 4
 STATIC = ("avef", "hybrid-dbn")  # whose steps are compiled
-pytestmark = pytest.mark.skipif(
-    DEVICE == "cuda" and not torch.cuda.is_available(),
-    reason="no GPU is there, or BENCH_TEST_DEVICE=cuda does not ask for it",
-)
+pytestmark = [
+    pytest.mark.skipif(
+        DEVICE == "cuda" and not torch.cuda.is_available(),
+        reason="no GPU is there, or BENCH_TEST_DEVICE=cuda does not ask for it",
+    ),
+    pytest.mark.filterwarnings("default"),  # compilers and drivers warn of themselves
+]
 
 
 @pytest.fixture

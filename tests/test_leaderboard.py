@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 
 from benchmarks import report
+from benchmarks.commands_results import NO_CHAMPION
 from benchmarks.papers import Papers
 from benchmarks.report import ELSEWHERE, collect
 from benchmarks.track import Tracker

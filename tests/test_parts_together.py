@@ -209,6 +209,20 @@ def test_what_memory_does_not_hold_at_once_is_asked_in_halves(
     assert set(asked) == sizes
 
 
+def test_so_many_as_no_kernel_takes_are_asked_in_halves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a library refuses; that it does is said."""
+    whole = Stacked.__call__
+
+    def call(self: Stacked, numbers: Sequence[int], *rest: Any) -> Tensor:
+        if len(numbers) > 2:
+            raise RuntimeError("Expected canUse32BitIndexMath(output) to be true")
+        return whole(self, numbers, *rest)
+
+    monkeypatch.setattr(Stacked, "__call__", call)
+    with pytest.warns(RuntimeWarning, match=r"\d networks are not trained at once, .* canUse32BitIndexMath"):
+        assert compared(Folds("cnn-lstm-dnn", "audio")) == {2}
+
+
 @pytest.mark.parametrize("momentum", [None, 0.9])
 def test_memory_that_runs_out_late_changes_nothing(momentum: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Four step as one, then two and two, then each by itself; what is kept of their steps goes along."""

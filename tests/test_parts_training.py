@@ -150,6 +150,8 @@ def test_what_memory_does_not_hold_is_learnt_from_in_parts_and_told() -> None:
         torch.OutOfMemoryError(),
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
         RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+        RuntimeError("CUDA error: out of memory"),
     ],
 )
 def test_what_memory_never_holds_is_one_line(error: Exception) -> None:

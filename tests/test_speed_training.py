@@ -261,7 +261,8 @@ def test_what_cannot_be_compiled_runs_as_it_is() -> None:
 
     for backend in (compiling, lambda graph, inputs: there, back):
         calls, told = list[str](), list[tuple[str, float, int]]()
-        found = learnt(True, backend, lambda *line, told=told: told.append(line))
+        with pytest.warns(RuntimeWarning, match="not compiled any more, .*(compiler|capturing)"):
+            found = learnt(True, backend, lambda *line, told=told: told.append(line))
         assert calls == ["there"]
         assert all(torch.equal(found[name], tensor) for name, tensor in learnt(False).items())
         lines = [line for line in told if line[0] == "steps_not_compiled"]
@@ -275,7 +276,8 @@ def test_what_memory_does_not_hold_compiled_is_tried_as_it_is() -> None:
         raise torch.OutOfMemoryError
 
     told = list[str]()
-    found = learnt(True, lambda graph, inputs: full, lambda name, *_: told.append(name))
+    with pytest.warns(RuntimeWarning, match="not compiled"):
+        found = learnt(True, lambda graph, inputs: full, lambda name, *_: told.append(name))
     assert all(torch.equal(found[name], tensor) for name, tensor in learnt(False).items())
     assert "steps_not_compiled" in told and "parts_of_a_batch" not in told
 

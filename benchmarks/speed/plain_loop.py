@@ -1,6 +1,7 @@
 """A training as tutorials have it, epoch by epoch; and what arithmetic there is in one."""
 
 import time
+from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -25,9 +26,11 @@ class Stage:
     seconds: list[float] = field(default_factory=list)  # of each epoch but the first ones, which warm up
     losses: list[float] = field(default_factory=list)  # of each epoch of the last repetition
     memory: float = 0.0  # bytes, of a GPU
+    otherwise: set[str] = field(default_factory=set)  # curves that tell that steps were not as asked for
 
-    def add(self, points: list[tuple[float, float]], memory: float = 0.0) -> None:
+    def add(self, points: list[tuple[float, float]], memory: float = 0.0, otherwise: Iterable[str] = ()) -> None:
         """A repetition: when each epoch ended, and its loss."""
+        self.otherwise.update(otherwise)
         times, losses = zip(*points, strict=True)
         self.seconds += [after - before for before, after in pairwise(times)]
         self.losses, self.memory = list(losses), max(self.memory, memory)

@@ -28,6 +28,7 @@ TOLERANCE = {"cpu": 0.01, "cuda": 0.1}  # of the first loss; on a GPU ours is bf
 REPETITIONS = {"cpu": 5, "cuda": 2}
 CURVE = "train_loss"
 COMPILED = "compiled"
+OTHERWISE = ("parts_of_a_batch", "steps_not_compiled")  # curves of a fit that tell so
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,7 @@ def _measured(case: Case, where: Where, repetitions: int) -> Iterator[Told]:
             if not repetition:
                 operations[lesson.stage] = float_operations(lesson, where.device)
             plain.setdefault(lesson.stage, Stage()).add(plainly(lesson, where.device))
+        del lesson  # the last network, which would count as memory of ours
     yield from _beside(case.title, where, ours, plain, operations)
     yield from _looked_into(case, where, case.title)
     if case.static and where.device == "cuda":
@@ -155,6 +157,9 @@ def _beside(
             f"apart in the first epoch {apart:.2%}",
             gpu_memory=ours[stage].memory,
         )
+        if ours[stage].otherwise:
+            why = f"it was trained otherwise than asked for ({', '.join(sorted(ours[stage].otherwise))})"
+            yield Failed("train", what, why)
         if not apart <= TOLERANCE[where.device]:
             why = f"the losses are {ours[stage].losses}, but {told.losses} in the plain loop; this is a defect"
             yield Failed("train", what, why)
@@ -233,8 +238,10 @@ def _ours(method: Method, train: Examples, device: str, stages: dict[str, Stage]
     """Each network's epochs, as its curves tell of them."""
     told: dict[str, list[tuple[float, float]]] = {}
     most: dict[str, float] = {}
+    otherwise = set[str]()
 
     def log(name: str, value: float, step: int) -> None:  # noqa: ARG001
+        otherwise.update(curve for curve in OTHERWISE if name.endswith(curve))
         if name.endswith(CURVE):
             stage = name.removesuffix(CURVE).rstrip("_")
             told.setdefault(stage, []).append((time.perf_counter(), value))
@@ -243,7 +250,7 @@ def _ours(method: Method, train: Examples, device: str, stages: dict[str, Stage]
     gpu_peak(device)
     method.fit(train, None, RunContext(device=device, log=log))
     for stage, points in told.items():
-        stages.setdefault(stage, Stage()).add(points, most[stage])
+        stages.setdefault(stage, Stage()).add(points, most[stage], otherwise)
     return stages
 
 

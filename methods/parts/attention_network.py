@@ -150,7 +150,7 @@ class ClipNetwork(nn.Module):
 
     @torch.inference_mode()
     def answer(self, sequences: Sequences) -> npt.NDArray[np.float64]:
-        """[clips, classes], in full precision: no clip's answer hangs on its company"""
+        """[clips, classes], in single precision: no clip's answer hangs on its company"""
         clips = len(next(iter(sequences.values())))
         parts = torch.arange(clips).split(PART)  # type: ignore[no-untyped-call]
         return torch.cat([self(_batch(sequences, rows)).double().softmax(dim=1).cpu() for rows in parts]).numpy()

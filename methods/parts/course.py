@@ -87,10 +87,11 @@ class Course:
         for number, tensor in enumerate(self._tensors):
             tensor.copy_(found.tensors[f"{SPEED}{number}"])
         if self._optimiser:
+            weights = [weight for group in self._optimiser.param_groups for weight in group["params"]]
             state: dict[int, dict[str, Tensor]] = {}
             for name, part in _part(found, OPTIMISER).items():
                 parameter, _, what = name.partition(".")
-                state.setdefault(int(parameter), {})[what] = part
+                state.setdefault(int(parameter), {})[what] = _laid_out_as(weights[int(parameter)], part)
             groups: Any = self._optimiser.state_dict()["param_groups"]
             self._optimiser.load_state_dict({"state": state, "param_groups": groups})
         own, *generators = (found.tensors[f"{CHANCE}{n}"] for n in range(len(_part(found, CHANCE))))
@@ -106,6 +107,11 @@ class Course:
 
 def _part(found: Checkpoint, beginning: str) -> dict[str, Tensor]:
     return {name.removeprefix(beginning): each for name, each in found.tensors.items() if name.startswith(beginning)}
+
+
+def _laid_out_as(weight: Tensor, part: Tensor) -> Tensor:
+    """In the same order in memory, channels last or not, for a GPU's fused optimisers take no other."""
+    return torch.empty_like(weight, device=part.device).copy_(part) if part.shape == weight.shape else part
 
 
 def _device(network: nn.Module) -> torch.device:

@@ -58,7 +58,7 @@ class Segments:
 
     @torch.no_grad()
     def described(self, modality: str, embed: Callable[[Tensor], Tensor]) -> Tensor:
-        """What a network makes of each segment [N, features], in full precision: later stages learn by it."""
+        """What a network makes of each segment [N, features], in single precision: later stages learn by it."""
         parts = torch.arange(len(self)).split(PART)  # type: ignore[no-untyped-call]
         return torch.cat([embed(self.of(modality, chosen)).float() for chosen in parts])
 

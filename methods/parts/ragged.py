@@ -9,9 +9,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from methods.parts.training import sent
+from methods.parts.training import accelerated, sent
 
 PART = 8  # sequences of like lengths that are padded to the longest of them
+STEP = 32  # rows; on a GPU lengths are multiples of it, for cuDNN plans anew for each shape that it has not seen
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,10 @@ class Ragged:
         return len(self._lengths)
 
     def padded(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        """Some sequences [B, T, ...] of the longest's length, last rows repeated, and their lengths [B]."""
+        """Some sequences [B, T, ...] of the longest's length or more, last rows repeated, and their lengths [B]."""
         longest = int(self._lengths[chosen].max())
+        if accelerated(self.flat.device):
+            longest += -longest % STEP
         chosen = sent(chosen, self.flat.device)
         lengths = self.lengths[chosen]
         steps = torch.minimum(torch.arange(longest, device=self.flat.device), lengths[:, None] - 1)

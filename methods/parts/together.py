@@ -5,13 +5,14 @@ A GPU is idle most of the time while one small network is trained; a benchmark t
 Each has its own shuffling, dropout, optimiser's state, curves, judge and checkpoints, as if it were alone; one step
 moves all. One that is cut short goes on alone, or together. Whoever has fewer batches an epoch sits the last one out,
 whoever goes on at a later epoch waits until the others are there, and whoever fails, with a loss that is no number,
-costs the others nothing. Where memory does not hold all at once, half of them are asked at a time, in the end each in
-the usual way.
+costs the others nothing. Where memory does not hold all at once, or a library's kernel takes no network of that size,
+half of them are asked at a time, in the end each in the usual way.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
+from warnings import warn
 
 import torch
 from torch import Generator, Tensor, nn
@@ -29,6 +30,7 @@ from methods.parts.training import (
     channels_last,
     enough,
     finish,
+    in_brief,
     judge,
     learn,
     mixed_precision,
@@ -204,7 +206,7 @@ class Company:
         yield [learner.number], (loss * len(turn.rows))[None], hit[None]
 
     def _several(self, some: Sequence[Turn]) -> Taught | None:
-        """At once; None: memory ran out."""
+        """At once; None: memory ran out, or a library cannot do so many."""
         learners = [turn.learner for turn in some]
         numbers = [learner.number for learner in learners]
         self._stacked.forget(numbers)
@@ -216,9 +218,10 @@ class Company:
                 logits = self._stacked(numbers, inputs, [learner.chance for learner in learners])
             losses = nn.functional.cross_entropy(precise(logits).mT, wanted, reduction="none").mean(dim=1)
             losses.sum().backward()  # type: ignore[no-untyped-call]
-        except RuntimeError as error:
+        except RuntimeError as error:  # whatever it is, fewer are tried; one alone raises it
             if not exhausted(error):
-                raise
+                told = f"{len(some)} networks are not trained at once, for that failed: {in_brief(error)}"
+                warn(told, RuntimeWarning, stacklevel=2)
             return None
         for learner in learners:
             learner.step.clip()

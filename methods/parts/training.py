@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
+from warnings import warn
 
 import numpy as np
 import numpy.typing as npt
@@ -159,6 +160,7 @@ class Step:
     gather: Callable[[Tensor], Any] | None = None
     parts: int = 1
     given_up: bool = False  # whether it was compiled, and is no more
+    why: str = ""  # the last try failed
 
     def __call__(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """The mean loss, and how many were recognised, before the step."""
@@ -166,6 +168,7 @@ class Step:
             if isinstance(self.forward, Compiled):
                 self.end()
                 self.given_up = True
+                warn(f"steps are not compiled any more, for that failed: {self.why}", RuntimeWarning, stacklevel=2)
             elif len(chosen) < 4 * self.parts:  # batch normalisation needs two
                 raise MethodError(
                     f"the memory of {self.targets.device} does not hold {len(chosen) // self.parts} of a batch of "
@@ -196,6 +199,8 @@ class Step:
         if isinstance(self.forward, Compiled):
             self.optimiser.zero_grad(set_to_none=True)
             self.forward = self.forward.freed()
+            if accelerated(self.targets.device):  # what its graphs had is nobody else's before
+                torch.cuda.empty_cache()
 
     def _added_up(self, chosen: Tensor) -> tuple[Tensor, Tensor] | None:
         """None: memory ran out; or compiled it does not run, for whatever reason, and must be tried as it is.
@@ -214,11 +219,17 @@ class Step:
                 loss.backward()  # type: ignore[no-untyped-call]
                 losses.append(loss.detach())
                 hits.append((logits.detach().argmax(dim=1) == wanted).sum())
-        except RuntimeError as error:
+        except Exception as error:
             if not (exhausted(error) or isinstance(self.forward, Compiled)):
                 raise
+            self.why = in_brief(error)
             return None
         return torch.stack(losses).sum(), torch.stack(hits).sum()
+
+
+def in_brief(error: Exception) -> str:
+    """Compilers tell whole pages, of which the beginning says why."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
 def recognised(answers: npt.ArrayLike, targets: npt.NDArray[np.int64]) -> float:
@@ -266,7 +277,7 @@ def mixed_precision(device: torch.device) -> AbstractContextManager[object]:
 
 @torch.inference_mode()
 def probabilities(network: nn.Module, parts: Iterable[Mapping[str, Tensor]]) -> npt.NDArray[np.float64]:
-    """[clips, classes] from the inputs of some clips at a time, in full precision: none hangs on its company."""
+    """[clips, classes] from the inputs of some clips at a time, in single precision: none hangs on its company."""
     device = next(network.parameters()).device
     told = []
     for part in parts:
