@@ -14,5 +14,7 @@ if "PYTEST_VERSION" in os.environ and "PYTEST_CURRENT_TEST" not in os.environ:  
     os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = "600"  # seconds; a server of this machine answers, or refuses at once
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")  # threads of several workers wait for each other: the suite took twice as long
-    if "BENCH_TEST_DEVICE" not in os.environ:
+    if "BENCH_TEST_DEVICE" in os.environ:
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # of deterministic mode, before a GPU is first used
+    else:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a GPU would change the presets that are tried
