@@ -78,7 +78,10 @@ def run(
     together: Together = "auto",
     json: Json = False,
 ) -> None:
-    """Compare methods on corpora; what is finished is not run again. Exit code 1 if a Cell failed, or is not sent."""
+    """Compare methods on corpora; what is finished is not run again.
+
+    Exit code 1 if a Cell failed, or is not sent, or one of all methods begins with what is not there.
+    """
     from benchmarks import sanity as permuting
     from benchmarks.address import absolute
     from benchmarks.engine import Engine
@@ -100,9 +103,9 @@ def run(
     place = Place(executor, ray_address, jobs, together)
     tracker = Tracker(tracking_uri)
     planned = plan(request, console.progress)
+    announce(planned)
     if gate:
         gate.present(planned)
-    announce(planned)
     for arena in planned.arenas:
         show_arena(arena)
     trials = Tuning(absolute(storage), trial_jobs)
@@ -204,7 +207,7 @@ def prepare(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Fill the cache ahead of a run. Exit code 1 if a method's inputs could not be made."""
+    """Fill the cache ahead of a run. Exit code 1 if a method's inputs could not be made, or it was left out."""
     from benchmarks.files import drawable
     from benchmarks.prepare import PreparationError, fill, fill_together
     from benchmarks.run import Request, plan

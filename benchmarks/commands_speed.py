@@ -85,8 +85,7 @@ def speed(
         )
     if method:
         with determinism.deterministic(deterministic):
-            asked.estimate(request, tracking_uri, json)
-        return
+            raise typer.Exit(asked.estimate(request, tracking_uri, json))
     if "," in dataset or request != Request("", dataset, preset=preset, device=device, data_root=data_root):
         raise UserError(
             "without --method, only --part, --profile, --preset, --dataset (one), --data-root, --device, "

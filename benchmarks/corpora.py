@@ -14,6 +14,10 @@ CACHE = "BENCH_CACHE"
 DATA = "BENCH_DATA"
 
 
+class AbsentCorpusError(DatasetError):
+    """The data root does not hold it."""
+
+
 def data_root(given: Path | None) -> Path | None:
     """The parent folder of all corpora: as asked for, else $BENCH_DATA, else ./data; None: nothing is configured."""
     if given or os.environ.get(DATA):
@@ -66,10 +70,7 @@ def located(name: str, given: Path | None, exclude: frozenset[str] = frozenset()
     folder = root / resolve("datasets", name)
     if not folder.is_dir():
         found: Dataset = kind(folder)
-        raise DatasetError(
-            f"{found.title} is not at {folder}; {found.how_to_get}; layout there: {found.layout}; or try "
-            f"a stand-in: standin --dataset {resolve('datasets', name)} --out DIR, and --data-root DIR"
-        )
+        raise AbsentCorpusError(f"{found.title} is not at {folder}; {found.how_to_get}; layout there: {found.layout}")
     corpus: Dataset = kind(folder, exclude)
     return corpus
 

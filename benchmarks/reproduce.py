@@ -1,6 +1,6 @@
 """The `reproduce` command: the rows of a paper's tables through the engine, published beside reproduced."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -18,7 +18,7 @@ from benchmarks.run import Plan, Request, plan
 from benchmarks.summaries import Part, kept
 from benchmarks.track import Tracker
 from benchmarks.transfer import NoSourceError, TransferError
-from datasets.clips import DatasetError
+from datasets.clips import DatasetError, UserError
 from methods.base import AbsentError
 from protocols.base import ProtocolError
 from protocols.scores import Scores
@@ -159,24 +159,24 @@ class Staged:
 
     method: str
     numbers: Sequence[Number]
-    plans: Mapping[Place, Plan]
-    hindered: Mapping[Place, tuple[str, str]]  # status and why
+    plans: Sequence[tuple[Place, Plan]]
+    hindered: Mapping[tuple[Place, str], tuple[str, str]]  # by place and variant: status and why
 
     @property
     def device(self) -> str:
-        return next((planned.device for planned in self.plans.values()), "cpu")
+        return next((planned.device for _, planned in self.plans), "cpu")
 
     def announce(self) -> None:
         """What the user should know, and each arena once, though several modalities meet there."""
-        for note in dict.fromkeys(note for planned in self.plans.values() for note in planned.notes):
+        for note in dict.fromkeys(note for _, planned in self.plans for note in planned.notes):
             console.note(note)
-        found = [arena for planned in self.plans.values() for arena in planned.arenas]
+        found = [arena for _, planned in self.plans for arena in planned.arenas]
         for arena in {(arena.dataset.name, arena.protocol, arena.task): arena for arena in found}.values():
             show_arena(arena)
 
     def run(self, engine: Engine) -> list[Line]:
         """Every row once, whatever number of published numbers it gives."""
-        rows = [(place, *found) for place, planned in self.plans.items() for found in planned.rows]
+        rows = [(place, *found) for place, planned in self.plans for found in planned.rows]
         outcomes = dict(
             zip(
                 [(place, row.wish.variant) for place, row, _ in rows],
@@ -189,10 +189,10 @@ class Staged:
     def _line(self, number: Number, outcomes: Mapping[tuple[Place, str], Outcome]) -> Line:
         if not number.variant:
             return Line(number, "quoted", number.reason or "it names no variant that could be run")
-        place = Place.of(number)
-        if place in self.hindered:
-            return Line(number, *self.hindered[place])
-        outcome = outcomes[place, number.variant]
+        asked = Place.of(number), number.variant
+        if asked in self.hindered:
+            return Line(number, *self.hindered[asked])
+        outcome = outcomes[asked]
         if not outcome.complete:
             cell, why = next(iter(outcome.failures.items()))
             return Line(number, "incomplete", f"{len(outcome.failures)} failed; {cell}: {why}", outcome)
@@ -216,26 +216,41 @@ def stage(request: Request, table: str, progress: Progress) -> Staged:
     for number in chosen:
         if number.variant:
             variants.setdefault(Place.of(number), []).append(number.variant)
-    plans: dict[Place, Plan] = {}
-    hindered: dict[Place, tuple[str, str]] = {}
+    plans: list[tuple[Place, Plan]] = []
+    hindered: dict[tuple[Place, str], tuple[str, str]] = {}
     for place, asked in variants.items():
         if absent := _absent(place.dataset, request):
-            hindered[place] = ("corpus absent", absent)
+            hindered |= dict.fromkeys([(place, variant) for variant in asked], ("corpus absent", absent))
             continue
         asks = replace(
             request, method=method, dataset=place.dataset, protocol=place.protocol, task=place.task,
-            modality=place.modality, variant=",".join(dict.fromkeys(asked)),
+            modality=place.modality,
         )  # fmt: skip
-        try:
-            plans[place] = _planned(asks, progress)
-        except (
-            AbsentError,
-            DatasetError,
-            ProtocolError,
-            TransferError,
-        ) as error:  # one corpus' fault must not cost the others
-            hindered[place] = ("cannot be run", str(error))
+        for some, made in _plans(asks, list(dict.fromkeys(asked)), progress):
+            if isinstance(made, Plan):
+                plans.append((place, made))
+            else:
+                hindered |= dict.fromkeys([(place, variant) for variant in some], ("cannot be run", str(made)))
     return Staged(method, chosen, plans, hindered)
+
+
+def _plans(
+    asks: Request, variants: Sequence[str], progress: Progress
+) -> Iterator[tuple[Sequence[str], Plan | UserError]]:
+    """All at once, for that reads the corpus once; one by one where one of them begins with what is not there.
+
+    A corpus' fault must not cost the others anything.
+    """
+    try:
+        yield variants, _planned(replace(asks, variant=",".join(variants)), progress)
+    except AbsentError as error:
+        if len(variants) == 1:
+            yield variants, error
+        else:
+            for variant in variants:
+                yield from _plans(asks, [variant], progress)
+    except (DatasetError, ProtocolError, TransferError) as error:
+        yield variants, error
 
 
 def _planned(request: Request, progress: Progress) -> Plan:

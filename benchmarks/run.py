@@ -9,18 +9,19 @@ from typing import Any, get_args
 from benchmarks.arenas import Arena, arena, material
 from benchmarks.borrowed import read
 from benchmarks.console import Progress
-from benchmarks.corpora import opened
+from benchmarks.corpora import AbsentCorpusError, opened
 from benchmarks.inner import sensible
 from benchmarks.plan import Initial, Row, row
 from benchmarks.plugins import PluginError, build, canonical, load, names, resolve
 from benchmarks.settings import Borrowed, Wish, configured, usual_preset
 from benchmarks.transfer import NoSourceError, initials
+from datasets.base import Dataset
 from datasets.clips import TASKS
 from methods.base import AbsentError, Method, Modality
 from methods.parts.weights import WeightStore
 from methods.parts.weights import folder as weights_folder
 
-ALL = "all"  # that are installed
+ALL = "all"  # every method
 
 
 @dataclass(frozen=True)
@@ -79,12 +80,11 @@ def plan(request: Request, progress: Progress) -> Plan:
     weights, sources = store(request.weights), Sources(request, progress)
     arenas, rows, absent = list[Arena](), list[tuple[Row, Arena]](), list[AbsentError]()
     for corpus in corpora:
-        dataset = opened(corpus, request.data_root, request.exclude, progress)
-        arenas.append(here := arena(dataset, request.task, request.protocol, progress))
+        arenas.append(here := arena(_corpus(corpus, request, progress), request.task, request.protocol, progress))
         for made in _rows(asked, here, request, weights, sources):
             absent.append(made) if isinstance(made, AbsentError) else rows.append((made, here))
     if not rows:
-        raise absent[0]
+        raise AbsentError("; ".join(map(str, absent)))
     if any("weights none" in row_.stamps for row_, _ in rows):
         notes.append("weights none: what a paper took pretrained is random here, and the results are stamped so")
     return Plan(arenas, rows, notes, device, [str(error) for error in absent])
@@ -131,6 +131,15 @@ def lessons(request: Request, progress: Progress) -> Lessons:
 def _lessons(name: str, wish: Wish, weights: WeightStore, sources: "Sources") -> Iterator[tuple[str, Initial]]:
     """By key, for two variants may begin alike."""
     yield from ((initial.key(0), initial) for initial in initials(name, wish, None, weights, sources).values())
+
+
+def _corpus(name: str, request: Request, progress: Progress) -> Dataset:
+    try:
+        return opened(name, request.data_root, request.exclude, progress)
+    except AbsentCorpusError as error:
+        raise AbsentCorpusError(
+            f"{error}; or try a stand-in: standin --dataset {name} --out DIR, then --data-root DIR"
+        ) from None
 
 
 def _rows(

@@ -16,6 +16,7 @@ from benchmarks.checkpoints import forget, kept_at
 from benchmarks.claims import PAUSE, claims
 from benchmarks.console import Progress, Tell
 from benchmarks.content import Contents, Texts
+from benchmarks.corpora import AbsentCorpusError
 from benchmarks.determinism import in_force
 from benchmarks.files import explained
 from benchmarks.handed import handed, line
@@ -78,14 +79,15 @@ def _opened(name: str, material: Material) -> Arena:
     try:
         return material(name)
     except DatasetError as error:
-        raise AbsentError(f"{error}; or go without it: --pretrain-on none") from None
+        kind = AbsentError if isinstance(error, AbsentCorpusError) else DatasetError
+        raise kind(f"{error}; or go without it: --pretrain-on none") from None
 
 
 def _apart(source: Arena, target: Arena) -> None:
     """No clip of the target may be learnt from beforehand, whatever its name and container."""
     if source.dataset.standin != target.dataset.standin:
         rendered, real = (source, target) if source.dataset.standin else (target, source)
-        raise DatasetError(
+        raise AbsentError(
             f"{rendered.dataset.root} is a stand-in, {real.dataset.name} is not: get {rendered.dataset.title}, "
             "or go without it: --pretrain-on none"
         )

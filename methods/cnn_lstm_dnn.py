@@ -23,7 +23,6 @@ from methods.parts.motion import MARKERS, Motion
 from methods.parts.recurrent import BiLstm
 from methods.parts.scaling import Standardise
 from methods.parts.short_term import NAMES, ShortTerm
-from methods.parts.small_vgg import RowNorm
 from methods.parts.training import Lesson, Schedule, learn, probabilities, recognised, sent
 
 FEATURES = len(NAMES)  # 34
@@ -141,7 +140,7 @@ class FaceFeatures(nn.Sequential):
             stride = 2 if number == len(kernels) else 1
             layers += [nn.Conv2d(ins, outs, kernel, stride, padding=kernel // 2), nn.ReLU()]
             ins = outs
-        normalise = RowNorm(outs, momentum=0.3)  # few steps: at 0.1 the statistics lag behind the weights
+        normalise = nn.BatchNorm2d(outs, momentum=0.3)  # few steps: at 0.1 the statistics lag behind the weights
         return nn.Sequential(*layers, normalise, nn.Dropout(dropout))
 
 

@@ -117,7 +117,6 @@ def test_lengths_that_are_rounded_up_change_no_answer(monkeypatch: pytest.Monkey
     }
     expected = network.answer(sequences)
     monkeypatch.setattr(ragged, "accelerated", lambda device: True)
-    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self)
     shapes = [rows.shape[1] for part in sequences.values() for rows, _ in part.alike(torch.arange(4), 1).parts]
     assert shapes == [128, 128, 96, 64, 64, 32, 32, 32]
     assert network.answer(sequences) == pytest.approx(expected, abs=1e-6)

@@ -68,7 +68,7 @@ def test_it_learns(bench: Bench) -> None:
 
 
 def test_one_model_answers_as_on_the_cpu(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever learnt it and wherever it lies, for answers are in full precision; cuDNN's shorter products are off."""
+    """Whoever learnt it and wherever it lies, for answers are in single precision; cuDNN's shorter products are off."""
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     method = there(bench, Watched())
     method.save(tmp_path)
@@ -131,5 +131,6 @@ def test_folds_together_learn_what_each_learns_alone(bench: Bench) -> None:
             assert learn_together(asked) == [None] * len(parts)
         else:
             assert [error for one in asked for error in learn_together([one])] == [None] * len(parts)
+        assert not any(name == "networks_at_once" for watch in watched for name, _, _ in watch.told), "not at once"
         ends[together] = [[value for name, value, _ in watch.told if name == "train_loss"][-1] for watch in watched]
     np.testing.assert_allclose(ends[True], ends[False], rtol=0.5, atol=0.1)

@@ -210,7 +210,7 @@ def test_what_memory_does_not_hold_at_once_is_asked_in_halves(
 
 
 def test_so_many_as_no_kernel_takes_are_asked_in_halves(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever a library refuses; that it does is said."""
+    """Whatever a GPU's library refuses, and that is said; on a CPU one alone would be refused as well."""
     whole = Stacked.__call__
 
     def call(self: Stacked, numbers: Sequence[int], *rest: Any) -> Tensor:
@@ -219,6 +219,9 @@ def test_so_many_as_no_kernel_takes_are_asked_in_halves(monkeypatch: pytest.Monk
         return whole(self, numbers, *rest)
 
     monkeypatch.setattr(Stacked, "__call__", call)
+    with pytest.raises(RuntimeError, match="canUse32BitIndexMath"):
+        compared(Folds("cnn-lstm-dnn", "audio"))
+    monkeypatch.setattr(together, "accelerated", lambda device: True)
     with pytest.warns(RuntimeWarning, match=r"\d networks are not trained at once, .* canUse32BitIndexMath"):
         assert compared(Folds("cnn-lstm-dnn", "audio")) == {2}
 

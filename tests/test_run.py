@@ -17,6 +17,7 @@ from benchmarks.plugins import names
 from tests.servers import PATIENCE, until
 from tests.test_cli import ROOT
 from tests.test_plan import BY_HAND
+from tests.test_transfer import SOURCES
 from tests.tinybench import HALVES, Bench, diary, make_bench, spoken, toy  # noqa: F401  a fixture
 
 LAUNCH = """
@@ -132,11 +133,15 @@ def test_the_table_says_where_the_results_are(bench: Bench) -> None:
 
 def test_all_leaves_out_what_has_not_the_modality(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     toy(bench.plugins, "blind", ('modalities = frozenset({"audio"})', 'modalities = frozenset({"video"})'))
-    monkeypatch.setattr("benchmarks.run.names", lambda kind: ("blind", "toy") if kind == "methods" else names(kind))
+    only(monkeypatch, "blind", "toy")
     code, out, err = bench.run("--json", "--modality", "audio", method="all")
     assert code == 0
     assert [row["method"] for row in json.loads(out)] == ["toy"]
     assert "left out, for they have no modality audio: blind" in err
+
+
+def only(monkeypatch: pytest.MonkeyPatch, *methods: str) -> None:
+    monkeypatch.setattr("benchmarks.run.names", lambda kind: methods if kind == "methods" else names(kind))
 
 
 def test_of_all_methods_what_begins_with_an_absent_file_is_left_out(
@@ -144,21 +149,45 @@ def test_of_all_methods_what_begins_with_an_absent_file_is_left_out(
 ) -> None:
     """And said before and after the others are compared; asked for by name, or alone, it is an error."""
     toy(bench.plugins, "eager", BY_HAND)
-    monkeypatch.setattr("benchmarks.run.names", lambda kind: ("eager", "toy") if kind == "methods" else names(kind))
+    toy(bench.plugins, "greedy", BY_HAND)
+    only(monkeypatch, "eager", "toy")
     nowhere = bench.folder / "weights"
     nowhere.mkdir()
     code, out, err = bench.run("--json", "--weights", nowhere, method="all")
     assert code == 1 and [(row["method"], row["complete"]) for row in json.loads(out)] == [("toy", True)]
     assert err.count(f"eager is left out on ravdess: {nowhere / 'ears.pth'} is not there; get it by hand from") == 2
-    words = ("--dataset", "ravdess", "--data-root", bench.data, "--weights", nowhere)
-    code, out, err = bench.call("prepare", "--method", "all", *words)
-    assert code == 1 and "toy" in out and "eager is left out" in err
+    words = ("--method", "all", "--dataset", "ravdess", "--data-root", bench.data, "--weights", nowhere)
+    for command in ("prepare", "speed"):
+        code, out, err = bench.call(command, *words)
+        assert code == 1 and "toy" in out and "eager" not in out and "eager is left out" in err
     code, _, err = bench.run("--weights", nowhere, method="eager,toy")
     assert code == 2 and "left out" not in err and "get it by hand from https://nowhere.invalid/ears.pth" in err
-    monkeypatch.setattr("benchmarks.run.names", lambda kind: ("eager",) if kind == "methods" else names(kind))
+    only(monkeypatch, "eager", "greedy")
     code, out, err = bench.run("--weights", nowhere, method="all")
-    assert (code, out) == (2, "") and "eager is left out" in err
+    assert (code, out) == (2, "") and "eager is left out" in err and "greedy is left out" in err
     assert bench.run("--weights", "none", method="all")[0] == 0
+
+
+def test_of_all_methods_what_begins_with_an_absent_corpus_is_left_out(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A corpus that is there and broken is mended first."""
+    toy(bench.plugins, "eager", *SOURCES)
+    only(monkeypatch, "eager", "toy")
+    code, out, err = bench.run("--json", "--pretrain-on", "crema-d", method="all")
+    assert code == 1 and [row["method"] for row in json.loads(out)] == ["toy"]
+    assert "eager is left out on ravdess: CREMA-D is not at" in err and "go without it: --pretrain-on none" in err
+    assert "stand-in" not in err
+    broken = bench.data / "crema-d/AudioWAV/1001_TAI_HAP_XX.wav"
+    broken.parent.mkdir(parents=True)
+    broken.write_text("no sound")
+    code, out, err = bench.run("--pretrain-on", "crema-d", method="all")
+    assert (code, out) == (2, "") and "left out" not in err and "1001_TAI_HAP_XX" in err
+
+
+def test_a_corpus_that_is_not_there_is_one_line_with_a_way_out(bench: Bench) -> None:
+    code, out, err = bench.call("run", "--method", "toy", "--dataset", "rml", "--data-root", bench.data)
+    assert (code, out) == (2, "") and "RML is not at" in err and "standin --dataset rml --out DIR" in err
 
 
 def test_a_method_whose_package_is_missing_fails_alone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

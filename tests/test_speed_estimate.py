@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks import pool
 from benchmarks.speed.short import LONG, Costs, fit_costs
 from tests.test_transfer import SOURCES, crema_d
-from tests.tinybench import HALVES, Bench, make_bench, toy  # noqa: F401  a fixture
+from tests.tinybench import HALVES, Bench, at_home, make_bench, toy  # noqa: F401  a fixture
 
 positive = st.floats(1e-6, 1e3)
 
@@ -66,19 +67,24 @@ def asked(bench: Bench, *more: object) -> dict[str, Any]:
 
 
 def test_an_estimate_scales_short_fits_of_the_method_itself(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By a clock that the toy moves: a second to prepare a clip, more for the first; an epoch a tenth for each clip."""
+    """By a clock that the toy moves: a second to prepare a clip, an epoch a tenth of one for each."""
     clock = SimpleNamespace(now=0.0)
     toy(
         bench.plugins, "toy", *EPOCHS,
-        ("        sound = media.audio(self.rate)",
-         "        CLOCK.now += 1.0 if CLOCK.now else 100.0\n        sound = media.audio(self.rate)"),
+        ("        sound = media.audio(self.rate)", "        CLOCK.now += 1.0\n        sound = media.audio(self.rate)"),
         ("            run.log(", "            CLOCK.now += 0.1 * len(train)\n            run.log("),
         ("        inputs = np.stack([clip[\"level\"] for clip in examples.inputs])\n        far",
          "        CLOCK.now += 0.01 * len(examples)\n        inputs = np.stack([clip[\"level\"] for clip in "
          "examples.inputs])\n        far"),
         IMPORTED,
     )  # fmt: skip
+
+    def begun(*work: Any) -> Iterator[Any]:
+        clock.now += 100.0  # to start a process, each time
+        yield from at_home(*work)
+
     monkeypatch.setitem(globals(), "CLOCK", clock)
+    monkeypatch.setattr(pool, "in_processes", begun)
     monkeypatch.setattr("benchmarks.speed.estimate.estimates.__defaults__", (lambda: clock.now,))
     told = asked(bench, "--set", "inner.epochs=50", "--seeds", 3)
     (row,) = told["rows"]

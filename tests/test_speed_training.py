@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -280,6 +280,27 @@ def test_what_memory_does_not_hold_compiled_is_tried_as_it_is() -> None:
         found = learnt(True, lambda graph, inputs: full, lambda name, *_: told.append(name))
     assert all(torch.equal(found[name], tensor) for name, tensor in learnt(False).items())
     assert "steps_not_compiled" in told and "parts_of_a_batch" not in told
+
+
+def test_a_network_that_was_trained_otherwise_than_asked_is_told() -> None:
+    """By itself: another of the same fit was trained as asked."""
+
+    class Fitted:
+        def fit(self, train: object, validation: object, run: RunContext) -> None:
+            for part in ("face", "clip"):
+                own = run.named(part)
+                for epoch in (1, 2):
+                    if part == "face":
+                        own.log("parts_of_a_batch", 2, epoch)
+                    own.log("train_loss", 1 / epoch, epoch)
+
+    ours = training._ours(cast(Any, Fitted()), cast(Any, None), "cpu", {})
+    plain = {name: Stage(seconds=[1.0], losses=[1.0, 0.5]) for name in ours}
+    told = list(training._beside("toy", Where(), ours, plain, dict.fromkeys(ours, 1.0)))
+    assert [(type(one), one.what) for one in told] == [
+        (Measure, "toy, face"), (Failed, "toy, face"), (Measure, "toy, clip"),
+    ]  # fmt: skip
+    assert isinstance(told[1], Failed) and "parts_of_a_batch" in told[1].why
 
 
 @pytest.mark.parametrize("exact", [False, True])

@@ -135,8 +135,8 @@ def _told(value: float | None, how: str) -> str:
     return "-" if value is None else how.format(value)
 
 
-def estimate(request: Request, uri: str, json: bool) -> None:
-    """How long a run as it is asked for will take."""
+def estimate(request: Request, uri: str, json: bool) -> int:
+    """How long a run as it is asked for will take. Exit code 1 if a method is left out of it."""
     from benchmarks.run import plan
 
     planned = plan(request, console.progress)
@@ -146,13 +146,14 @@ def estimate(request: Request, uri: str, json: bool) -> None:
     if json:
         told = {"estimate": True, "seconds": total, "transfer_seconds": transfer}
         console.write_json(told | {"rows": [one.told() for one in found]})
-        return
+        return int(bool(planned.absent))
     console.table([_row(one) for one in found])
     apart = f", {lasting(transfer)} of it for models of other corpora" if transfer else ""
     console.out.print(
         f"an estimate: about {lasting(total)} on {planned.device}{apart}, from a few clips and short fits of each row "
         "as this machine is now; loading, keeping results and the page come on top"
     )
+    return int(bool(planned.absent))
 
 
 def _row(one: Estimate) -> dict[str, object]:

@@ -28,7 +28,7 @@ TOLERANCE = {"cpu": 0.01, "cuda": 0.1}  # of the first loss; on a GPU ours is bf
 REPETITIONS = {"cpu": 5, "cuda": 2}
 CURVE = "train_loss"
 COMPILED = "compiled"
-OTHERWISE = ("parts_of_a_batch", "steps_not_compiled")  # curves of a fit that tell so
+OTHERWISE = ("parts_of_a_batch", "steps_not_compiled", "networks_at_once")  # curves of a fit that tell so
 
 
 @dataclass(frozen=True)
@@ -200,16 +200,17 @@ def _together(folds: Folds) -> str:
 
 def _folds(folds: Folds, where: Where) -> Measure:
     """Trained together, beside one after the other, and beside one of them."""
-    make, train = prepared(folds.case, where.preset)
+    (make, train), told = prepared(folds.case, where.preset), set[str]()
 
     def alone(count: int) -> None:
         for seed in range(count):
             make().fit(train, None, RunContext(seed, where.device))
 
     def together(count: int) -> None:
-        failed = learn_together([make().lesson(train, None, RunContext(seed, where.device)) for seed in range(count)])
-        if any(failed):
-            raise RuntimeError(f"folds trained together failed: {failed}; this is a defect")
+        runs = [RunContext(seed, where.device, lambda name, *_: told.add(name)) for seed in range(count)]
+        failed = learn_together([make().lesson(train, None, run) for run in runs])
+        if any(failed) or (odd := told.intersection(OTHERWISE)):
+            raise RuntimeError(f"folds trained together failed: {failed if any(failed) else ', '.join(sorted(odd))}")
 
     for work in (alone, together):
         work(2)  # what is done once in a process
@@ -238,10 +239,11 @@ def _ours(method: Method, train: Examples, device: str, stages: dict[str, Stage]
     """Each network's epochs, as its curves tell of them."""
     told: dict[str, list[tuple[float, float]]] = {}
     most: dict[str, float] = {}
-    otherwise = set[str]()
+    otherwise: dict[str, set[str]] = {}
 
     def log(name: str, value: float, step: int) -> None:  # noqa: ARG001
-        otherwise.update(curve for curve in OTHERWISE if name.endswith(curve))
+        for curve in filter(name.endswith, OTHERWISE):
+            otherwise.setdefault(name.removesuffix(curve).rstrip("_"), set()).add(curve)
         if name.endswith(CURVE):
             stage = name.removesuffix(CURVE).rstrip("_")
             told.setdefault(stage, []).append((time.perf_counter(), value))
@@ -250,7 +252,7 @@ def _ours(method: Method, train: Examples, device: str, stages: dict[str, Stage]
     gpu_peak(device)
     method.fit(train, None, RunContext(device=device, log=log))
     for stage, points in told.items():
-        stages.setdefault(stage, Stage()).add(points, most[stage], otherwise)
+        stages.setdefault(stage, Stage()).add(points, most[stage], otherwise.get(stage, ()))
     return stages
 
 

@@ -1,4 +1,4 @@
-"""Sequences of different lengths, laid end to end on one device; batches are padded as little as can be."""
+"""Sequences of different lengths, laid end to end on one device; batches are padded little, or not at all."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -9,15 +9,12 @@ from methods.parts.training import precise
 
 
 class RowNorm(nn.BatchNorm2d):
-    """Batch normalisation; of rows of which some stand for nothing, by the others.
-
-    In single precision at least: PyTorch's kernels mix no other with the statistics of several networks at once.
-    """
+    """Batch normalisation; of rows of which some stand for nothing, by the others."""
 
     def forward(self, x: Tensor, real: Tensor | None = None) -> Tensor:
         """[N, C, height, width], and which of the N are real."""
         if real is None or not self.training:
-            return super().forward(precise(x)).to(x.dtype)
+            return super().forward(x)
         assert self.momentum and self.running_mean is not None and self.running_var is not None
         exact, counted = precise(x), real[:, None]
         count = real.sum() * (x.shape[2] * x.shape[3])

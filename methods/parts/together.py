@@ -218,8 +218,10 @@ class Company:
                 logits = self._stacked(numbers, inputs, [learner.chance for learner in learners])
             losses = nn.functional.cross_entropy(precise(logits).mT, wanted, reduction="none").mean(dim=1)
             losses.sum().backward()  # type: ignore[no-untyped-call]
-        except RuntimeError as error:  # whatever it is, fewer are tried; one alone raises it
+        except RuntimeError as error:
             if not exhausted(error):
+                if not accelerated(self._device):
+                    raise  # there one alone would raise it as well
                 told = f"{len(some)} networks are not trained at once, for that failed: {in_brief(error)}"
                 warn(told, RuntimeWarning, stacklevel=2)
             return None

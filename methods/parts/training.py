@@ -111,6 +111,8 @@ def fit(
             step.tell(course, epoch)
             report(torch.stack(losses).cpu(), torch.stack(hits).cpu(), len(targets), epoch, course.run)
             judge(network, course, epoch, validate, keep)
+    if isinstance(forward, Compiled):  # what its graphs had is nobody else's before
+        torch.cuda.empty_cache()
     finish(network, course)
 
 
@@ -199,8 +201,6 @@ class Step:
         if isinstance(self.forward, Compiled):
             self.optimiser.zero_grad(set_to_none=True)
             self.forward = self.forward.freed()
-            if accelerated(self.targets.device):  # what its graphs had is nobody else's before
-                torch.cuda.empty_cache()
 
     def _added_up(self, chosen: Tensor) -> tuple[Tensor, Tensor] | None:
         """None: memory ran out; or compiled it does not run, for whatever reason, and must be tried as it is.

@@ -82,6 +82,7 @@ class WeightStore:
 
     folder: Path
     none: bool = False
+    unreached: dict[str, str] = field(default_factory=dict, compare=False)  # why, by address: it is not tried again
 
     def find(self, file: WeightsFile) -> Path | None:
         """The file as it was published, from the folder, PyTorch's cache or the net."""
@@ -93,13 +94,29 @@ class WeightStore:
                 f"{self.folder / file.name} is not there; get it by hand from {file.url} and put it there (or name its "
                 "folder with --weights DIR), or ask for --weights none"
             )
-        found = found or _download(file.url, self.folder / file.name)
+        found = found or self._downloaded(file)
         if not genuine(file, found):
             raise MethodError(
                 f"{found} is not the published file (SHA-256 {sha256(found)[:16]}, not {file.digest}…); "
                 f"get {file.url} again"
             )
         return found
+
+    def _downloaded(self, file: WeightsFile) -> Path:
+        from torch.hub import download_url_to_file
+
+        there = self.folder / file.name
+        try:
+            if file.url not in self.unreached:
+                there.parent.mkdir(parents=True, exist_ok=True)
+                download_url_to_file(file.url, str(there), progress=False)  # writes beside it, then renames
+                return there
+        except (URLError, OSError) as error:
+            self.unreached[file.url] = str(getattr(error, "reason", error))
+        raise AbsentError(
+            f"{there} is not there and cannot be downloaded ({self.unreached[file.url]}); "
+            f"get {file.url}, put it there (or name its folder with --weights DIR), or ask for --weights none"
+        )
 
     def places(self, file: WeightsFile) -> tuple[Path, ...]:
         """Where it is looked for, in this order."""
@@ -142,20 +159,6 @@ def torch_cache() -> Path:
 def folder() -> Path:
     """Where weights lie unless asked otherwise: $BENCH_WEIGHTS, else the cache of PyTorch's own downloads."""
     return Path(os.environ.get(FOLDER) or torch_cache()).expanduser()
-
-
-def _download(url: str, file: Path) -> Path:
-    from torch.hub import download_url_to_file
-
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        download_url_to_file(url, str(file), progress=False)  # writes beside it, then renames
-    except (URLError, OSError) as error:
-        raise AbsentError(
-            f"{file} is not there and cannot be downloaded ({getattr(error, 'reason', error)}); "
-            f"get {url}, put it there (or name its folder with --weights DIR), or ask for --weights none"
-        ) from None
-    return file
 
 
 def sha256(file: Path) -> str:
