@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -240,8 +241,16 @@ def test_the_way_of_a_gpu_learns_the_same(monkeypatch: pytest.MonkeyPatch) -> No
     assert len(made) == 1
 
 
-def test_what_cannot_be_compiled_runs_as_it_is() -> None:
-    """Whether there is no compiler, or nothing can be captured, there or back: that is told of each epoch."""
+def test_what_cannot_be_compiled_runs_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether there is no compiler, or nothing can be captured, there or back: that is told of each epoch.
+
+    What a GPU draws chance from, which a capture that failed leaves behind as if it went on, is taken anew.
+    """
+    anew = list[object]()
+    chance = SimpleNamespace(clone_state=lambda: "a copy", graphsafe_set_state=anew.append)
+    monkeypatch.setattr(torch.cuda, "default_generators", (chance,))
+    learnt(True, "aot_eager")
+    assert not anew
 
     def compiling(graph: object, inputs: object) -> Any:
         calls.append("there")
@@ -263,7 +272,7 @@ def test_what_cannot_be_compiled_runs_as_it_is() -> None:
         calls, told = list[str](), list[tuple[str, float, int]]()
         with pytest.warns(RuntimeWarning, match="not compiled any more, .*(compiler|capturing)"):
             found = learnt(True, backend, lambda *line, told=told: told.append(line))
-        assert calls == ["there"]
+        assert calls == ["there"] and anew.pop() == "a copy" and not anew
         assert all(torch.equal(found[name], tensor) for name, tensor in learnt(False).items())
         lines = [line for line in told if line[0] == "steps_not_compiled"]
         assert lines == [("steps_not_compiled", 1, epoch) for epoch in (1, 2, 3)]

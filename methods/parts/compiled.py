@@ -27,9 +27,14 @@ class Compiled:
         logits: Tensor = self._run(batch)
         return logits
 
-    def freed(self) -> Callable[[Any], Tensor]:
-        """As it was. All that was compiled is let go, lest that of several fits be more than PyTorch compiles."""
+    def freed(self, failed: bool = False) -> Callable[[Any], Tensor]:
+        """As it was. All that was compiled is let go, lest that of several fits be more than PyTorch compiles.
+
+        A capture that failed leaves chance waiting for its end; a copy of it goes on.
+        """
         torch._dynamo.reset()
+        for chance in torch.cuda.default_generators if failed else ():
+            chance.graphsafe_set_state(chance.clone_state())
         return self._plain
 
 

@@ -168,7 +168,7 @@ class Step:
         """The mean loss, and how many were recognised, before the step."""
         while (told := self._added_up(chosen)) is None:
             if isinstance(self.forward, Compiled):
-                self.end()
+                self.end(failed=True)
                 self.given_up = True
                 warn(f"steps are not compiled any more, for that failed: {self.why}", RuntimeWarning, stacklevel=2)
             elif len(chosen) < 4 * self.parts:  # batch normalisation needs two
@@ -196,11 +196,11 @@ class Step:
         if self.given_up:
             course.run.log("steps_not_compiled", 1, epoch)
 
-    def end(self) -> None:
+    def end(self, failed: bool = False) -> None:
         """What was compiled is let go, and with it its gradients."""
         if isinstance(self.forward, Compiled):
             self.optimiser.zero_grad(set_to_none=True)
-            self.forward = self.forward.freed()
+            self.forward = self.forward.freed(failed)
 
     def _added_up(self, chosen: Tensor) -> tuple[Tensor, Tensor] | None:
         """None: memory ran out; or compiled it does not run, for whatever reason, and must be tried as it is.
