@@ -1,6 +1,6 @@
 """The `reproduce` command: the rows of a paper's tables through the engine, published beside reproduced."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -18,8 +18,7 @@ from benchmarks.run import Plan, Request, plan
 from benchmarks.summaries import Part, kept
 from benchmarks.track import Tracker
 from benchmarks.transfer import NoSourceError, TransferError
-from datasets.clips import DatasetError, UserError
-from methods.base import AbsentError
+from datasets.clips import DatasetError
 from protocols.base import ProtocolError
 from protocols.scores import Scores
 from reports.formats import bounds
@@ -159,24 +158,24 @@ class Staged:
 
     method: str
     numbers: Sequence[Number]
-    plans: Sequence[tuple[Place, Plan]]
+    plans: Mapping[Place, Plan]
     hindered: Mapping[tuple[Place, str], tuple[str, str]]  # by place and variant: status and why
 
     @property
     def device(self) -> str:
-        return next((planned.device for _, planned in self.plans), "cpu")
+        return next((planned.device for planned in self.plans.values()), "cpu")
 
     def announce(self) -> None:
         """What the user should know, and each arena once, though several modalities meet there."""
-        for note in dict.fromkeys(note for _, planned in self.plans for note in planned.notes):
+        for note in dict.fromkeys(note for planned in self.plans.values() for note in planned.notes):
             console.note(note)
-        found = [arena for _, planned in self.plans for arena in planned.arenas]
+        found = [arena for planned in self.plans.values() for arena in planned.arenas]
         for arena in {(arena.dataset.name, arena.protocol, arena.task): arena for arena in found}.values():
             show_arena(arena)
 
     def run(self, engine: Engine) -> list[Line]:
         """Every row once, whatever number of published numbers it gives."""
-        rows = [(place, *found) for place, planned in self.plans for found in planned.rows]
+        rows = [(place, *found) for place, planned in self.plans.items() for found in planned.rows]
         outcomes = dict(
             zip(
                 [(place, row.wish.variant) for place, row, _ in rows],
@@ -216,7 +215,7 @@ def stage(request: Request, table: str, progress: Progress) -> Staged:
     for number in chosen:
         if number.variant:
             variants.setdefault(Place.of(number), []).append(number.variant)
-    plans: list[tuple[Place, Plan]] = []
+    plans: dict[Place, Plan] = {}
     hindered: dict[tuple[Place, str], tuple[str, str]] = {}
     for place, asked in variants.items():
         if absent := _absent(place.dataset, request):
@@ -224,41 +223,25 @@ def stage(request: Request, table: str, progress: Progress) -> Staged:
             continue
         asks = replace(
             request, method=method, dataset=place.dataset, protocol=place.protocol, task=place.task,
-            modality=place.modality,
+            modality=place.modality, variant=",".join(dict.fromkeys(asked)),
         )  # fmt: skip
-        for some, made in _plans(asks, list(dict.fromkeys(asked)), progress):
-            if isinstance(made, Plan):
-                plans.append((place, made))
-            else:
-                hindered |= dict.fromkeys([(place, variant) for variant in some], ("cannot be run", str(made)))
-    return Staged(method, chosen, plans, hindered)
-
-
-def _plans(
-    asks: Request, variants: Sequence[str], progress: Progress
-) -> Iterator[tuple[Sequence[str], Plan | UserError]]:
-    """All at once, for that reads the corpus once; one by one where one of them begins with what is not there.
-
-    A corpus' fault must not cost the others anything.
-    """
-    try:
-        yield variants, _planned(replace(asks, variant=",".join(variants)), progress)
-    except AbsentError as error:
-        if len(variants) == 1:
-            yield variants, error
+        try:
+            planned = _planned(asks, progress)
+        except (DatasetError, ProtocolError, TransferError) as error:  # one corpus' fault must not cost the others
+            hindered |= dict.fromkeys([(place, variant) for variant in asked], ("cannot be run", str(error)))
         else:
-            for variant in variants:
-                yield from _plans(asks, [variant], progress)
-    except (DatasetError, ProtocolError, TransferError) as error:
-        yield variants, error
+            hindered |= {(place, one.variant): ("cannot be run", one.why) for one in planned.absent}
+            if planned.rows:
+                plans[place] = planned
+    return Staged(method, chosen, plans, hindered)
 
 
 def _planned(request: Request, progress: Progress) -> Plan:
     """Of a paper's rows, some begin with other corpora and some do not."""
     try:
-        return plan(request, progress)
+        return plan(request, progress, forgiving=True)
     except NoSourceError:
-        return plan(replace(request, pretrain_on=""), progress)
+        return plan(replace(request, pretrain_on=""), progress, forgiving=True)
 
 
 def _absent(dataset: str, request: Request) -> str:

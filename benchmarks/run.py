@@ -48,6 +48,19 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Absent:
+    """A row that is left out, for it begins with what is not there."""
+
+    method: str
+    variant: str
+    corpus: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.method} is left out on {self.corpus}: {self.why}"
+
+
+@dataclass(frozen=True)
 class Plan:
     """All that a request comes to; nothing of it has begun."""
 
@@ -55,11 +68,14 @@ class Plan:
     rows: Sequence[tuple[Row, Arena]]
     notes: Sequence[str]
     device: str
-    absent: Sequence[str] = ()  # methods that are left out, and what is not there
+    absent: Sequence[Absent] = ()
 
 
-def plan(request: Request, progress: Progress) -> Plan:
-    """Rows for every method and corpus, or an error that names the choices."""
+def plan(request: Request, progress: Progress, forgiving: bool = False) -> Plan:
+    """Rows for every method and corpus, or an error that names the choices.
+
+    What begins with what is not there is left out if all methods are asked for, or `forgiving`, then even if all do.
+    """
     _sensible(request)
     methods = _chosen("methods", request.method)
     corpora = _chosen("datasets", request.dataset)
@@ -78,16 +94,16 @@ def plan(request: Request, progress: Progress) -> Plan:
     for name, wish in asked:
         _set(name, wish)
     weights, sources = store(request.weights), Sources(request, progress)
-    arenas, rows, absent = list[Arena](), list[tuple[Row, Arena]](), list[AbsentError]()
+    arenas, rows, absent = list[Arena](), list[tuple[Row, Arena]](), list[Absent]()
     for corpus in corpora:
         arenas.append(here := arena(_corpus(corpus, request, progress), request.task, request.protocol, progress))
-        for made in _rows(asked, here, request, weights, sources):
-            absent.append(made) if isinstance(made, AbsentError) else rows.append((made, here))
-    if not rows:
+        for made in _rows(asked, here, request, weights, sources, forgiving or _all(request)):
+            absent.append(made) if isinstance(made, Absent) else rows.append((made, here))
+    if not (rows or forgiving):
         raise AbsentError("; ".join(map(str, absent)))
     if any("weights none" in row_.stamps for row_, _ in rows):
         notes.append("weights none: what a paper took pretrained is random here, and the results are stamped so")
-    return Plan(arenas, rows, notes, device, [str(error) for error in absent])
+    return Plan(arenas, rows, notes, device, absent)
 
 
 @dataclass(frozen=True)
@@ -143,17 +159,21 @@ def _corpus(name: str, request: Request, progress: Progress) -> Dataset:
 
 
 def _rows(
-    asked: Sequence[tuple[str, Wish]], here: Arena, request: Request, weights: WeightStore, sources: "Sources"
-) -> Iterator[Row | AbsentError]:
-    """Of all methods one is left out that begins with what is not there; one that is asked for by name is an error."""
+    asked: Sequence[tuple[str, Wish]],
+    here: Arena,
+    request: Request,
+    weights: WeightStore,
+    sources: "Sources",
+    forgiving: bool,
+) -> Iterator[Row | Absent]:
     for name, wish in asked:
         try:
             taught = initials(name, wish, here, weights, sources)
             yield row(name, wish, here, request.seeds, weights, taught, request.first_seed)
         except AbsentError as error:
-            if not _all(request):
+            if not forgiving:
                 raise
-            yield AbsentError(f"{name} is left out on {here.dataset.name}: {error}")
+            yield Absent(name, wish.variant, here.dataset.name, str(error))
 
 
 def _chosen(kind: Any, asked: str) -> list[str]:
