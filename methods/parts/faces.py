@@ -268,9 +268,12 @@ def _resized(picture: Picture, box: Box, height: int, width: int) -> Picture:
     left, top = round(box[0]), round(box[1])
     right, bottom = left + max(round(box[2] - box[0]), 1), top + max(round(box[3] - box[1]), 1)
     inside = left >= 0 and top >= 0 and right <= picture.shape[1] and bottom <= picture.shape[0]
-    rows = np.arange(top, bottom).clip(0, picture.shape[0] - 1)
-    columns = np.arange(left, right).clip(0, picture.shape[1] - 1)
-    part = picture[top:bottom, left:right].copy() if inside else picture[rows[:, None], columns]
+    if inside:
+        part = picture[top:bottom, left:right].copy()
+    else:
+        rows = np.arange(top, bottom).clip(0, picture.shape[0] - 1)
+        columns = np.arange(left, right).clip(0, picture.shape[1] - 1)
+        part = picture[rows[:, None], columns]
     planes = torch.from_numpy(part).view(1, bottom - top, right - left, -1).permute(0, 3, 1, 2)
     resized = interpolate(planes, (height, width), mode="bilinear", antialias=True).permute(0, 2, 3, 1)
     return resized.reshape(height, width, *picture.shape[2:]).numpy()
