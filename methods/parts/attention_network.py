@@ -81,7 +81,7 @@ class SoundVectors(nn.Module):
     def forward(self, rows: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """[B, T, bins, channels] and lengths -> vectors [B, n, C], and which are real [B, n]"""
         real = torch.arange(rows.shape[1], device=rows.device) < lengths[:, None]
-        x = ((rows - self.mean) / self.deviation).where(real[:, :, None, None], 0.0)
+        x = (rows - self.mean).div_(self.deviation).mul_(real[:, :, None, None])
         x = x.permute(0, 3, 1, 2)  # [B, 1 or 3, T, bins]
         if x.shape[3] != self.height:
             x = interpolate(x, (x.shape[2], self.height), mode="bilinear", antialias=True)
