@@ -270,7 +270,8 @@ def reproduce(
     """A paper's tables, published beside reproduced, on the corpora that are there. Exit code 1 if a Cell failed."""
     from benchmarks.engine import Engine
     from benchmarks.execute import Place
-    from benchmarks.reproduce import keep, show, stage
+    from benchmarks.reproduce import stage
+    from benchmarks.reproductions import keep, show
     from benchmarks.run import Request
     from benchmarks.track import Tracker
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks import console
 from benchmarks.console import Progress
-from benchmarks.corpora import data_root
+from benchmarks.corpora import AbsentCorpusError, data_root
 from benchmarks.engine import Engine
 from benchmarks.outcome import Outcome
 from benchmarks.outcomes import show_arena
@@ -16,17 +16,13 @@ from benchmarks.plugins import PluginError, canonical, load, resolve
 from benchmarks.published import UNSTATED, Number, measured, numbers, of_table
 from benchmarks.run import Plan, Request, plan
 from benchmarks.summaries import Part, kept
-from benchmarks.track import Tracker
 from benchmarks.transfer import NoSourceError, TransferError
 from datasets.clips import DatasetError
 from protocols.base import ProtocolError
 from protocols.scores import Scores
-from reports.formats import bounds
 from reports.results import METRICS, Asked
 from reports.statistics import Interval, interval
 from reports.summary import read
-
-EXPERIMENT = "reproductions"
 
 
 @dataclass(frozen=True)
@@ -218,9 +214,6 @@ def stage(request: Request, table: str, progress: Progress) -> Staged:
     plans: dict[Place, Plan] = {}
     hindered: dict[tuple[Place, str], tuple[str, str]] = {}
     for place, asked in variants.items():
-        if absent := _absent(place.dataset, request):
-            hindered |= dict.fromkeys([(place, variant) for variant in asked], ("corpus absent", absent))
-            continue
         asks = replace(
             request, method=method, dataset=place.dataset, protocol=place.protocol, task=place.task,
             modality=place.modality, variant=",".join(dict.fromkeys(asked)),
@@ -228,7 +221,8 @@ def stage(request: Request, table: str, progress: Progress) -> Staged:
         try:
             planned = _planned(asks, progress)
         except (DatasetError, ProtocolError, TransferError) as error:  # one corpus' fault must not cost the others
-            hindered |= dict.fromkeys([(place, variant) for variant in asked], ("cannot be run", str(error)))
+            status = "corpus absent" if isinstance(error, AbsentCorpusError) else "cannot be run"
+            hindered |= dict.fromkeys([(place, variant) for variant in asked], (status, str(error)))
         else:
             hindered |= {(place, one.variant): ("cannot be run", one.why) for one in planned.absent}
             if planned.rows:
@@ -242,71 +236,3 @@ def _planned(request: Request, progress: Progress) -> Plan:
         return plan(request, progress, forgiving=True)
     except NoSourceError:
         return plan(replace(request, pretrain_on=""), progress, forgiving=True)
-
-
-def _absent(dataset: str, request: Request) -> str:
-    """How to get a corpus that the configured data root does not hold."""
-    root = data_root(request.data_root)
-    if root is None or (root / dataset).is_dir():
-        return ""
-    corpus = load("datasets", dataset)
-    return f"{corpus.title} is not at {root / dataset}; {corpus.how_to_get}"
-
-
-def show(lines: Sequence[Line]) -> None:
-    """One table for each of the paper's, then why some numbers are missing."""
-    for table in dict.fromkeys(line.number.where for line in lines):
-        here = [line for line in lines if line.number.where == table]
-        console.out.print(f"{here[0].number.method}, {table}, {_settings(here)}", style="bold", markup=False)
-        console.table([_shown(line) for line in here])
-    for status, dataset, why in dict.fromkeys((line.status, line.number.dataset, line.why) for line in lines):
-        if why:
-            console.out.print(f"{status} ({dataset}): {why}", style="dim", markup=False)
-    for dataset, caveat in dict.fromkeys((line.number.dataset, told) for line in lines for told in line.caveats):
-        console.out.print(f"protocol partly the paper's ({dataset}): {caveat}", style="dim", markup=False)
-    over = " and ".join(dict.fromkeys(f"all test {line.number.over}" for line in lines))
-    console.out.print(
-        f"% over {over}, as in the paper, with 95 % interval or ± standard deviation over folds and seeds",
-        style="dim",
-        markup=False,
-    )
-
-
-def _settings(lines: Sequence[Line]) -> str:
-    rows = [line.outcome.row for line in lines if line.outcome]
-    told = dict.fromkeys(" ".join((f"preset {row.wish.preset}", *row.stamps)) for row in rows)
-    return ", ".join(told) or "not run"
-
-
-def _shown(line: Line) -> dict[str, object]:
-    number, (value, spread), told = line.number, line.values(), line.told()
-    difference, sure = told["difference"], "" if spread is None else f" ± {100 * spread:.1f}"
-    if line.interval and (limits := bounds(line.interval)):
-        sure = f" [{limits}]"
-    return {
-        "row": number.row,
-        "column": number.column,
-        "dataset": f"STAND-IN of {number.dataset}" if line.standin else number.dataset,
-        "protocol (the paper's?)": f"{told['protocol']} ({line.match})" if line.match else number.protocol,
-        "subjects": told["independence"] or "-",
-        "published": f"{100 * number.value:.2f}",
-        "reproduced": line.status if value is None else f"{100 * value:.2f}{sure}",
-        "difference": f"{100 * difference:+.2f}" if isinstance(difference, float) else "",
-    }
-
-
-def keep(tracker: Tracker, lines: Sequence[Line]) -> str:
-    """The table in a run of its own; where it is."""
-    standin = any(line.standin for line in lines)
-    experiment = EXPERIMENT + (" (STAND-IN)" if standin else "")
-    tables = ", ".join(dict.fromkeys(line.number.where for line in lines))
-    tags = {
-        "bench.kind": "reproduction",
-        "bench.method": lines[0].number.method,
-        "bench.tables": tables,
-        "bench.standin": standin,
-    }
-    run_id = tracker.keep_table(
-        experiment, f"{lines[0].number.method}, {tables}", tags, [line.told() for line in lines]
-    )
-    return f"table.csv and table.json: run {run_id} of experiment {experiment!r} at {tracker.shown}"
