@@ -23,11 +23,10 @@ from methods.parts.motion import MARKERS, Motion
 from methods.parts.recurrent import BiLstm
 from methods.parts.scaling import Standardise
 from methods.parts.short_term import NAMES, ShortTerm
-from methods.parts.training import Lesson, Schedule, learn, probabilities, recognised, sent
+from methods.parts.training import AT_ONCE, Lesson, Schedule, batches, learn, probabilities, recognised, sent
 
 FEATURES = len(NAMES)  # 34
 FACES = {"mocap": MARKERS, "landmarks": MARKERS}  # a clip has one of them; landmarks fill 136 columns
-AT_ONCE = 64  # clips that are asked about together
 
 
 @dataclass(frozen=True)
@@ -266,7 +265,7 @@ class CnnLstmDnn(Method):
         for name, scale in self._scales():
             if found := [clip[name] for clip in clips if name in clip]:
                 scale.learn(found)
-        tables = {name: rows.to(run.device) for name, rows in self._tables(clips).items()}
+        tables = self._tables(clips)
         targets = torch.from_numpy(train.targets()).to(run.device)
 
         def inputs(chosen: Tensor) -> dict[str, Tensor]:
@@ -289,15 +288,15 @@ class CnnLstmDnn(Method):
         lengths = {"sound": self.config.sound.frames} | dict.fromkeys(FACES, self.config.motion.steps)
         nothing = np.zeros((0, 0), np.float32)
         return {
-            name: scale.table([clip.get(name, nothing) for clip in clips], lengths[name])
+            name: scale.table([clip.get(name, nothing) for clip in clips], lengths[name]).to(scale.mean.device)
             for name, scale in self._scales()
             if any(name in clip for clip in clips)
         }
 
     def _parts(self, clips: Sequence[Prepared]) -> Iterator[dict[str, Tensor]]:
         """The tables of some clips at a time."""
-        for first in range(0, len(clips), AT_ONCE):
-            yield self._tables([clips[number] for number in range(first, min(first + AT_ONCE, len(clips)))])
+        for numbers in batches(torch.arange(len(clips)), AT_ONCE):
+            yield self._tables([clips[number] for number in numbers.tolist()])
 
     def _judge(self, validation: Examples | None) -> Callable[[], float] | None:
         """The share of validation clips that are recognised."""

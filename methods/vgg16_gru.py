@@ -37,7 +37,7 @@ from methods.parts.gru import Gru
 from methods.parts.ragged import Packed, Ragged
 from methods.parts.resident import once
 from methods.parts.small_vgg import SmallVgg
-from methods.parts.training import Lesson, Schedule, learn, recognised
+from methods.parts.training import AT_ONCE, Lesson, Schedule, batches, learn, probabilities, recognised
 from methods.parts.vgg16 import ImagenetVgg16
 from methods.parts.weights import VGG16
 
@@ -274,13 +274,9 @@ class Vgg16Gru(Method):
     def predict_proba(self, examples: Examples) -> npt.NDArray[np.float64]:
         return self._answers(_sequences(examples, str(next(self.network.parameters()).device)))
 
-    @torch.inference_mode()
     def _answers(self, sequences: Mapping[str, Ragged]) -> npt.NDArray[np.float64]:
-        clips, parts = len(next(iter(sequences.values()))), []
-        for rows in torch.arange(clips).split(64):  # type: ignore[no-untyped-call]
-            logits = self.network(_batch(sequences, rows))  # in single precision: no clip's answer hangs on its company
-            parts.append(logits.double().softmax(dim=1).cpu())
-        return torch.cat(parts).numpy()
+        clips = torch.arange(len(next(iter(sequences.values()))))
+        return probabilities(self.network, (_batch(sequences, rows) for rows in batches(clips, AT_ONCE)))
 
     def save(self, folder: Path) -> None:
         networks.save(folder, self.network, self.shape)

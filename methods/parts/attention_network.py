@@ -18,11 +18,10 @@ from methods.parts.attention import Kind, attention
 from methods.parts.bilinear import FactorizedBilinearPooling
 from methods.parts.networks import he_initialised, seeded
 from methods.parts.ragged import Alike, Ragged
-from methods.parts.training import Schedule, fit, recognised
+from methods.parts.training import AT_ONCE, Schedule, batches, fit, probabilities, recognised
 
 Sequences = Mapping[str, Ragged]  # of clips: frames' features (video), spectrograms (audio)
 Batch = Mapping[str, Alike]  # of sequences [B, n, ...]
-PART = 64  # clips that are asked about at once
 
 
 @dataclass(frozen=True)
@@ -148,12 +147,10 @@ class ClipNetwork(nn.Module):
         """The share of those clips that are recognised."""
         return lambda: recognised(self.answer(sequences), targets)
 
-    @torch.inference_mode()
     def answer(self, sequences: Sequences) -> npt.NDArray[np.float64]:
-        """[clips, classes], in single precision: no clip's answer hangs on its company"""
-        clips = len(next(iter(sequences.values())))
-        parts = torch.arange(clips).split(PART)  # type: ignore[no-untyped-call]
-        return torch.cat([self(_batch(sequences, rows)).double().softmax(dim=1).cpu() for rows in parts]).numpy()
+        """[clips, classes]"""
+        clips = torch.arange(len(next(iter(sequences.values()))))
+        return probabilities(self, (_batch(sequences, rows) for rows in batches(clips, AT_ONCE)))
 
 
 def _batch(sequences: Sequences, rows: Tensor) -> Batch:

@@ -14,9 +14,7 @@ from methods.parts.enhancements import Kind, enhanced, width
 from methods.parts.face_networks import IR50, FaceShape, build
 from methods.parts.frames import Frames, as_tensor
 from methods.parts.networks import seeded
-from methods.parts.training import Schedule, fit, recognised
-
-PART = 64  # pictures that a network describes at once
+from methods.parts.training import AT_ONCE, Schedule, batches, fit, probabilities, recognised
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ class FaceModel(nn.Module):
     @torch.no_grad()
     def recognises(self, frames: Frames, targets: npt.NDArray[np.int64]) -> float:
         """The share of frames that are given their clip's label."""
-        parts = torch.arange(len(frames)).split(PART)  # type: ignore[no-untyped-call]
+        parts = batches(torch.arange(len(frames)), AT_ONCE)
         answers = torch.cat([self(frames.of(rows)).cpu() for rows in parts])
         return recognised(answers, targets[frames.owners.numpy()])
 
@@ -72,17 +70,16 @@ class FaceModel(nn.Module):
     @torch.no_grad()
     def describe(self, kind: Kind, faces: npt.NDArray[np.uint8]) -> Tensor:
         """Faces [T, side, side, 3] -> features [T, `width(kind, features)`]."""
-        parts = [faces[start : start + PART] for start in range(0, len(faces), PART)]
+        parts = [faces[start : start + AT_ONCE] for start in range(0, len(faces), AT_ONCE)]
         described = [enhanced(kind, self.network, as_tensor(part, self._device())) for part in parts]
         nothing = torch.zeros(0, width(kind, self.network.shape.features), device=self._device())
         return torch.cat([nothing, *described])
 
-    @torch.no_grad()
     def answer(self, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
         """[classes], the mean over the pictures of their probabilities."""
-        parts = [faces[start : start + PART] for start in range(0, len(faces), PART)]
-        told = [self(as_tensor(part, self._device())).double().softmax(dim=1) for part in parts]
-        return torch.cat(told).mean(dim=0).cpu().numpy()
+        parts = [faces[start : start + AT_ONCE] for start in range(0, len(faces), AT_ONCE)]
+        told = probabilities(self, (as_tensor(part, self._device()) for part in parts))
+        return np.asarray(told.mean(axis=0))
 
 
 def taught(

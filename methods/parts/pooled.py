@@ -18,10 +18,9 @@ from torch import Tensor
 from methods.base import Examples
 from methods.parts.ragged import Ragged
 from methods.parts.resident import once
-from methods.parts.training import recognised
+from methods.parts.training import AT_ONCE, batches, recognised
 
 Floats = npt.NDArray[np.float64]
-PART = 64  # segments that a network describes at once
 
 
 class Segments:
@@ -59,7 +58,7 @@ class Segments:
     @torch.no_grad()
     def described(self, modality: str, embed: Callable[[Tensor], Tensor]) -> Tensor:
         """What a network makes of each segment [N, features], in single precision: later stages learn by it."""
-        parts = torch.arange(len(self)).split(PART)  # type: ignore[no-untyped-call]
+        parts = batches(torch.arange(len(self)), AT_ONCE)
         return torch.cat([embed(self.of(modality, chosen)).float() for chosen in parts])
 
     def average(self, features: Tensor) -> Floats:

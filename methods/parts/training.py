@@ -18,6 +18,7 @@ from methods.parts.memory import exhausted
 from methods.parts.networks import seeded
 
 STEPS = 1000  # so many pay for compiling them
+AT_ONCE = 64  # examples that are asked about together
 
 
 @dataclass(frozen=True)
@@ -276,14 +277,9 @@ def mixed_precision(device: torch.device) -> AbstractContextManager[object]:
 
 
 @torch.inference_mode()
-def probabilities(network: nn.Module, parts: Iterable[Mapping[str, Tensor]]) -> npt.NDArray[np.float64]:
-    """[clips, classes] from the inputs of some clips at a time, in single precision: none hangs on its company."""
-    device = next(network.parameters()).device
-    told = []
-    for part in parts:
-        logits = network({name: rows.to(device) for name, rows in part.items()})
-        told.append(logits.double().softmax(dim=1).cpu())
-    return np.asarray(torch.cat(told).numpy())
+def probabilities(network: nn.Module, batches: Iterable[Any]) -> npt.NDArray[np.float64]:
+    """[examples, classes] from the inputs of some at a time, in single precision: none hangs on its company."""
+    return torch.cat([network(batch).double().softmax(dim=1).cpu() for batch in batches]).numpy()
 
 
 def report(losses: Tensor, hits: Tensor, examples: int, epoch: int, run: RunContext) -> None:
