@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from benchmarks.pool import cores
-from benchmarks.speed import plain_sound, preparing
-from benchmarks.speed.preparing import Sample, alternating, measures
+from benchmarks.speed import measure, plain_sound, preparing
+from benchmarks.speed.measure import alternating
+from benchmarks.speed.preparing import Sample, measures
 from datasets.base import Dataset
 from methods.parts.audio import Mfcc
 from methods.parts.segment_pairs import Cutting
@@ -54,7 +55,7 @@ def test_plain_mfcc_are_ours(sound: Any) -> None:
 def test_the_best_time_of_each_counts_and_they_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
     instants = iter([0, 5, 5, 25, 30, 33, 40, 70, 70, 74, 80, 90])  # ours takes 5, 3 and 4, the plain way 20, 30 and 10
-    monkeypatch.setattr(preparing, "time", SimpleNamespace(perf_counter=lambda: next(instants)))
+    monkeypatch.setattr(measure, "time", SimpleNamespace(perf_counter=lambda: next(instants)))
     assert alternating(lambda: told.append("ours"), lambda: told.append("plain"), 3) == (3, 10)
     assert told == ["ours", "plain"] * 3
 
@@ -64,7 +65,7 @@ def undisturbed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Whatever else the machine does: in this process, by its own time, with one thread."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    monkeypatch.setattr(preparing, "time", SimpleNamespace(perf_counter=time.process_time))
+    monkeypatch.setattr(measure, "time", SimpleNamespace(perf_counter=time.process_time))
     monkeypatch.setattr(preparing, "_processes", lambda _: nullcontext(map))
     yield
     torch.set_num_threads(threads)

@@ -17,7 +17,7 @@ from benchmarks.predict import Windows, predicted
 from benchmarks.record import cell_tags, membership, model_facts
 from benchmarks.run import Request, plan
 from benchmarks.settings import assigned
-from benchmarks.speed.measure import Measure, Told, attempted
+from benchmarks.speed.measure import Measure, Told, alternating, attempted, taken
 from benchmarks.speed.media import looped, spread
 from benchmarks.speed.memory import gpu_peak
 from benchmarks.speed.short import APART, stages
@@ -110,11 +110,11 @@ def cold(ready: Ready, tracker: Tracker) -> Measure:
     command = [sys.executable, "-m", "benchmarks", "predict", *words, "--device", ready.device]
     begun = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-    taken = time.perf_counter() - begun
+    seconds = time.perf_counter() - begun
     if done.returncode:
         raise MethodError(f"predict with {ready.row.name} failed: {done.stderr.strip().splitlines()[-1]}")
     return Measure(
-        "predict", f"{ready.row.name}: first clip, in a fresh process, with windows", taken, media_seconds=CLIP
+        "predict", f"{ready.row.name}: first clip, in a fresh process, with windows", seconds, media_seconds=CLIP
     )
 
 
@@ -122,7 +122,7 @@ def warm(ready: Ready) -> Iterator[Measure]:
     """The answer to the whole clip, and the answers over time beside windows that are asked about one by one."""
     model, clip, windows = ready.model, loose(ready.film), Windows()
     gpu_peak(ready.device)
-    whole = _best(lambda: predicted(model, ready.film, windows, _silent, over_time=False))
+    whole = min(taken(lambda: predicted(model, ready.film, windows, _silent, over_time=False)) for _ in range(TIMES))
     what, memory = f"{ready.row.name}: next clips, as a whole", gpu_peak(ready.device)
     yield Measure("predict", what, whole, media_seconds=CLIP, gpu_memory=memory)
 
@@ -130,25 +130,18 @@ def warm(ready: Ready) -> Iterator[Measure]:
         for media in (clip.media, *(clip.part(*span) for span in windows.of(CLIP))):
             model.probabilities(media)
 
-    taken = _best(lambda: predicted(model, ready.film, windows, _silent))
+    def ours() -> None:
+        predicted(model, ready.film, windows, _silent)
+
+    ours()
     what, memory = f"{ready.row.name}: next clips, with windows", gpu_peak(ready.device)
-    plain = "preparation and method one by one", _best(one_by_one)
-    yield Measure("predict", what, taken, *plain, CLIP, gpu_memory=memory)
+    seconds, plain = alternating(ours, one_by_one, TIMES)
+    yield Measure("predict", what, seconds, "preparation and method one by one", plain, CLIP, gpu_memory=memory)
 
 
 def _prepared(row: Row, clip: Clip, device: str) -> Prepared:
     inputs = row.method().preparation()(clip.media)
     return row.frozen(inputs, device) if row.frozen else inputs
-
-
-def _best(work: Callable[[], object]) -> float:
-    return min(_timed(work) for _ in range(TIMES))
-
-
-def _timed(work: Callable[[], object]) -> float:
-    begun = time.perf_counter()
-    work()
-    return time.perf_counter() - begun
 
 
 def _silent(done: int, total: int, now: str = "") -> None:

@@ -6,7 +6,6 @@ counted. Pictures are worked on by as many as there are cores, by both ways, eac
 for the others. Sound is worked on by one.
 """
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -24,7 +23,7 @@ from benchmarks.console import Progress
 from benchmarks.pool import cores, large_pages, one_thread
 from benchmarks.settings import Wish, configured
 from benchmarks.speed import plain_sound
-from benchmarks.speed.measure import Measure
+from benchmarks.speed.measure import Measure, Way, alternating, taken
 from datasets.base import Dataset
 from datasets.clips import Media
 from datasets.together import together
@@ -40,7 +39,6 @@ PART = "prepare"
 WINDOW, HOP = 0.050, 0.025  # seconds, of the 34 features
 Sound = npt.NDArray[np.float32]
 Seen = tuple[npt.NDArray[np.bool_], float]  # whether there is a face, by frame, and the seconds that they last
-Way = Callable[[], Any]
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,7 @@ def pictures(films: Sequence[Media], times: int) -> Iterator[Measure]:
         ours, plain = alternating(
             lambda: list(mapped(partial(_prepared, shown), clips)), lambda: list(mapped(_looked_at, clips)), times
         )
-        whole = min(_timed(lambda: list(mapped(all_of_it, clips))) for _ in range(times))
+        whole = min(taken(lambda: list(mapped(all_of_it, clips))) for _ in range(times))
     where = f"{len(films)} clips, {cores()} times each, on {cores()} cores, decoded once"
     yield Measure(
         PART,
@@ -132,7 +130,7 @@ def _sounds(heard: Sequence[Media], times: int) -> list[Measure]:
         return partial(way, rate=rate, window=WINDOW, hop=HOP)
 
     whole = _all(lambda one: segments(one.audio(rate)), heard)
-    decoded = min(_timed(whole) for _ in range(times))
+    decoded = min(taken(whole) for _ in range(times))
     told = [Measure(PART, "log-mel segments with deltas, decoding included", decoded, media_seconds=seconds)]
     for what, ours, name, plain, waves in (
         ("log-mel segments with deltas", segments, "librosa, segment by segment", by_librosa, slow),
@@ -143,18 +141,6 @@ def _sounds(heard: Sequence[Media], times: int) -> list[Measure]:
         one, other = alternating(_all(ours, waves), _all(plain, waves), times)
         told.append(Measure(PART, what, one, name, other, seconds))
     return told
-
-
-def alternating(ours: Way, plain: Way, times: int) -> tuple[float, float]:
-    """Of each way the best time: what else the machine does can only add to it."""
-    told = [(_timed(ours), _timed(plain)) for _ in range(times)]
-    return min(one for one, _ in told), min(other for _, other in told)
-
-
-def _timed(way: Way) -> float:
-    begun = time.perf_counter()
-    way()
-    return time.perf_counter() - begun
 
 
 def _all(work: Callable[[Any], Any], items: Sequence[Any]) -> Way:

@@ -16,7 +16,7 @@ from benchmarks.plugins import load
 from benchmarks.settings import Wish, assigned, configured, flat
 from benchmarks.speed.lessons import LESSONS
 from benchmarks.speed.made_up import examples
-from benchmarks.speed.measure import Failed, Measure, Told, attempted
+from benchmarks.speed.measure import Failed, Measure, Told, attempted, taken
 from benchmarks.speed.memory import gpu_peak
 from benchmarks.speed.plain_loop import PLAIN, Stage, float_operations, plainly
 from benchmarks.speed.profiling import NEEDED, profiled
@@ -214,9 +214,9 @@ def _folds(folds: Folds, where: Where) -> Measure:
 
     for work in (alone, together):
         work(2)  # what is done once in a process
-    one, apart = (_seconds(partial(alone, count)) for count in (1, folds.count))
+    one, apart = (taken(partial(alone, count)) for count in (1, folds.count))
     gpu_peak(where.device)
-    at_once = _seconds(partial(together, folds.count))
+    at_once = taken(partial(together, folds.count))
     note = (
         f"fits to {folds.case.clips} clips at {where.preset}; {at_once / one:.2f} times as long as one fold alone, "
         f"which took {one:.3g} s"
@@ -259,11 +259,5 @@ def _ours(method: Method, train: Examples, device: str, stages: dict[str, Stage]
 def _machine() -> Measure:
     """A support vector machine is scikit-learn's own."""
     make, train = prepared(Case("egemaps-svm", "audio", 512), "quick")
-    seconds = min(_seconds(lambda: make().fit(train, None, RunContext())) for _ in range(3))
+    seconds = min(taken(lambda: make().fit(train, None, RunContext())) for _ in range(3))
     return Measure("train", "egemaps-svm, audio", seconds, note="a fit to 512 clips by scikit-learn")
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
