@@ -89,9 +89,9 @@ def predicted(model: Model, file: Path, windows: Windows, advance: Tell, over_ti
     if single and whole is not None:
         return Answer(clip, model.classes, seconds, spans, whole[None], whole)
     rows = []
-    for number, (start, end) in enumerate(spans):
+    for number, ((start, end), media) in enumerate(zip(spans, clip.parts(spans), strict=True)):
         advance(number, len(spans), f"{start:.1f} s")
-        rows.append(_asked(model, clip, clip.part(start, end), f"from {start:.1f} to {end:.1f} s: "))
+        rows.append(_asked(model, clip, media, f"from {start:.1f} to {end:.1f} s: "))
     advance(len(spans), len(spans), "")
     return Answer(clip, model.classes, seconds, spans, np.stack(rows), whole)
 

@@ -110,10 +110,10 @@ class Media:
         As stored, or `per_second`. It is made once for all methods of a run that ask for an equal one, so it must be
         hashable and its items must not be changed.
         """
-        from datasets.media import read_through
+        from datasets.media import read_shots, read_through
 
         with self._anonymous():
-            yield from read_through(self._track("video"), per_second, through)
+            yield from read_through(self._track("video"), per_second, through, read_shots)
 
     def mocap(self) -> "npt.NDArray[np.float32]":
         """Motion capture [frames, values]; gaps are NaN."""

@@ -1,7 +1,7 @@
 """Media of no corpus: any file, or the parts of one, as a method sees clips."""
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from av.stream import Disposition
 
 from datasets.clips import PICTURES, SOUND_ONLY, DatasetError, Media, MediaError, Track
 from datasets.media import opened
+from datasets.reel import Played, Reel
 from datasets.scan import clip_id
 
 FILMS = frozenset({".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".webm", ".wmv"})
@@ -31,6 +32,13 @@ class Loose:
         """A stretch of it as a clip of its own; nothing is cut or copied."""
         tracks = {kind: replace(track, start=start, end=end) for kind, track in self.media._tracks.items()}
         return replace(self.media, _tracks=tracks)
+
+    def parts(self, spans: Iterable[tuple[float, float]]) -> Iterator[Media]:
+        """One such clip after another, none begun before the last: their pictures are decoded once for all."""
+        with closing(Reel()) as reel:
+            for span in spans:
+                media = self.part(*span)
+                yield Played(media.clip_id, media.has, media._tracks, reel)
 
 
 def loose(file: Path) -> Loose:

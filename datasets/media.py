@@ -1,6 +1,6 @@
 """Decoding with PyAV: any container, sample rate, channel count, frame rate and rotation, one frame at a time."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -33,6 +33,7 @@ NO_MEDIA = frozenset({"concat", "dash", "hls", "imf", "rtp", "rtsp", "sdp"})  # 
 
 
 Heard = Iterable[tuple[float, AudioFrame | None]]  # the instant of the first sample, and what was decoded
+Instant = tuple[float, VideoFrame]  # in seconds from the beginning of the file
 
 
 def listen(track: Track) -> Iterator[tuple[float, AudioFrame | None]]:
@@ -148,20 +149,32 @@ def read_shots(track: Track) -> Iterator[Shot]:
     if track.still:
         yield Shot(read_still(track), 0.0)
         return
+    with playing(track) as (frames, interval):
+        yield from filmed(between(frames, track), track, interval)
+
+
+@contextmanager
+def playing(track: Track) -> Iterator[tuple[Iterator[Instant], float]]:
+    """What a film is decoded to, from somewhat before the track begins to its end; and seconds from one to the next."""
     _check_part(track)
     with reading(track.file, "video") as container:
         stream = container.streams.video[0]
         stream.thread_type = "NONE"  # clips are worked on at once, and each thread would hold pictures
         seek(container, track, stream)
-        converter = VideoReformatter()
-        last: tuple[float, VideoFrame] | None = None
-        for instant, frame in between(container.decode(stream), container, track):
-            if last:
-                yield Filmed(last[1], instant - track.start, track.side, converter)
-            last = instant, frame
+        yield instants(container.decode(stream), container, track), interval_of(container)
+
+
+def filmed(frames: Iterator[Instant], track: Track, interval: float) -> Iterator[Shot]:
+    """The pictures of a track, each until the next one comes; the last until the track's end, or as long as others."""
+    converter = VideoReformatter()
+    last: Instant | None = None
+    for instant, frame in frames:
         if last:
-            end = max(last[0], track.start) + interval_of(container) if track.end is None else track.end
-            yield Filmed(last[1], end - track.start, track.side, converter)
+            yield Filmed(last[1], instant - track.start, track.side, converter)
+        last = instant, frame
+    if last:
+        end = max(last[0], track.start) + interval if track.end is None else track.end
+        yield Filmed(last[1], end - track.start, track.side, converter)
 
 
 def _rows(frame: VideoFrame, depth: int) -> Picture:
@@ -173,13 +186,15 @@ def _rows(frame: VideoFrame, depth: int) -> Picture:
 
 def read_frames(track: Track, per_second: float | None) -> Iterator[Picture]:
     """As stored, or resampled by time stamps: at each instant the picture that is on the screen then."""
-    for shot in read_through(track, per_second, iter):
+    for shot in read_through(track, per_second, iter, read_shots):
         yield np.array(shot.picture)
 
 
-def read_through(track: Track, per_second: float | None, through: Through[Item]) -> Iterator[Item]:
+def read_through(
+    track: Track, per_second: float | None, through: Through[Item], shots: Callable[[Track], Iterator[Shot]]
+) -> Iterator[Item]:
     """What something makes of all pictures, resampled."""
-    yield from sampled(timed(read_shots(track), through), rate_of(track, per_second))
+    yield from sampled(timed(shots(track), through), rate_of(track, per_second))
 
 
 def rate_of(track: Track, per_second: float | None) -> float | None:
@@ -189,17 +204,20 @@ def rate_of(track: Track, per_second: float | None) -> float | None:
     return None if track.still else per_second
 
 
-def between(
-    frames: Iterator[VideoFrame], container: InputContainer, track: Track
-) -> Iterator[tuple[float, VideoFrame]]:
-    """Frames with their instants, from the one on the screen at track.start to the last before track.end."""
-    before: tuple[float, VideoFrame] | None = None
+def instants(frames: Iterator[VideoFrame], container: InputContainer, track: Track) -> Iterator[Instant]:
+    """Each frame with its instant."""
     for number, frame in enumerate(frames):
-        instant = number * interval_of(container) if frame.time is None else _seconds(frame, container)
-        _check_length(track, "picture", instant - track.start)
         if frame.width * frame.height > LARGEST:
             size = f"{frame.width} x {frame.height} pixels, {LARGEST // 10**6} million in all are the most"
             raise MediaError(track.file, f"has a picture of {size}; make it smaller")
+        yield number * interval_of(container) if frame.time is None else _seconds(frame, container), frame
+
+
+def between(frames: Iterator[Instant], track: Track) -> Iterator[Instant]:
+    """From the one on the screen at track.start to the last before track.end."""
+    before: Instant | None = None
+    for instant, frame in frames:
+        _check_length(track, "picture", instant - track.start)
         if track.end is not None and instant >= track.end:
             break
         if instant <= track.start:

@@ -7,7 +7,7 @@ import av
 import numpy as np
 
 from datasets.clips import MediaError, Track
-from datasets.media import between, interval_of, read_audio, read_mocap, reading, seek
+from datasets.media import between, instants, interval_of, read_audio, read_mocap, reading, seek
 from datasets.stills import read_still
 
 PROBE_RATE = 16_000
@@ -43,7 +43,7 @@ def _watch(track: Track) -> float:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
         seek(container, track, stream)
-        for instant, frame in between(container.decode(stream), container, track):
+        for instant, frame in between(instants(container.decode(stream), container, track), track):
             if frame.is_corrupt:
                 raise MediaError(track.file, f"is damaged {instant:.1f} seconds in; get the file again")
             last = instant
