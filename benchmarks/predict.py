@@ -79,7 +79,7 @@ class Answer:
 
 
 def predicted(model: Model, file: Path, windows: Windows, advance: Tell, over_time: bool = True) -> Answer:
-    """The answers of a model for a file; windows are decoded and forgotten one after another."""
+    """The answers of a model for a file, one window after another; what none needs any more is forgotten."""
     clip = loose(file)
     model.fits(clip)
     seconds = min(clip.seconds[kind] for kind in model.kinds)

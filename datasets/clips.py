@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from datasets.shots import Item, Through
+    from datasets.shots import Item, Shot, Through
 
 AVEF_TABLE_2: Mapping[str, Mapping[str, str]] = {
     "arousal": {
@@ -110,10 +110,10 @@ class Media:
         As stored, or `per_second`. It is made once for all methods of a run that ask for an equal one, so it must be
         hashable and its items must not be changed.
         """
-        from datasets.media import read_shots, read_through
+        from datasets.media import read_through
 
         with self._anonymous():
-            yield from read_through(self._track("video"), per_second, through, read_shots)
+            yield from read_through(self._track("video"), per_second, through, self._shots)
 
     def mocap(self) -> "npt.NDArray[np.float32]":
         """Motion capture [frames, values]; gaps are NaN."""
@@ -121,6 +121,12 @@ class Media:
 
         with self._anonymous():
             return read_mocap(self._track("mocap"))
+
+    def _shots(self, track: Track) -> "Iterator[Shot]":
+        """What its pictures are read by."""
+        from datasets.media import read_shots
+
+        return read_shots(track)
 
     @contextmanager
     def _anonymous(self) -> Iterator[None]:

@@ -34,7 +34,10 @@ class Loose:
         return replace(self.media, _tracks=tracks)
 
     def parts(self, spans: Iterable[tuple[float, float]]) -> Iterator[Media]:
-        """One such clip after another, none begun before the last: their pictures are decoded once for all."""
+        """One such clip after another, none begun before the last; their pictures are decoded once for all.
+
+        Each is to be looked at before the next one is asked for.
+        """
         with closing(Reel()) as reel:
             for span in spans:
                 media = self.part(*span)

@@ -33,12 +33,12 @@ NO_MEDIA = frozenset({"concat", "dash", "hls", "imf", "rtp", "rtsp", "sdp"})  # 
 
 
 Heard = Iterable[tuple[float, AudioFrame | None]]  # the instant of the first sample, and what was decoded
-Instant = tuple[float, VideoFrame]  # in seconds from the beginning of the file
+Timed = tuple[float, VideoFrame]  # the instant, in seconds from the beginning of the file, and what was decoded
 
 
 def listen(track: Track) -> Iterator[tuple[float, AudioFrame | None]]:
     """Decode the sound of a track; nothing but an instant, if it begins behind the track's end."""
-    _check_part(track)
+    check_part(track)
     with reading(track.file, "audio") as container:
         stream = container.streams.audio[0]
         seek(container, track, stream)
@@ -101,7 +101,7 @@ def _checked(sound: Sound, track: Track) -> Sound:
     return sound
 
 
-def _check_part(track: Track) -> None:
+def check_part(track: Track) -> None:
     """Annotations say which part of a file is a clip."""
     start, end = track.start, track.end
     if not 0 <= start <= LATEST or (end is not None and not 0 < end - start <= LONGEST):
@@ -154,9 +154,9 @@ def read_shots(track: Track) -> Iterator[Shot]:
 
 
 @contextmanager
-def playing(track: Track) -> Iterator[tuple[Iterator[Instant], float]]:
-    """What a film is decoded to, from somewhat before the track begins to its end; and seconds from one to the next."""
-    _check_part(track)
+def playing(track: Track) -> Iterator[tuple[Iterator[Timed], float]]:
+    """What a film is decoded to, from somewhat before the track begins; and seconds from one picture to the next."""
+    check_part(track)
     with reading(track.file, "video") as container:
         stream = container.streams.video[0]
         stream.thread_type = "NONE"  # clips are worked on at once, and each thread would hold pictures
@@ -164,10 +164,10 @@ def playing(track: Track) -> Iterator[tuple[Iterator[Instant], float]]:
         yield instants(container.decode(stream), container, track), interval_of(container)
 
 
-def filmed(frames: Iterator[Instant], track: Track, interval: float) -> Iterator[Shot]:
-    """The pictures of a track, each until the next one comes; the last until the track's end, or as long as others."""
+def filmed(frames: Iterator[Timed], track: Track, interval: float = 0.0) -> Iterator[Shot]:
+    """The pictures of a track, each until the next one comes; the last until the track's end, else for an interval."""
     converter = VideoReformatter()
-    last: Instant | None = None
+    last: Timed | None = None
     for instant, frame in frames:
         if last:
             yield Filmed(last[1], instant - track.start, track.side, converter)
@@ -204,7 +204,7 @@ def rate_of(track: Track, per_second: float | None) -> float | None:
     return None if track.still else per_second
 
 
-def instants(frames: Iterator[VideoFrame], container: InputContainer, track: Track) -> Iterator[Instant]:
+def instants(frames: Iterator[VideoFrame], container: InputContainer, track: Track) -> Iterator[Timed]:
     """Each frame with its instant."""
     for number, frame in enumerate(frames):
         if frame.width * frame.height > LARGEST:
@@ -213,9 +213,9 @@ def instants(frames: Iterator[VideoFrame], container: InputContainer, track: Tra
         yield number * interval_of(container) if frame.time is None else _seconds(frame, container), frame
 
 
-def between(frames: Iterator[Instant], track: Track) -> Iterator[Instant]:
+def between(frames: Iterator[Timed], track: Track) -> Iterator[Timed]:
     """From the one on the screen at track.start to the last before track.end."""
-    before: Instant | None = None
+    before: Timed | None = None
     for instant, frame in frames:
         _check_length(track, "picture", instant - track.start)
         if track.end is not None and instant >= track.end:

@@ -4,74 +4,88 @@ from collections import deque
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 
-from datasets.clips import Media, MediaError, Track
-from datasets.media import Instant, between, filmed, playing, read_shots, read_through
-from datasets.shots import Item, Shot, Through
+from datasets.clips import Media, Track
+from datasets.media import BEFORE, Timed, between, check_part, filmed, playing, read_shots
+from datasets.shots import Shot
 
-HELD = 256 * 2**20  # bytes of pictures; where a part has more, those after it are decoded anew
+HELD = 256 * 2**20  # bytes of pictures; where a part has more, the next one is decoded anew
 
 
 @dataclass(frozen=True, slots=True)
 class Played(Media):
-    """A part of it."""
+    """A part of a film on a reel."""
 
     _reel: "Reel" = field(repr=False, compare=False)
 
-    def seen(self, through: Through[Item], per_second: float | None = None) -> Iterator[Item]:
-        """As of any clip."""
-        with self._anonymous():
-            yield from read_through(self._track("video"), per_second, through, self._reel.shots)
+    def _shots(self, track: Track) -> Iterator[Shot]:
+        return self._reel.shots(track)
 
 
 class Reel:
     """The pictures that the next part may begin with, and what decodes those that come after."""
 
     def __init__(self) -> None:
-        self._held: deque[Instant] = deque()
+        self._held: deque[Timed] = deque()
         self._bytes = 0
-        self._first = 0  # the number of the first picture that is held, of all that were decoded
+        self._first = 0  # the number of the first picture that is held
         self._from = 0.0  # from this instant on all are held
-        self._coming: Generator[Instant] | None = None
+        self._coming: Generator[Timed] | None = None
+        self._over = False  # none comes any more
         self._part: Track | None = None  # that was asked for last
+        self._closed = False
 
     def shots(self, track: Track) -> Iterator[Shot]:
-        """As `read_shots`; nobody may go on with a part once the next one is begun, and who looks again decodes it."""
-        if track == self._part or track.still or track.end is None:
+        """As `read_shots`. Who looks at a part again decodes it for himself; so does everybody once this is closed."""
+        if self._closed or track == self._part or track.still or track.end is None:
             return read_shots(track)
+        check_part(track)
         self._part = track
-        if not self._held or not self._from <= track.start <= self._held[-1][0]:
+        if not self._reaches(track.start):
             self._wind(track)
         self._forget(track.start)
-        return filmed(between(self._frames(track), track), track, 0.0)
+        return filmed(between(self._frames(track), track), track)
 
     def close(self) -> None:
-        """The file."""
-        if self._coming:
-            self._coming.close()
-        self._held.clear()
-        self._bytes, self._coming = 0, None
+        """No file is open any more, and no picture held."""
+        self._rewind()
+        self._closed = True
+
+    def _reaches(self, start: float) -> bool:
+        """Whether it is begun, and to seek would save nothing."""
+        if not self._held or start < self._from:
+            return False
+        return self._over or start - BEFORE <= self._held[-1][0]
 
     def _wind(self, track: Track) -> None:
         """To where a part begins."""
-        self.close()
+        self._rewind()
         self._coming, self._from = _decoded(track), track.start
 
-    def _frames(self, track: Track) -> Iterator[Instant]:
+    def _rewind(self) -> None:
+        if self._coming:
+            self._coming.close()
+        self._held.clear()
+        self._bytes, self._coming, self._over = 0, None, False
+
+    def _frames(self, track: Track) -> Iterator[Timed]:
         """Those that are held, then those that come."""
         number = self._first
         while self._coming:
+            if self._part is not track:
+                raise RuntimeError("a part of a film cannot be looked at any further once the next one is begun")
             if number == self._first + len(self._held):
                 try:
                     self._hold(next(self._coming), track.start)
                 except StopIteration:
+                    self._over = True
                     return
-                except MediaError:
-                    self.close()  # the next part may lie behind what is damaged
+                except BaseException:
+                    self._rewind()  # the next part may lie behind what is damaged
                     raise
             yield self._held[number - self._first]
             number += 1
 
-    def _hold(self, decoded: Instant, start: float) -> None:
+    def _hold(self, decoded: Timed, start: float) -> None:
         self._held.append(decoded)
         self._bytes += _size(decoded)
         self._forget(start)
@@ -81,7 +95,7 @@ class Reel:
 
     def _forget(self, start: float) -> None:
         """What is on the screen no more."""
-        while len(self._held) > 1 and self._held[1][0] <= start:
+        while len(self._held) > 1 and max(self._held[0][0], self._held[1][0]) <= start:
             self._drop()
             self._from = start
 
@@ -90,10 +104,10 @@ class Reel:
         self._first += 1
 
 
-def _decoded(track: Track) -> Generator[Instant]:
+def _decoded(track: Track) -> Generator[Timed]:
     with playing(track) as (frames, _):
         yield from frames
 
 
-def _size(decoded: Instant) -> int:
+def _size(decoded: Timed) -> int:
     return sum(plane.buffer_size for plane in decoded[1].planes)

@@ -23,7 +23,7 @@ from methods.parts.motion import MARKERS, Motion
 from methods.parts.recurrent import BiLstm
 from methods.parts.scaling import Standardise
 from methods.parts.short_term import NAMES, ShortTerm
-from methods.parts.training import AT_ONCE, Lesson, Schedule, batches, learn, probabilities, recognised, sent
+from methods.parts.training import Lesson, Schedule, in_parts, learn, probabilities, recognised, sent
 
 FEATURES = len(NAMES)  # 34
 FACES = {"mocap": MARKERS, "landmarks": MARKERS}  # a clip has one of them; landmarks fill 136 columns
@@ -295,7 +295,7 @@ class CnnLstmDnn(Method):
 
     def _parts(self, clips: Sequence[Prepared]) -> Iterator[dict[str, Tensor]]:
         """The tables of some clips at a time."""
-        for numbers in batches(torch.arange(len(clips)), AT_ONCE):
+        for numbers in in_parts(len(clips)):
             yield self._tables([clips[number] for number in numbers.tolist()])
 
     def _judge(self, validation: Examples | None) -> Callable[[], float] | None:

@@ -37,7 +37,7 @@ from methods.parts.gru import Gru
 from methods.parts.ragged import Packed, Ragged
 from methods.parts.resident import once
 from methods.parts.small_vgg import SmallVgg
-from methods.parts.training import AT_ONCE, Lesson, Schedule, batches, learn, probabilities, recognised
+from methods.parts.training import Lesson, Schedule, in_parts, learn, probabilities, recognised
 from methods.parts.vgg16 import ImagenetVgg16
 from methods.parts.weights import VGG16
 
@@ -275,8 +275,8 @@ class Vgg16Gru(Method):
         return self._answers(_sequences(examples, str(next(self.network.parameters()).device)))
 
     def _answers(self, sequences: Mapping[str, Ragged]) -> npt.NDArray[np.float64]:
-        clips = torch.arange(len(next(iter(sequences.values()))))
-        return probabilities(self.network, (_batch(sequences, rows) for rows in batches(clips, AT_ONCE)))
+        clips = len(next(iter(sequences.values())))
+        return probabilities(self.network, (_batch(sequences, rows) for rows in in_parts(clips)))
 
     def save(self, folder: Path) -> None:
         networks.save(folder, self.network, self.shape)

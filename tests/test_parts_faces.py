@@ -234,6 +234,7 @@ def test_no_frames_no_faces() -> None:
     track = FaceTracker().track([])
     assert track.found.shape == (0,)
     assert track.landmarks.shape == (0, 68, 2)
+    assert normalised(track.landmarks).shape == (0, 68, 2)
 
 
 @pytest.mark.parametrize(("scale", "left"), [(1, 1000), (2, 500), (6, 300)])

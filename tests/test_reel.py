@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.predict import Windows, predicted
 from datasets import reel
 from datasets.clips import DatasetError, Media, MediaError, Track
 from datasets.loose import Loose, loose
@@ -75,6 +77,12 @@ def test_a_picture_is_decoded_once(clip: Loose, decoded: list[float]) -> None:
     assert decoded == [shown for shown in sorted(set(decoded)) if shown < 6.3] and len(decoded) > 40
 
 
+def test_parts_a_little_apart_are_decoded_on(clip: Loose, decoded: list[float]) -> None:
+    for media in clip.parts([(0.5, 1.0), (1.8, 2.0), (2.9, 3.0)]):
+        look(media)
+    assert decoded == sorted(set(decoded))
+
+
 def test_parts_far_apart_are_sought(clip: Loose, decoded: list[float]) -> None:
     """From the last whole picture, which here is the first, and no further than they last."""
     for media in clip.parts([(1.5, 1.6), (4.0, 4.1)]):
@@ -83,12 +91,42 @@ def test_parts_far_apart_are_sought(clip: Loose, decoded: list[float]) -> None:
     assert max(decoded) < 4.4
 
 
+def test_the_end_is_not_sought_again(clip: Loose, decoded: list[float]) -> None:
+    """The last picture stands for as long as parts ask."""
+    ends = [(5.0 + number, 9.0 + number) for number in range(9)]
+    assert [len(look(media)) for media in clip.parts(ends)] == [len(look(clip.part(*span))) for span in ends]
+    assert decoded == sorted(set(decoded))
+
+
+@pytest.mark.parametrize("held", [0, 30_000, 2**28])
 def test_no_more_pictures_are_held_than_are_wanted(
-    clip: Loose, decoded: list[float], monkeypatch: pytest.MonkeyPatch
+    clip: Loose, decoded: list[float], held: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reel, "HELD", 0)
-    seen = [look(media) for media in clip.parts(SPANS)]
-    assert len(decoded) > 2 * len(set(decoded)) and all(seen)  # each part decodes its own
+    """One, or so many bytes; where that is too little, each part decodes its own."""
+    monkeypatch.setattr(reel, "HELD", held)
+    film = reel.Reel()
+    for span in SPANS:
+        for _ in film.shots(clip.part(*span)._tracks["video"]):
+            there = [sum(plane.buffer_size for plane in frame.planes) for _, frame in film._held]
+            assert film._bytes == sum(there) and (len(there) == 1 or film._bytes <= held)
+    assert (len(decoded) == len(set(decoded))) == (held == 2**28)
+    film.close()
+    assert not film._held and not film._bytes
+
+
+def test_stamps_that_go_back(clip: Loose, monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def disordered(track: Track) -> Iterator[tuple[Iterator[Any], float]]:
+        with playing(track) as (frames, interval):
+            yield (
+                ((instant + 0.25 * (number % 3 == 1), frame) for number, (instant, frame) in enumerate(frames)),
+                interval,
+            )
+
+    monkeypatch.setattr(reel, "playing", disordered)
+    monkeypatch.setattr("datasets.media.playing", disordered)
+    for media, span in zip(clip.parts(SPANS), SPANS, strict=True):
+        assert look(media) == look(clip.part(*span))
 
 
 def test_who_looks_again_decodes_for_himself(clip: Loose) -> None:
@@ -98,23 +136,55 @@ def test_who_looks_again_decodes_for_himself(clip: Loose) -> None:
         assert both == [(until, until) for until, _ in wanted] and look(media) == wanted
 
 
-def test_what_is_damaged_costs_no_later_part(clip: Loose, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = playing
+def test_a_part_that_is_over_says_so(clip: Loose) -> None:
+    parts = clip.parts(SPANS)
+    first = next(parts).seen(iter)
+    next(first)
+    look(next(parts))
+    with pytest.raises(RuntimeError, match="once the next one is begun"):
+        list(first)
+
+
+@pytest.mark.parametrize("error", [MediaError(Path("film.mp4"), "is damaged"), RuntimeError("is damaged")])
+def test_what_is_damaged_costs_no_later_part(clip: Loose, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which begins before the damage is met, where nothing is decoded again but for that."""
 
     @contextmanager
     def damaged(track: Track) -> Iterator[tuple[Iterator[Any], float]]:
         def until(frames: Iterator[Any]) -> Iterator[Any]:
             for instant, frame in frames:
-                if instant > 1.0 and track.start < 1.0:
-                    raise MediaError(track.file, "is damaged")
+                if instant > 1.0 and track.start < 0.8:
+                    raise error
                 yield instant, frame
 
-        with real(track) as (frames, interval):
+        with playing(track) as (frames, interval):
             yield until(frames), interval
 
     monkeypatch.setattr(reel, "playing", damaged)
-    whole, broken, behind = clip.parts([(0.0, 0.5), (0.5, 1.5), (1.2, 2.0)])
-    assert look(whole) == look(clip.part(0.0, 0.5))
-    with pytest.raises(DatasetError, match="is damaged"):
-        look(broken)
-    assert look(behind) == look(clip.part(1.2, 2.0))
+    parts = clip.parts([(0.0, 0.5), (0.5, 1.5), (0.9, 2.0)])
+    assert look(next(parts)) == look(clip.part(0.0, 0.5))
+    with pytest.raises((DatasetError, RuntimeError), match="is damaged"):
+        look(next(parts))
+    assert look(next(parts)) == look(clip.part(0.9, 2.0))
+
+
+def test_a_film_is_closed_at_the_end(clip: Loose, decoded: list[float]) -> None:
+    (kept,) = clip.parts([(0.0, 1.0)])
+    assert look(kept) == look(clip.part(0.0, 1.0)) and not decoded  # it decodes for itself
+
+
+def test_windows_are_looked_at_so(clip: Loose, decoded: list[float]) -> None:
+    """What `predict` asks a model about."""
+
+    class Counting:
+        classes, kinds = ("few", "many"), frozenset({"video"})
+        fits = staticmethod(lambda _: None)
+
+        @staticmethod
+        def probabilities(media: Media) -> Any:
+            return np.array([1.0, len(look(media))])
+
+    answer = predicted(Counting(), clip.file, Windows(2.0, 0.5), lambda *_: None)  # type: ignore[arg-type]
+    wanted = [len(look(clip.part(*span))) for span in answer.windows]
+    assert answer.over_time[:, 1].tolist() == wanted and len(wanted) > 5
+    assert decoded == sorted(set(decoded)) and len(decoded) > 40

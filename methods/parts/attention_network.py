@@ -18,7 +18,7 @@ from methods.parts.attention import Kind, attention
 from methods.parts.bilinear import FactorizedBilinearPooling
 from methods.parts.networks import he_initialised, seeded
 from methods.parts.ragged import Alike, Ragged
-from methods.parts.training import AT_ONCE, Schedule, batches, fit, probabilities, recognised
+from methods.parts.training import Schedule, fit, in_parts, probabilities, recognised
 
 Sequences = Mapping[str, Ragged]  # of clips: frames' features (video), spectrograms (audio)
 Batch = Mapping[str, Alike]  # of sequences [B, n, ...]
@@ -149,8 +149,8 @@ class ClipNetwork(nn.Module):
 
     def answer(self, sequences: Sequences) -> npt.NDArray[np.float64]:
         """[clips, classes]"""
-        clips = torch.arange(len(next(iter(sequences.values()))))
-        return probabilities(self, (_batch(sequences, rows) for rows in batches(clips, AT_ONCE)))
+        clips = len(next(iter(sequences.values())))
+        return probabilities(self, (_batch(sequences, rows) for rows in in_parts(clips)))
 
 
 def _batch(sequences: Sequences, rows: Tensor) -> Batch:

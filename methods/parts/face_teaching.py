@@ -14,7 +14,7 @@ from methods.parts.enhancements import Kind, enhanced, width
 from methods.parts.face_networks import IR50, FaceShape, build
 from methods.parts.frames import Frames, as_tensor
 from methods.parts.networks import seeded
-from methods.parts.training import AT_ONCE, Schedule, batches, fit, probabilities, recognised
+from methods.parts.training import AT_ONCE, Schedule, fit, in_parts, probabilities, recognised
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,7 @@ class FaceModel(nn.Module):
     @torch.no_grad()
     def recognises(self, frames: Frames, targets: npt.NDArray[np.int64]) -> float:
         """The share of frames that are given their clip's label."""
-        parts = batches(torch.arange(len(frames)), AT_ONCE)
-        answers = torch.cat([self(frames.of(rows)).cpu() for rows in parts])
+        answers = torch.cat([self(frames.of(rows)).cpu() for rows in in_parts(len(frames))])
         return recognised(answers, targets[frames.owners.numpy()])
 
     def _device(self) -> str:

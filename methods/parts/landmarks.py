@@ -51,7 +51,7 @@ def find_landmarks(picture: Picture, box: Box) -> Points:
 def eye_centres(landmarks: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """From [..., 68, 2]: right and left eye [..., 2, 2], each the mean of its six points."""
     eyes = landmarks[..., RIGHT_EYE.start : LEFT_EYE.stop, :]
-    return np.asarray(eyes.reshape(*eyes.shape[:-2], 2, -1, 2).mean(axis=-2))
+    return np.asarray(eyes.reshape(*eyes.shape[:-2], 2, 6, 2).mean(axis=-2))
 
 
 def eye_distance(landmarks: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

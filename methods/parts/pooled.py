@@ -18,7 +18,7 @@ from torch import Tensor
 from methods.base import Examples
 from methods.parts.ragged import Ragged
 from methods.parts.resident import once
-from methods.parts.training import AT_ONCE, batches, recognised
+from methods.parts.training import in_parts, recognised
 
 Floats = npt.NDArray[np.float64]
 
@@ -58,8 +58,7 @@ class Segments:
     @torch.no_grad()
     def described(self, modality: str, embed: Callable[[Tensor], Tensor]) -> Tensor:
         """What a network makes of each segment [N, features], in single precision: later stages learn by it."""
-        parts = batches(torch.arange(len(self)), AT_ONCE)
-        return torch.cat([embed(self.of(modality, chosen)).float() for chosen in parts])
+        return torch.cat([embed(self.of(modality, chosen)).float() for chosen in in_parts(len(self))])
 
     def average(self, features: Tensor) -> Floats:
         """Of each clip's segments [clips, features]."""

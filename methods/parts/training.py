@@ -1,6 +1,6 @@
 """One way to train a network: epochs over shuffled batches, curves logged, a loss that is no number stops it."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -277,9 +277,14 @@ def mixed_precision(device: torch.device) -> AbstractContextManager[object]:
 
 
 @torch.inference_mode()
-def probabilities(network: nn.Module, batches: Iterable[Any]) -> npt.NDArray[np.float64]:
+def probabilities(network: nn.Module, parts: Iterable[Any]) -> npt.NDArray[np.float64]:
     """[examples, classes] from the inputs of some at a time, in single precision: none hangs on its company."""
-    return torch.cat([network(batch).double().softmax(dim=1).cpu() for batch in batches]).numpy()
+    return torch.cat([network(part).double().softmax(dim=1).cpu() for part in parts]).numpy()
+
+
+def in_parts(examples: int) -> Sequence[Tensor]:
+    """Their numbers, as many as are asked about together."""
+    return torch.arange(examples).split(AT_ONCE)  # type: ignore[no-any-return,no-untyped-call]
 
 
 def report(losses: Tensor, hits: Tensor, examples: int, epoch: int, run: RunContext) -> None:
