@@ -125,7 +125,7 @@ def test_stamps_that_go_back(clip: Loose, monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(reel, "playing", disordered)
     monkeypatch.setattr("datasets.media.playing", disordered)
-    spans = [(start + 0.15, end) for start, end in SPANS]
+    spans = [(0.15 + 0.04 * number, 2.0) for number in range(30)]
     for media, span in zip(clip.parts(spans), spans, strict=True):
         assert look(media) == look(clip.part(*span))
 
