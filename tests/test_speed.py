@@ -63,6 +63,7 @@ def function(file: str, name: str, body: str, **names: Any) -> Any:
 
 def test_time_is_told_by_the_outermost_stage_that_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """By a clock of which each look is a second, and stages that last a hundred looks."""
+    monkeypatch.setattr(stages, "UNSEEN", 3.0)  # looks
     looks = [0]
 
     def look() -> int:
@@ -218,6 +219,15 @@ def test_a_method_that_learnt_a_little_is_asked_about_a_film(bench: Bench) -> No
     (told,) = json.loads(out)["clips"]
     assert told["seconds"] == pytest.approx(predicting.CLIP, abs=0.05)
     assert list(told["probabilities"].values()) == pytest.approx(answer.probabilities.tolist())
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_command_that_was_not_looked_at_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages, "UNSEEN", 0.1)
+    assert stages.watched(lambda: time.sleep(0.2) or 3, 0.001)[0] == 3  # type: ignore[func-returns-value]
+    monkeypatch.setattr(stages, "described", lambda _: 1 / 0)
+    with pytest.raises(RuntimeError, match=r"only 0.0 of 0.2 s were looked at"):
+        stages.watched(lambda: time.sleep(0.2) or 3, 0.001)  # type: ignore[func-returns-value]
 
 
 def test_overhead_is_told_as_a_whole_and_by_stage(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 EVERY = 0.01  # seconds between two looks
+UNSEEN = 1.0  # second of a command that may pass between the last look and its end
 WORK = ("preparing", "fitting", "predicting")  # what a run is for
 RULES = {  # the first that is found among the functions that are at work, the outermost first, tells the stage
     "page": r"benchmarks/common\.py:refresh_leaderboard",
@@ -56,13 +57,17 @@ def watched(command: Callable[[], int], every: float = EVERY) -> tuple[int, dict
             spent[found] = spent.get(found, 0.0) + now - last
             last = now
 
-    watcher = threading.Thread(target=watch, daemon=True)
+    watcher, begun = threading.Thread(target=watch, daemon=True), time.perf_counter()
     watcher.start()
     try:
-        return command(), spent
+        code = command()
     finally:
         over.set()
         watcher.join()
+    whole, seen = time.perf_counter() - begun, sum(spent.values())
+    if whole - seen > UNSEEN:
+        raise RuntimeError(f"only {seen:.1f} of {whole:.1f} s were looked at; measure again")
+    return code, spent
 
 
 def outside(spent: Mapping[str, float]) -> float:
