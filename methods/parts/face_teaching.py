@@ -1,6 +1,6 @@
 """Teaching a face network emotions, picture by picture, end to end with a softmax."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -69,16 +69,18 @@ class FaceModel(nn.Module):
     @torch.no_grad()
     def describe(self, kind: Kind, faces: npt.NDArray[np.uint8]) -> Tensor:
         """Faces [T, side, side, 3] -> features [T, `width(kind, features)`]."""
-        parts = [faces[start : start + AT_ONCE] for start in range(0, len(faces), AT_ONCE)]
-        described = [enhanced(kind, self.network, as_tensor(part, self._device())) for part in parts]
+        described = [enhanced(kind, self.network, part) for part in self._parts(faces)]
         nothing = torch.zeros(0, width(kind, self.network.shape.features), device=self._device())
         return torch.cat([nothing, *described])
 
     def answer(self, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
         """[classes], the mean over the pictures of their probabilities."""
-        parts = [faces[start : start + AT_ONCE] for start in range(0, len(faces), AT_ONCE)]
-        told = probabilities(self, (as_tensor(part, self._device()) for part in parts))
-        return np.asarray(told.mean(axis=0))
+        return np.asarray(probabilities(self, self._parts(faces)).mean(axis=0))
+
+    def _parts(self, faces: npt.NDArray[np.uint8]) -> Iterator[Tensor]:
+        """Some pictures at a time, on its device."""
+        for start in range(0, len(faces), AT_ONCE):
+            yield as_tensor(faces[start : start + AT_ONCE], self._device())
 
 
 def taught(
